@@ -1,0 +1,144 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Reading this list from top to bottom is reading the layer table of docs/architecture.md: a target imports only
+// from the rows above its own. `Tests/ArchitectureTests` holds this manifest against that table, and the build
+// runs with `--explicit-target-dependency-import-check error`.
+
+/// Language features of every Swift target: strict memory safety is an error, existentials are spelled out,
+/// imports are internal and explicit.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+func layer(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "pvio",
+  products: [
+    .executable(name: "pvio", targets: ["pvio"]),
+    .library(name: "XenInterface", targets: ["XenInterface"]),
+    .library(name: "SharedRing", targets: ["SharedRing"]),
+    .library(name: "XenStoreClient", targets: ["XenStoreClient"]),
+    .library(name: "PVDriver", targets: ["PVDriver"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // 0: C
+    .target(name: "CLinuxShims"),
+    .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+
+    // 1: pure and primitive
+    layer("XenInterface", []),
+    layer("LinuxSystem", ["CLinuxShims", system]),
+    layer("SharedMemory", ["CLinuxShims", "LinuxSystem", "XenInterface", system]),
+
+    // 2: mechanisms
+    layer("SharedRing", ["SharedMemory", "XenInterface"]),
+    layer("XenStoreWire", ["XenInterface"]),
+    layer("XenStoreCore", ["XenStoreWire", "XenInterface"]),
+    layer("XenPlatform", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
+    layer("Uring", ["CLiburing", "CLinuxShims", "LinuxSystem", system]),
+
+    // 3: loops, store, life cycle, platforms
+    layer("EventLoop", ["Uring", "XenPlatform", "SharedRing", "LinuxSystem", "XenInterface", system]),
+    layer("XenStoreClient", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
+    layer("XenStoreServer", ["XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
+    layer("Xenbus", ["XenStoreClient", "XenInterface", logging]),
+    layer("BrokerWire", ["XenInterface", "LinuxSystem", system]),
+    layer("ProcessPlatform", ["BrokerWire", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
+    layer("Broker", ["BrokerWire", "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
+    layer(
+      "SimulatedPlatform",
+      ["XenPlatform", "XenStoreClient", "XenStoreCore", "XenStoreWire", "SharedMemory", "LinuxSystem", "XenInterface", system]),
+
+    // 4: the driver contract
+    layer(
+      "PVDriver",
+      ["Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface", system, logging]),
+
+    // 5: devices
+    layer("BlockInterface", ["SharedMemory", "SharedRing", "XenInterface", "Xenbus"], path: "Sources/Devices/Block/Interface"),
+    layer(
+      "BlockEngine",
+      ["BlockInterface", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "XenInterface", system, logging],
+      path: "Sources/Devices/Block/Engine"),
+    layer(
+      "BlockBack",
+      [
+        "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory",
+        "XenInterface", system, logging,
+      ],
+      path: "Sources/Devices/Block/Back"),
+    layer(
+      "BlockFront",
+      [
+        "BlockInterface", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface",
+        system, logging,
+      ],
+      path: "Sources/Devices/Block/Front"),
+
+    // 6: transports to the outside
+    layer(
+      "NBDExport",
+      ["BlockFront", "BlockInterface", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
+
+    // 7: commands
+    .executableTarget(
+      name: "pvio",
+      dependencies: [
+        "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "ProcessPlatform", "XenStoreServer",
+        "XenStoreClient", "XenStoreCore", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
+        "LinuxSystem", "XenInterface", argumentParser, system, logging,
+      ],
+      swiftSettings: strict),
+    .executableTarget(name: "pvgen", dependencies: ["XenInterface", yams, argumentParser], swiftSettings: strict),
+
+    // Tests, in the order of Sources/.
+    tests("ArchitectureTests", []),
+    tests("XenInterfaceTests", ["XenInterface"]),
+    tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface"]),
+    tests("SharedRingTests", ["SharedRing", "SharedMemory", "XenInterface"]),
+    tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
+    tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreWire", "XenInterface"]),
+    tests(
+      "XenStoreServerTests",
+      ["XenStoreServer", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system]),
+    tests("XenbusTests", ["Xenbus", "XenStoreClient", "XenInterface"]),
+    tests(
+      "PlatformConformance",
+      [
+        "ProcessPlatform", "Broker", "BrokerWire", "SimulatedPlatform", "XenPlatform", "EventLoop", "SharedMemory", "LinuxSystem",
+        "XenInterface", system,
+      ]),
+    tests(
+      "BlockTests",
+      [
+        "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient",
+        "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
+      ]),
+    tests("NBDExportTests", ["NBDExport", "BlockFront", "XenInterface"]),
+    tests("Integration", ["XenInterface", "LinuxSystem", system]),
+  ],
+  swiftLanguageModes: [.v6]
+)

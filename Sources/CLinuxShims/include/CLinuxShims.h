@@ -1,0 +1,3 @@
+#ifndef PVIO_CLINUXSHIMS_H
+#define PVIO_CLINUXSHIMS_H
+#endif
