@@ -1,3 +1,205 @@
+// What the Glibc module does not offer to Swift: calls behind macros, and single-access loads and stores for memory
+// that another process can write. Header-only, so that the hot ones are inlined into Swift code.
 #ifndef PVIO_CLINUXSHIMS_H
 #define PVIO_CLINUXSHIMS_H
+
+// No _GNU_SOURCE here: it would change structs that the Glibc module has already given Swift (fd_set).
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// --- shared memory: each function is exactly one access (or one fence) that the optimiser may neither repeat nor drop
+
+static inline uint8_t pvio_load_relaxed_u8(const void *p) { return *(const volatile uint8_t *)p; }
+static inline uint16_t pvio_load_relaxed_u16(const void *p) { return *(const volatile uint16_t *)p; }
+static inline uint32_t pvio_load_relaxed_u32(const void *p) { return *(const volatile uint32_t *)p; }
+static inline uint64_t pvio_load_relaxed_u64(const void *p) { return *(const volatile uint64_t *)p; }
+static inline void pvio_store_relaxed_u8(void *p, uint8_t v) { *(volatile uint8_t *)p = v; }
+static inline void pvio_store_relaxed_u16(void *p, uint16_t v) { *(volatile uint16_t *)p = v; }
+static inline void pvio_store_relaxed_u32(void *p, uint32_t v) { *(volatile uint32_t *)p = v; }
+static inline void pvio_store_relaxed_u64(void *p, uint64_t v) { *(volatile uint64_t *)p = v; }
+
+static inline uint16_t pvio_load_acquire_u16(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
+static inline uint32_t pvio_load_acquire_u32(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
+static inline void pvio_store_release_u16(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
+static inline void pvio_store_release_u32(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
+
+// Returns 1 and stores `desired` when *p was `expected`; otherwise returns 0 and leaves what was seen in *expected.
+static inline int pvio_compare_exchange_u16(void *p, uint16_t *expected, uint16_t desired) {
+  return __atomic_compare_exchange_n((uint16_t *)p, expected, desired, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+static inline uint16_t pvio_fetch_and_u16(void *p, uint16_t v) { return __atomic_fetch_and((uint16_t *)p, v, __ATOMIC_SEQ_CST); }
+static inline uint16_t pvio_fetch_or_u16(void *p, uint16_t v) { return __atomic_fetch_or((uint16_t *)p, v, __ATOMIC_SEQ_CST); }
+static inline void pvio_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+static inline void pvio_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
+static inline void pvio_prefetch_read(const void *p) { __builtin_prefetch(p, 0, 3); }
+
+static inline void pvio_spin_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+// --- calls behind macros or missing from the Glibc module
+
+static inline int pvio_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#define F_GET_SEALS 1034
+#endif
+enum {
+  PVIO_MFD_CLOEXEC = 1,
+  PVIO_MFD_ALLOW_SEALING = 2,
+  PVIO_SEAL_SEAL = 1,
+  PVIO_SEAL_SHRINK = 2,
+  PVIO_SEAL_GROW = 4,
+  PVIO_O_DIRECT = __O_DIRECT,
+};
+static inline int pvio_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
+static inline int pvio_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
+static inline int pvio_eventfd(unsigned initial, int flags) { return eventfd(initial, flags); }
+static inline int pvio_open(const char *path, int flags, int mode) { return open(path, flags, mode); }
+static inline int pvio_get_fd_flags(int fd) { return fcntl(fd, F_GETFL); }
+static inline int pvio_set_fd_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags); }
+
+// BLKGETSIZE64, BLKSSZGET, BLKPBSZGET (linux/fs.h)
+static inline int pvio_block_device_byte_count(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
+static inline int pvio_block_device_sector_size(int fd, int *bytes) { return ioctl(fd, BLKSSZGET, bytes); }
+static inline int pvio_block_device_physical_sector_size(int fd, unsigned *bytes) { return ioctl(fd, BLKPBSZGET, bytes); }
+
+static inline int pvio_pin_to_cpu(int cpu) {
+  unsigned long mask[16] = {0};
+  if (cpu < 0 || cpu >= 1024) { errno = EINVAL; return -1; }
+  mask[cpu / 64] = 1ul << (cpu % 64);
+  return (int)syscall(SYS_sched_setaffinity, 0, sizeof mask, mask);
+}
+
+static inline int pvio_accept(int socket) { return (int)syscall(SYS_accept4, socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+// Sends `length` bytes with `count` descriptors (at most 8) in one message. Returns bytes sent or -1 with errno.
+static inline ssize_t pvio_send_with_descriptors(int socket, const void *bytes, size_t length, const int *fds, int count, int flags) {
+  struct iovec vector = {(void *)bytes, length};
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(8 * sizeof(int))];
+  } control;
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  memset(&control, 0, sizeof control);
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  if (count > 8) { errno = EINVAL; return -1; }
+  if (count > 0) {
+    message.msg_control = control.space;
+    message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, (size_t)count * sizeof(int));
+  }
+  return sendmsg(socket, &message, flags | MSG_NOSIGNAL);
+}
+
+// Receives one message and up to 8 descriptors (close-on-exec). `*count` becomes the number received; a message whose
+// control data was cut has its descriptors closed and fails with EMSGSIZE.
+static inline ssize_t pvio_receive_with_descriptors(int socket, void *bytes, size_t length, int *fds, int *count, int flags) {
+  struct iovec vector = {bytes, length};
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(8 * sizeof(int))];
+  } control;
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control.space;
+  message.msg_controllen = sizeof control.space;
+  *count = 0;
+  ssize_t received = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+  if (received < 0) return received;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    int n = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    const int *source = (const int *)CMSG_DATA(header);
+    for (int i = 0; i < n; i++) {
+      if (*count < 8) fds[(*count)++] = source[i];
+      else close(source[i]);
+    }
+  }
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    for (int i = 0; i < *count; i++) close(fds[i]);
+    *count = 0;
+    errno = EMSGSIZE;
+    return -1;
+  }
+  return received;
+}
+
+static inline int pvio_peer_credentials(int socket, int *pid, unsigned *uid, unsigned *gid) {
+  struct { int pid; unsigned uid, gid; } credentials; // struct ucred
+  socklen_t length = sizeof credentials;
+  int result = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
+  if (result == 0) {
+    *pid = credentials.pid;
+    *uid = credentials.uid;
+    *gid = credentials.gid;
+  }
+  return result;
+}
+
+// Blocks `signals` (a bit mask, bit n = signal n+1) for this thread and those it starts, and returns a signalfd for them.
+static inline int pvio_signalfd(uint64_t signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int i = 0; i < 63; i++)
+    if (signals >> i & 1) sigaddset(&set, i + 1);
+  if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) return -1;
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// Memory and offset alignment that O_DIRECT asks of this file (STATX_DIOALIGN); 0/0 where the kernel cannot say.
+static inline int pvio_direct_io_alignment(int fd, unsigned *memory, unsigned *offset) {
+  struct pvio_statx {
+    uint32_t mask, blksize; uint64_t attributes; uint32_t nlink, uid, gid; uint16_t mode, spare0; uint64_t ino, size, blocks, attributes_mask;
+    struct { int64_t sec; uint32_t nsec; int32_t pad; } times[4];
+    uint32_t rdev_major, rdev_minor, dev_major, dev_minor; uint64_t mnt_id; uint32_t dio_mem_align, dio_offset_align; uint64_t spare3[12];
+  } buffer;
+  memset(&buffer, 0, sizeof buffer);
+  if (syscall(SYS_statx, fd, "", 0x1000 /* AT_EMPTY_PATH */, 0x2000u, &buffer) != 0) return -1;
+  *memory = buffer.mask & 0x2000u ? buffer.dio_mem_align : 0;
+  *offset = buffer.mask & 0x2000u ? buffer.dio_offset_align : 0;
+  return 0;
+}
+
+static inline uint64_t pvio_monotonic_nanoseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+// The caller dies with its parent: for helper processes that must not outlive the command that started them.
+static inline int pvio_die_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
+
 #endif

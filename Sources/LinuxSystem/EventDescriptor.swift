@@ -1,0 +1,24 @@
+import CLinuxShims
+import Glibc
+public import SystemPackage
+
+/// Counters to wait on and to signal (`eventfd(2)`).
+public enum EventDescriptor {
+  /// A non-blocking, close-on-exec counter that starts at zero.
+  public static func create() throws(Errno) -> OwnedDescriptor {
+    OwnedDescriptor(owning: try check(pvio_eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))))
+  }
+
+  /// Adds one. Only for counters that no other process holds: a peer could make this block.
+  public static func signal(_ descriptor: borrowing OwnedDescriptor) {
+    var one: UInt64 = 1
+    _ = unsafe Glibc.write(descriptor.rawValue, &one, 8)
+  }
+
+  /// Takes the count and resets it; zero when nothing was signalled. Only for counters that no other process holds.
+  @discardableResult
+  public static func drain(_ descriptor: borrowing OwnedDescriptor) -> UInt64 {
+    var count: UInt64 = 0
+    return unsafe Glibc.read(descriptor.rawValue, &count, 8) == 8 ? count : 0
+  }
+}

@@ -1,0 +1,134 @@
+import CLinuxShims
+import Glibc
+public import SystemPackage
+
+/// Unix-domain sockets: streams for xs_wire and NBD, packets with descriptors for the broker.
+public enum UnixSocket {
+  public enum Kind: Sendable { case stream, sequencedPacket }
+
+  /// Who is at the other end, as the kernel recorded it when the connection was made (`SO_PEERCRED`).
+  public struct PeerCredentials: Sendable, Equatable {
+    public var processID: Int32
+    public var userID: UInt32
+    public var groupID: UInt32
+  }
+
+  /// Longest path that fits `sockaddr_un`, in bytes.
+  public static let maximumPathByteCount = 107
+
+  /// Connects to the socket at `path`. Throws `ENOENT` or `ECONNREFUSED` when nobody listens there, `ENAMETOOLONG` for a path that does not fit.
+  public static func connect(to path: String, kind: Kind) throws(Errno) -> OwnedDescriptor {
+    let descriptor = try make(kind)
+    try unsafe withAddress(path) { address, length in unsafe Glibc.connect(descriptor.rawValue, address, length) }
+    return descriptor
+  }
+
+  /// Listens at `path` with file permission bits `mode`. A leftover socket that nobody answers on is replaced; a live one is `EADDRINUSE`.
+  public static func listen(at path: String, kind: Kind, mode: UInt32 = 0o600, backlog: Int32 = 64) throws(Errno) -> OwnedDescriptor {
+    if unsafe access(path, F_OK) == 0 {
+      do {
+        _ = try connect(to: path, kind: kind)
+      } catch .connectionRefused {
+        unsafe unlink(path)
+      } catch .noSuchFileOrDirectory {}
+      if unsafe access(path, F_OK) == 0 { throw .addressInUse }
+    }
+    let descriptor = try make(kind)
+    let previousMask = umask(0o777 & ~mode)
+    defer { umask(previousMask) }
+    try unsafe withAddress(path) { address, length in unsafe Glibc.bind(descriptor.rawValue, address, length) }
+    try check(Glibc.listen(descriptor.rawValue, backlog))
+    return descriptor
+  }
+
+  /// Takes one waiting connection, or nil when there is none.
+  public static func accept(on listener: borrowing OwnedDescriptor) throws(Errno) -> OwnedDescriptor? {
+    let result = pvio_accept(listener.rawValue)
+    if result < 0, Errno.last == .wouldBlock || Errno.last == .connectionAbort || Errno.last == .interrupted { return nil }
+    return OwnedDescriptor(owning: try check(result))
+  }
+
+  /// Two connected ends of one socket.
+  public struct Pair: ~Copyable {
+    public var first: OwnedDescriptor
+    public var second: OwnedDescriptor
+  }
+
+  /// Makes two connected ends.
+  public static func pair(_ kind: Kind) throws(Errno) -> Pair {
+    var ends: (Int32, Int32) = (-1, -1)
+    let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
+      unsafe socketpair(AF_UNIX, type(of: kind), 0, bytes.baseAddress!.assumingMemoryBound(to: Int32.self))
+    }
+    try check(result)
+    return Pair(first: OwnedDescriptor(owning: ends.0), second: OwnedDescriptor(owning: ends.1))
+  }
+
+  public static func peerCredentials(of socket: borrowing OwnedDescriptor) throws(Errno) -> PeerCredentials {
+    var pid: Int32 = 0
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
+    try check(unsafe pvio_peer_credentials(socket.rawValue, &pid, &uid, &gid))
+    return PeerCredentials(processID: pid, userID: uid, groupID: gid)
+  }
+
+  /// Sends `bytes` and copies of up to eight descriptors in one message. Throws `EAGAIN` when it would block and `nonBlocking` is set.
+  public static func send(
+    _ bytes: [UInt8], descriptors: [Int32] = [], on socket: borrowing OwnedDescriptor, nonBlocking: Bool = false
+  ) throws(Errno) -> Int {
+    let number = socket.rawValue
+    let sent = unsafe bytes.withUnsafeBytes { bytes in
+      unsafe descriptors.withUnsafeBufferPointer { fds in
+        unsafe pvio_send_with_descriptors(
+          number, bytes.baseAddress, bytes.count, fds.baseAddress, Int32(fds.count), nonBlocking ? Int32(MSG_DONTWAIT) : 0)
+      }
+    }
+    return Int(try check(sent))
+  }
+
+  /// Receives one message of at most `capacity` bytes and the descriptors that came with it, which the caller then owns.
+  /// An empty result is the end of the stream. Throws `EAGAIN` when nothing is there and `nonBlocking` is set, `EMSGSIZE` for a cut message.
+  public static func receive(
+    capacity: Int, on socket: borrowing OwnedDescriptor, nonBlocking: Bool = false
+  ) throws(Errno) -> (bytes: [UInt8], descriptors: [Int32]) {
+    let number = socket.rawValue
+    var fds = [Int32](repeating: -1, count: 8)
+    var count: Int32 = 0
+    var failure: Errno?
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, initialized in
+      let received = unsafe fds.withUnsafeMutableBufferPointer { fds in
+        unsafe pvio_receive_with_descriptors(
+          number, buffer.baseAddress, capacity, fds.baseAddress, &count, nonBlocking ? Int32(MSG_DONTWAIT) : 0)
+      }
+      if received < 0 { failure = Errno.last }
+      initialized = max(0, received)
+    }
+    if let failure { throw failure }
+    return (bytes, Array(fds.prefix(Int(count))))
+  }
+
+  private static func type(of kind: Kind) -> Int32 {
+    let base = kind == .stream ? SOCK_STREAM : SOCK_SEQPACKET
+    return Int32(base.rawValue | SOCK_CLOEXEC.rawValue)
+  }
+
+  private static func make(_ kind: Kind) throws(Errno) -> OwnedDescriptor {
+    OwnedDescriptor(owning: try check(socket(AF_UNIX, type(of: kind), 0)))
+  }
+
+  private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) throws(Errno) {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let bytes = Array(path.utf8)
+    guard bytes.count <= maximumPathByteCount else { throw .fileNameTooLong }
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { field in
+      unsafe field.copyBytes(from: bytes)
+    }
+    let result = unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+        unsafe body(pointer, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
+    }
+    try check(result)
+  }
+}

@@ -1,0 +1,59 @@
+import CLinuxShims
+import Glibc
+public import LinuxSystem
+public import SystemPackage
+
+/// One mapping of memory that another process can read or write, unmapped when the last user lets go.
+///
+/// Thread-safe: address and size never change. What the bytes hold is another matter: see ``SharedBytes``.
+public final class SharedRegion: Sendable {
+  public enum Access: Sendable { case readOnly, readWrite }
+
+  /// Size of the mapping in bytes, a multiple of the page size.
+  public let byteCount: Int
+  public let access: Access
+  @usableFromInline let address: UInt
+
+  /// Maps the first `byteCount` bytes of `file`. The file must be sealed against shrinking (``MemoryFile``), else its owner can kill us.
+  public init(mapping file: borrowing OwnedDescriptor, byteCount: Int, access: Access) throws(Errno) {
+    precondition(byteCount > 0)
+    let protection = access == .readOnly ? PROT_READ : PROT_READ | PROT_WRITE
+    let pointer = unsafe mmap(nil, byteCount, protection, MAP_SHARED | Int32(MAP_POPULATE), file.rawValue, 0)
+    guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { throw Errno.last }
+    self.address = UInt(bitPattern: pointer)
+    self.byteCount = byteCount
+    self.access = access
+  }
+
+  /// Maps single pages of `file`, given by page number, one after the other into one contiguous range: how a multi-page
+  /// ring whose pages lie apart in the granter's memory becomes one ring here.
+  public init(mappingPages pages: [Int], of file: borrowing OwnedDescriptor, access: Access) throws(Errno) {
+    precondition(!pages.isEmpty)
+    let pageSize = 4096
+    let total = pages.count * pageSize
+    let reserved = unsafe mmap(nil, total, PROT_NONE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
+    guard let reserved = unsafe reserved, unsafe reserved != MAP_FAILED else { throw Errno.last }
+    let protection = access == .readOnly ? PROT_READ : PROT_READ | PROT_WRITE
+    for (index, page) in pages.enumerated() {
+      // SAFETY: the target lies inside the range reserved above, which nothing else uses yet.
+      let target = unsafe reserved + index * pageSize
+      let result = unsafe mmap(target, pageSize, protection, MAP_SHARED | Int32(MAP_FIXED), file.rawValue, page * pageSize)
+      if unsafe result == MAP_FAILED {
+        let failure = Errno.last
+        unsafe munmap(reserved, total)
+        throw failure
+      }
+    }
+    self.address = UInt(bitPattern: reserved)
+    self.byteCount = total
+    self.access = access
+  }
+
+  deinit {
+    // SAFETY: the range was mapped by an initialiser, and every SharedBytes into it holds a reference to this object.
+    unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount)
+  }
+
+  /// All bytes of the region.
+  public var bytes: SharedBytes { SharedBytes(region: self, offset: 0, byteCount: byteCount) }
+}
