@@ -1,0 +1,70 @@
+public import SharedMemory
+public import XenInterface
+
+/// A page of another domain that is mapped here until it is given back with ``ForeignGrants/unmap(_:)``.
+@frozen public struct MappedPage: Sendable {
+  /// Where the page starts in this process.
+  public var address: UInt
+  /// For the platform: which arena it came from, its page there, and whether the mapping is writable.
+  public var arena: Int32
+  public var page: Int32
+  public var isWritable: Bool
+
+  @inlinable public init(address: UInt, arena: Int32, page: Int32, isWritable: Bool) {
+    self.address = address
+    self.arena = arena
+    self.page = page
+    self.isWritable = isWritable
+  }
+
+  /// The stretch of `byteCount` bytes at `offset` in the page.
+  @inlinable public func vector(at offset: Int, byteCount: Int) -> SharedVector {
+    precondition(offset >= 0 && byteCount >= 0 && offset + byteCount <= pageByteCount, "stretch outside its page")
+    return SharedVector(address: address + UInt(offset), byteCount: byteCount)
+  }
+}
+
+/// What one other domain has granted to this domain: the mapper's side.
+///
+/// A class that platforms override, so that the data path calls through a table slot and never through an existential.
+/// Confined to one thread at a time. The memory behind mapped pages stays mapped until the last reference to this object
+/// goes away, so vectors taken from pages are valid as long as it lives.
+open class ForeignGrants {
+  public let granter: DomainID
+
+  public init(granter: DomainID) { self.granter = granter }
+
+  /// Maps one page for reading, or for reading and writing. Data path.
+  open func map(_ reference: GrantReference, writable: Bool) throws(GrantError) -> MappedPage { fatalError("a platform overrides this") }
+
+  /// Gives a page back. Data path; cannot fail.
+  open func unmap(_ page: MappedPage) { fatalError("a platform overrides this") }
+
+  /// Maps pages side by side, in the order given, for reading and writing: rings and indirect tables. Control path.
+  open func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping { fatalError("a platform overrides this") }
+
+  /// The bytes of a mapped page, for word access that keeps the memory alive.
+  open func bytes(of page: MappedPage) -> SharedBytes { fatalError("a platform overrides this") }
+
+  /// Pages mapped now; zero when everything has been given back.
+  open var mappedPageCount: Int { 0 }
+
+  /// All memory that this object has made accessible to this process, for registration with io_uring. May grow.
+  open var accessibleRanges: [SharedVector] { [] }
+}
+
+/// Pages mapped side by side, given back when the owner goes away.
+public struct GrantMapping: ~Copyable {
+  public let bytes: SharedBytes
+  private let grants: ForeignGrants
+  private let pages: [MappedPage]
+
+  /// For platforms.
+  public init(bytes: SharedBytes, pages: [MappedPage], grants: ForeignGrants) {
+    self.bytes = bytes
+    self.pages = pages
+    self.grants = grants
+  }
+
+  deinit { for page in pages { grants.unmap(page) } }
+}

@@ -1,0 +1,93 @@
+public import SharedMemory
+public import XenInterface
+
+/// Memory that can be granted to one peer domain with one access, and the grant entries for it: the granter's side.
+///
+/// Page `n` is granted as reference `firstReference + n`; a page is granted at most once at a time. Free pages are handed
+/// out last in, first out, because the page used last is the one still in the cache.
+/// Confined to one thread at a time: the owner of a queue owns its arena.
+public final class GrantArena {
+  /// The domain that can map these pages.
+  public let peer: DomainID
+  public let access: GrantAccess
+  public let pageCount: Int
+  /// The pages' bytes: page `n` starts at `n * 4096`.
+  public let bytes: SharedBytes
+  /// Pages that the peer still had mapped when they were revoked: never used again while this arena lives.
+  public private(set) var quarantinedPageCount = 0
+
+  private let memory: ArenaMemory
+  private let release: @Sendable () -> Void
+  private var freePages: [Int32]
+
+  /// For platforms. `release` runs when the arena goes away: the broker then withdraws it from the peer.
+  public init(peer: DomainID, access: GrantAccess, memory: ArenaMemory, release: @escaping @Sendable () -> Void) {
+    self.peer = peer
+    self.access = access
+    self.pageCount = memory.pageCount
+    self.bytes = memory.data
+    self.memory = memory
+    self.release = release
+    self.freePages = (0..<Int32(memory.pageCount)).reversed()
+  }
+
+  deinit { release() }
+
+  public var freePageCount: Int { freePages.count }
+
+  /// Takes a free page, or nil when there is none.
+  public func allocatePage() -> Int? { freePages.popLast().map(Int.init) }
+
+  /// Takes `count` pages that lie side by side, or nil when no such run is free. Control path: it searches.
+  public func allocatePages(contiguous count: Int) -> Int? {
+    let sorted = freePages.sorted()
+    var start = 0
+    for index in sorted.indices {
+      if index > start, sorted[index] != sorted[index - 1] + 1 { start = index }
+      if index - start + 1 == count {
+        let run = sorted[start]..<(sorted[start] + Int32(count))
+        freePages.removeAll { run.contains($0) }
+        return Int(run.lowerBound)
+      }
+    }
+    return nil
+  }
+
+  /// Gives a page back that is not granted.
+  public func free(page: Int) {
+    precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
+    freePages.append(Int32(page))
+  }
+
+  /// The reference that page `page` is granted as.
+  public func reference(ofPage page: Int) -> GrantReference {
+    GrantReference(rawValue: memory.firstReference.rawValue + UInt32(page))
+  }
+
+  /// Lets the peer map page `page`, for as long as ``endAccess(page:)`` has not been called.
+  @discardableResult
+  public func grant(page: Int, readOnly: Bool = false) -> GrantReference {
+    precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
+    let entry = page * GrantEntryLayout.entryByteCount
+    memory.entries.store16(peer.rawValue, at: entry + GrantEntryLayout.domainOffset)
+    memory.entries.store64(UInt64(page), at: entry + GrantEntryLayout.frameOffset)
+    let flags = GrantEntryLayout.permitAccess | (readOnly || access == .readOnly ? GrantEntryLayout.readOnly : 0)
+    // Pairs with the mapper's acquire of the flags: domain and frame are visible once the type is.
+    memory.entries.storeRelease16(flags, at: entry + GrantEntryLayout.flagsOffset)
+    return reference(ofPage: page)
+  }
+
+  /// Takes the grant of page `page` back. False when the peer has it mapped: then the page is quarantined, because the
+  /// peer can go on reading and writing it.
+  public func endAccess(page: Int) -> Bool {
+    precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
+    memory.entries.storeRelease16(0, at: page * GrantEntryLayout.entryByteCount + GrantEntryLayout.flagsOffset)
+    // Pairs with the mapper's compare-and-swap of the status word before it re-reads the flags: either we see its bit or
+    // it sees our zero.
+    sharedMemoryFence()
+    let status = memory.status.loadAcquire16(at: page * GrantEntryLayout.statusByteCount)
+    if status & (GrantEntryLayout.reading | GrantEntryLayout.writing) == 0 { return true }
+    quarantinedPageCount += 1
+    return false
+  }
+}
