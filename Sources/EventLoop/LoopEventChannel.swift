@@ -1,0 +1,157 @@
+import Glibc
+import LinuxSystem
+import Uring
+public import XenPlatform
+
+/// An event channel served by a loop: its events come in turn, and its signals go out with the turn's other operations.
+///
+/// The peer shares both counters and can fill or drain them, or change their flags. Neither a wait nor a signal here
+/// can be blocked by that: both are io_uring operations, with at most one of each in flight.
+/// After an event the channel stays silent until ``rearm(spurious:)`` (late EOI): a peer that storms is slowed down, and
+/// costs nobody else their turn. Loop thread only.
+@safe public final class LoopEventChannel: LoopSource {
+  /// What Linux shows of a channel in sysfs, and what `pvio status` shows.
+  public struct Counters: Sendable, Equatable {
+    public var events: UInt64 = 0
+    /// Events that found nothing to do.
+    public var spuriousEvents: UInt64 = 0
+    /// Nanoseconds by which re-arming was delayed because of them.
+    public var delayedNanoseconds: UInt64 = 0
+    /// Signals sent to the peer.
+    public var signals: UInt64 = 0
+    public init() {}
+  }
+
+  public let channel: EventChannel
+  public private(set) var counters = Counters()
+  /// An event has come and not been re-armed yet.
+  public private(set) var isPending = false
+
+  private let onEvent: () -> Void
+  private let words: UnsafeMutablePointer<UInt64>
+  private var waitUserData: UInt64?
+  private var signalInFlight = false
+  private var signalWanted = false
+  private var closing: (() -> Void)?
+  private var isClosed = false
+  private var cancelsInFlight = 0
+  private var consecutiveSpurious = 0
+  private enum Tag { static let read: UInt64 = 0, poll: UInt64 = 1, signal: UInt64 = 2, cancel: UInt64 = 3 }
+  /// Spurious events in a row that are forgiven (`XEN_EOI_FLAG_SPURIOUS`, threshold 1 in Linux).
+  private static let spuriousThreshold = 1
+  private static let longestDelayNanoseconds: UInt64 = 1_000_000_000
+
+  /// Starts waiting on `loop`. `onEvent` is called once per event; answer it with ``rearm(spurious:)``.
+  public init(_ channel: EventChannel, loop: EventLoop, onEvent: @escaping () -> Void) {
+    self.channel = channel
+    self.onEvent = onEvent
+    // SAFETY: two words that io_uring reads and writes; freed in deinit, which runs only after `close` saw every operation complete.
+    unsafe words = .allocate(capacity: 2)
+    unsafe words.initialize(repeating: 1, count: 2)
+    super.init()
+    loop.attach(self)
+    wait()
+  }
+
+  deinit { unsafe words.deallocate() }
+
+  /// Signals the peer with this turn's submission. At most one signal is in flight: more coalesce into the next.
+  public func signal() {
+    guard !isClosed else { return }
+    guard !signalInFlight else {
+      signalWanted = true
+      return
+    }
+    guard let userData = loop.begin(self, tag: Tag.signal) else {
+      signalWanted = true
+      return
+    }
+    signalInFlight = true
+    counters.signals &+= 1
+    let address = unsafe UInt(bitPattern: words + 1)
+    precondition(loop.uring.prepareWrite(.descriptor(channel.signalDescriptor.rawValue), address: address, byteCount: 8, offset: 0, userData: userData))
+  }
+
+  /// Lets the next event through. `spurious` says that the last one found nothing to do; from the second in a row on,
+  /// the channel waits, twice as long each time, up to a second.
+  public func rearm(spurious: Bool) {
+    guard isPending, !isClosed else { return }
+    isPending = false
+    guard spurious else {
+      consecutiveSpurious = 0
+      return wait()
+    }
+    counters.spuriousEvents &+= 1
+    consecutiveSpurious += 1
+    guard consecutiveSpurious > Self.spuriousThreshold else { return wait() }
+    let delay = min(UInt64(1_000_000) << UInt64(min(consecutiveSpurious - Self.spuriousThreshold - 1, 10)), Self.longestDelayNanoseconds)
+    counters.delayedNanoseconds &+= delay
+    loop.schedule(afterNanoseconds: delay) { [self] in wait() }
+  }
+
+  /// Stops waiting and signalling; `done` is called when the kernel holds nothing of this channel any more.
+  public func close(_ done: @escaping () -> Void) {
+    guard !isClosed else { return done() }
+    isClosed = true
+    closing = done
+    if let waitUserData, let userData = loop.begin(self, tag: Tag.cancel) {
+      cancelsInFlight += 1
+      precondition(loop.uring.prepareCancel(target: waitUserData, userData: userData))
+    }
+    finishClosing()
+  }
+
+  public override func completed(tag: UInt64, result: Int32) {
+    switch tag {
+    case Tag.read:
+      waitUserData = nil
+      if isClosed { break }
+      if result == 8 {
+        deliver()
+      } else if result == -EAGAIN || result == -EINTR {
+        // Somebody made the counter non-blocking: ask for readiness first.
+        poll()
+      }
+    case Tag.poll:
+      waitUserData = nil
+      if !isClosed, result > 0 { wait() }
+    case Tag.signal:
+      signalInFlight = false
+      if signalWanted, !isClosed {
+        signalWanted = false
+        signal()
+      }
+    default:
+      cancelsInFlight -= 1
+    }
+    if isClosed { finishClosing() }
+  }
+
+  private func deliver() {
+    counters.events &+= 1
+    isPending = true
+    onEvent()
+  }
+
+  private func wait() {
+    guard !isClosed, waitUserData == nil, !isPending else { return }
+    guard let userData = loop.begin(self, tag: Tag.read) else { fatalError("too many operations in flight to wait for an event") }
+    let address = unsafe UInt(bitPattern: words)
+    precondition(loop.uring.prepareRead(.descriptor(channel.waitDescriptor.rawValue), address: address, byteCount: 8, offset: 0, userData: userData))
+    waitUserData = userData
+  }
+
+  private func poll() {
+    guard let userData = loop.begin(self, tag: Tag.poll) else { fatalError("too many operations in flight to wait for an event") }
+    precondition(loop.uring.preparePoll(.descriptor(channel.waitDescriptor.rawValue), events: UInt32(POLLIN), userData: userData))
+    waitUserData = userData
+  }
+
+  private func finishClosing() {
+    // A signal stuck on a counter that the peer filled is cancelled like the wait.
+    guard waitUserData == nil, cancelsInFlight == 0, !signalInFlight, let done = closing else { return }
+    closing = nil
+    loop.detach(self)
+    done()
+  }
+}
