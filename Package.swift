@@ -112,7 +112,7 @@ let package = Package(
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],
       swiftSettings: strict),
-    .executableTarget(name: "pvgen", dependencies: ["XenInterface", yams, argumentParser], swiftSettings: strict),
+    .executableTarget(name: "pvgen", dependencies: [yams, argumentParser], swiftSettings: strict),
 
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),

@@ -1,0 +1,32 @@
+/// Every file that pvgen writes: path below the package root, and content.
+struct Outputs {
+  /// Sorted by path.
+  let files: [(path: String, content: String)]
+
+  /// Folders that hold generated files only: anything else in there is stale.
+  static let ownedFolders = ["Sources/XenInterface/Generated", "Protocols/generated", "Tests/XenInterfaceTests/Generated"]
+
+  init(_ descriptions: [ProtocolDescription]) {
+    var files: [String: String] = [:]
+    for description in descriptions { files.merge(Outputs.swift(description)) { first, _ in first } }
+    self.files = files.sorted { $0.key < $1.key }.map { (path: $0.key, content: $0.value) }
+  }
+
+  private static func swift(_ description: ProtocolDescription) -> [String: String] {
+    let folder = "Sources/XenInterface/Generated/\(description.swiftFolder)/"
+    let constants = SwiftConstants(description: description)
+    var files: [String: String] = [:]
+    for group in description.constants { files[folder + group.name + ".swift"] = constants.constantGroup(group) }
+    for entry in description.enumerations { files[folder + entry.name + ".swift"] = constants.enumeration(entry) }
+    for entry in description.flags { files[folder + entry.name + ".swift"] = constants.flagSet(entry) }
+    for entry in description.strings { files[folder + entry.name + ".swift"] = constants.stringGroup(entry) }
+    for entry in description.layouts { files[folder + entry.name + ".swift"] = constants.sharedLayout(entry) }
+    for record in description.records {
+      for abi in record.distinctABIs {
+        files[folder + record.swiftName(abi) + ".swift"] = SwiftRecord(layout: WordLayout(record, abi, description)).file()
+      }
+    }
+    if let keys = description.keys { files[folder + keys.name + ".swift"] = SwiftKeys(description: description, group: keys).file() }
+    return files
+  }
+}
