@@ -94,8 +94,9 @@ public struct BlkifRequest: WireRecord {
   @inlinable
   public func segment(at index: Int) -> BlkifSegment {
     precondition(index >= 0 && index < 11, "segment index out of range")
+    let span = words.span
     let first = 3 &+ index
-    return BlkifSegment(words: [words[first]])
+    return BlkifSegment(words: [span[first]])
   }
 
   /// Sets the segment at `index`.
@@ -108,7 +109,7 @@ public struct BlkifRequest: WireRecord {
     words[first] = newValue.words[0]
   }
 
-  @usableFromInline init(words: InlineArray<14, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<14, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifRequest, right: BlkifRequest) -> Bool {

@@ -71,7 +71,7 @@ public struct BlkifRequestDiscard: WireRecord {
     set { words[3] = newValue }
   }
 
-  @usableFromInline init(words: InlineArray<4, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<4, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifRequestDiscard, right: BlkifRequestDiscard) -> Bool {

@@ -86,7 +86,7 @@ public struct BlkifRequestDiscardX8632: WireRecord {
     }
   }
 
-  @usableFromInline init(words: InlineArray<7, UInt32>) { self.words = words }
+  @inlinable init(words: InlineArray<7, UInt32>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifRequestDiscardX8632, right: BlkifRequestDiscardX8632) -> Bool {

@@ -89,8 +89,9 @@ public struct BlkifRequestIndirect: WireRecord {
   @inlinable
   public func indirectGrantReference(at index: Int) -> GrantReference {
     precondition(index >= 0 && index < 8, "indirectGrantReference index out of range")
+    let span = words.span
     let place = 28 &+ index &* 4
-    return GrantReference(rawValue: UInt32(truncatingIfNeeded: words[place / 8] &>> UInt64(place % 8 &* 8)))
+    return GrantReference(rawValue: UInt32(truncatingIfNeeded: span[place / 8] &>> UInt64(place % 8 &* 8)))
   }
 
   /// Sets the indirectGrantReference at `index`.
@@ -105,7 +106,7 @@ public struct BlkifRequestIndirect: WireRecord {
     words[place / 8] = others | UInt64(newValue.rawValue) &<< shift
   }
 
-  @usableFromInline init(words: InlineArray<8, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<8, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifRequestIndirect, right: BlkifRequestIndirect) -> Bool {

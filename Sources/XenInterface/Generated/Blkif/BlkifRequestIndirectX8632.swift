@@ -111,8 +111,9 @@ public struct BlkifRequestIndirectX8632: WireRecord {
   @inlinable
   public func indirectGrantReference(at index: Int) -> GrantReference {
     precondition(index >= 0 && index < 8, "indirectGrantReference index out of range")
+    let span = words.span
     let place = 24 &+ index &* 4
-    return GrantReference(rawValue: words[place / 4])
+    return GrantReference(rawValue: span[place / 4])
   }
 
   /// Sets the indirectGrantReference at `index`.
@@ -125,7 +126,7 @@ public struct BlkifRequestIndirectX8632: WireRecord {
     words[place / 4] = newValue.rawValue
   }
 
-  @usableFromInline init(words: InlineArray<16, UInt32>) { self.words = words }
+  @inlinable init(words: InlineArray<16, UInt32>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifRequestIndirectX8632, right: BlkifRequestIndirectX8632) -> Bool {

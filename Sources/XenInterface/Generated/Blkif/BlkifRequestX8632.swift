@@ -126,8 +126,9 @@ public struct BlkifRequestX8632: WireRecord {
   @inlinable
   public func segment(at index: Int) -> BlkifSegment {
     precondition(index >= 0 && index < 11, "segment index out of range")
+    let span = words.span
     let first = 5 &+ index &* 2
-    return BlkifSegment(words: [UInt64(words[first]) | UInt64(words[first &+ 1]) &<< 32])
+    return BlkifSegment(words: [UInt64(span[first]) | UInt64(span[first &+ 1]) &<< 32])
   }
 
   /// Sets the segment at `index`.
@@ -141,7 +142,7 @@ public struct BlkifRequestX8632: WireRecord {
     words[first &+ 1] = UInt32(truncatingIfNeeded: newValue.words[0] &>> 32)
   }
 
-  @usableFromInline init(words: InlineArray<27, UInt32>) { self.words = words }
+  @inlinable init(words: InlineArray<27, UInt32>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifRequestX8632, right: BlkifRequestX8632) -> Bool {

@@ -46,7 +46,7 @@ public struct BlkifResponse: WireRecord {
     set { words[1] = words[1] & 0xffffffff0000ffff | UInt64(UInt16(bitPattern: newValue)) &<< 16 }
   }
 
-  @usableFromInline init(words: InlineArray<2, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<2, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifResponse, right: BlkifResponse) -> Bool {

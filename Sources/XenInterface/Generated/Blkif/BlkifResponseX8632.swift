@@ -51,7 +51,7 @@ public struct BlkifResponseX8632: WireRecord {
     set { words[2] = words[2] & 0xffff | UInt32(UInt16(bitPattern: newValue)) &<< 16 }
   }
 
-  @usableFromInline init(words: InlineArray<3, UInt32>) { self.words = words }
+  @inlinable init(words: InlineArray<3, UInt32>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifResponseX8632, right: BlkifResponseX8632) -> Bool {

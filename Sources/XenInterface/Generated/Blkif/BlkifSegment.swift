@@ -46,7 +46,7 @@ public struct BlkifSegment: WireRecord {
     set { words[0] = words[0] & 0xffff00ffffffffff | UInt64(newValue) &<< 40 }
   }
 
-  @usableFromInline init(words: InlineArray<1, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<1, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: BlkifSegment, right: BlkifSegment) -> Bool {

@@ -44,7 +44,7 @@ public struct EventChannelAllocateUnbound: WireRecord {
     set { words[0] = words[0] & 0xffffffff | UInt64(newValue.rawValue) &<< 32 }
   }
 
-  @usableFromInline init(words: InlineArray<1, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<1, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: EventChannelAllocateUnbound, right: EventChannelAllocateUnbound) -> Bool {

@@ -48,7 +48,7 @@ public struct EventChannelBindInterdomain: WireRecord {
     set { words[2] = newValue.rawValue }
   }
 
-  @usableFromInline init(words: InlineArray<3, UInt32>) { self.words = words }
+  @inlinable init(words: InlineArray<3, UInt32>) { self.words = words }
 
   @inlinable
   public static func == (left: EventChannelBindInterdomain, right: EventChannelBindInterdomain) -> Bool {

@@ -46,7 +46,7 @@ public struct GrantEntryV2: WireRecord {
     set { words[1] = newValue }
   }
 
-  @usableFromInline init(words: InlineArray<2, UInt64>) { self.words = words }
+  @inlinable init(words: InlineArray<2, UInt64>) { self.words = words }
 
   @inlinable
   public static func == (left: GrantEntryV2, right: GrantEntryV2) -> Bool {

@@ -57,7 +57,7 @@ public struct XenStoreHeader: WireRecord {
     set { words[3] = newValue }
   }
 
-  @usableFromInline init(words: InlineArray<4, UInt32>) { self.words = words }
+  @inlinable init(words: InlineArray<4, UInt32>) { self.words = words }
 
   @inlinable
   public static func == (left: XenStoreHeader, right: XenStoreHeader) -> Bool {
