@@ -117,8 +117,8 @@ let package = Package(
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),
     tests("XenInterfaceTests", ["XenInterface"]),
-    tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface"]),
-    tests("SharedRingTests", ["SharedRing", "SharedMemory", "XenInterface"]),
+    tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
+    tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(

@@ -63,6 +63,10 @@ extension SharedBytes {
   @inlinable public func storeRelease16(_ value: UInt16, at offset: Int) { unsafe pvio_store_release_u16(pointer(offset, 2), value) }
   @inlinable public func storeRelease32(_ value: UInt32, at offset: Int) { unsafe pvio_store_release_u32(pointer(offset, 4), value) }
 
+  /// Stores with release, then fences: later loads cannot be done before the store is visible. What arming an event and
+  /// publishing an index need (`wmb`, store, `mb` of xen/include/public/io/ring.h).
+  @inlinable public func storeAndFence32(_ value: UInt32, at offset: Int) { unsafe pvio_store_and_fence_u32(pointer(offset, 4), value) }
+
   /// Stores `desired` if the word holds `expected`. Returns what the word held: equal to `expected` on success. Sequentially consistent.
   @inlinable public func compareExchange16(expected: UInt16, desired: UInt16, at offset: Int) -> UInt16 {
     var seen = expected

@@ -1,0 +1,128 @@
+public import SharedMemory
+public import XenInterface
+
+/// The end of a shared ring that receives requests and sends responses (`struct __name##_back_ring`).
+///
+/// Belongs to one loop; not thread-safe. Everything the peer can write is read once, into private copies; every decision
+/// is made on those. A response takes the entry at `rsp_prod`, not its own request's entry: a request that is not
+/// answered yet lives on only in the copy.
+public struct BackRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
+  @usableFromInline let memory: SharedBytes
+  /// Entry count and stride.
+  public let layout: RingLayout
+  /// The next request to take (`req_cons`).
+  @usableFromInline var requestConsumer: RingIndex
+  /// The last `req_prod` that was seen and found possible.
+  @usableFromInline var knownRequestProducer: RingIndex
+  /// Where the next response goes (`rsp_prod_pvt`).
+  @usableFromInline var responseProducer: RingIndex
+  /// What was last published. Private, because the shared copy can be rewritten by the peer.
+  @usableFromInline var publishedResponseProducer: RingIndex
+  @usableFromInline var fault: RingFault?
+
+  /// Takes up a ring that the front has initialised, new or live, at its `rsp_prod` (`BACK_RING_ATTACH`): requests
+  /// without a response are taken again. Throws when `req_prod` is more than one ring ahead of that.
+  public init(attaching memory: SharedBytes, entryByteCount: Int) throws(RingFault) {
+    precondition(entryByteCount >= Request.byteCount && entryByteCount >= Response.byteCount, "an entry holds a request or a response")
+    self.layout = RingLayout(byteCount: memory.byteCount, entryByteCount: entryByteCount)
+    self.memory = memory
+    let index = memory.load32(at: RingLayout.responseProducer)
+    self.requestConsumer = index
+    self.knownRequestProducer = index
+    self.responseProducer = index
+    self.publishedResponseProducer = index
+    _ = try refreshRequests()
+  }
+
+  /// Number of entries in the ring.
+  @inlinable public var entryCount: Int { Int(layout.entryCount) }
+
+  /// Requests that were taken and have no response yet.
+  @inlinable public var unansweredCount: Int { Int(requestConsumer &- responseProducer) }
+}
+
+// MARK: - Requests
+
+extension BackRing {
+  /// Copies the next request out, or returns nil when there is none. Never takes more requests than the ring has
+  /// entries without a response to them.
+  ///
+  /// Throws when the front claims to have produced what no honest front can, now and on every later call.
+  @inlinable @inline(__always) public mutating func takeRequest() throws(RingFault) -> Request? {
+    try takeRequest { Request(copying: $0, at: 0) }
+  }
+
+  /// As ``takeRequest()``, for a caller that copies only the words that the operation defines: first the header, then
+  /// what the copied header asks for.
+  ///
+  /// As safe as a full copy as long as `copy` loads each word at most once and decides only on what it has loaded: a
+  /// front that rewrites the entry meanwhile can then mix two requests of its own, which it could have sent mixed.
+  @inlinable @inline(__always)
+  public mutating func takeRequest<Copy>(using copy: (borrowing SharedSlot) -> Copy) throws(RingFault) -> Copy? {
+    if requestConsumer == knownRequestProducer {
+      guard try refreshRequests() else { return nil }
+    }
+    let request = memory.withSlot(at: layout.offset(of: requestConsumer), byteCount: Request.byteCount, copy)
+    requestConsumer &+= 1
+    return request
+  }
+
+  /// Asks for an event at the next request, and looks again (`RING_FINAL_CHECK_FOR_REQUESTS`). True: there is a request
+  /// already, do not sleep. False: an event will come. Throws as ``takeRequest()`` does.
+  @inlinable public mutating func armRequestEvent() throws(RingFault) -> Bool {
+    if requestConsumer != knownRequestProducer { return true }
+    // The fence pairs with the one in FrontRing.publishRequests: either it sees this event index, or we see its producer.
+    memory.storeAndFence32(requestConsumer &+ 1, at: RingLayout.requestEvent)
+    return try refreshRequests()
+  }
+
+  /// Whether ``takeRequest()`` would return or throw something. One plain load at most: for polling loops.
+  @inlinable @inline(__always) public func hasRequests() -> Bool {
+    requestConsumer != knownRequestProducer || memory.load32(at: RingLayout.requestProducer) != requestConsumer
+  }
+
+  /// Looks at `req_prod` once and remembers it if it is possible. Returns whether there are requests to take.
+  @usableFromInline mutating func refreshRequests() throws(RingFault) -> Bool {
+    if let fault { throw fault }
+    // Pairs with the release in FrontRing.publishRequests: the entries up to `produced` are visible.
+    let produced = memory.loadAcquire32(at: RingLayout.requestProducer)
+    // Stricter than RING_REQUEST_PROD_OVERFLOW: the front may reuse an entry only when it has seen the response that
+    // was in it, so published responses count, not prepared ones; and a producer that goes back is a fault too.
+    let allowed = layout.entryCount &- (requestConsumer &- publishedResponseProducer)
+    guard produced &- requestConsumer <= allowed else {
+      let fault = RingFault(offender: .front, claimedProducer: produced, consumer: requestConsumer, allowedCount: allowed)
+      self.fault = fault
+      throw fault
+    }
+    knownRequestProducer = produced
+    return produced != requestConsumer
+  }
+}
+
+// MARK: - Responses
+
+extension BackRing {
+  /// Writes a response into the next entry. The front sees it after ``publishResponses()``. Traps when every request
+  /// taken has its response already.
+  ///
+  /// `Response.store` writes every byte of the response, undefined ones as zero. The rest of the entry is what the
+  /// front itself wrote there.
+  @inlinable @inline(__always) public mutating func putResponse(_ response: Response) {
+    precondition(responseProducer != requestConsumer, "more responses than requests")
+    memory.withSlot(at: layout.offset(of: responseProducer), byteCount: Response.byteCount) { response.store(to: $0, at: 0) }
+    responseProducer &+= 1
+  }
+
+  /// Shows all responses put so far to the front. Returns whether it asked for an event
+  /// (`RING_PUSH_RESPONSES_AND_CHECK_NOTIFY`); false as well when there was nothing to publish.
+  @inlinable public mutating func publishResponses() -> Bool {
+    let old = publishedResponseProducer
+    let new = responseProducer
+    if new == old { return false }
+    publishedResponseProducer = new
+    // The release pairs with the acquire in FrontRing.refreshResponses: a front that sees `new` sees the entries. The
+    // fence pairs with the one in FrontRing.armResponseEvent: either it sees `new`, or we see its `rsp_event`.
+    memory.storeAndFence32(new, at: RingLayout.responseProducer)
+    return notificationIsDue(old: old, new: new, event: memory.load32(at: RingLayout.responseEvent))
+  }
+}

@@ -1,0 +1,131 @@
+public import SharedMemory
+public import XenInterface
+
+/// The end of a shared ring that sends requests and receives responses (`struct __name##_front_ring`).
+///
+/// Belongs to one loop; not thread-safe. Everything the peer can write is read once, into private copies; every decision
+/// is made on those. A turn puts requests, publishes them once, takes responses until there are none, and arms before it sleeps:
+/// ```swift
+/// ring.putRequest(request)
+/// if ring.publishRequests() { channel.signal() }
+/// while let response = try ring.takeResponse() { complete(response) }
+/// if try !ring.armResponseEvent() { sleep() }
+/// ```
+public struct FrontRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
+  @usableFromInline let memory: SharedBytes
+  /// Entry count and stride.
+  public let layout: RingLayout
+  /// Where the next request goes (`req_prod_pvt`).
+  @usableFromInline var requestProducer: RingIndex
+  /// What was last published. Private, because the shared copy can be rewritten by the peer.
+  @usableFromInline var publishedRequestProducer: RingIndex
+  /// The next response to take (`rsp_cons`).
+  @usableFromInline var responseConsumer: RingIndex
+  /// The last `rsp_prod` that was seen and found possible.
+  @usableFromInline var knownResponseProducer: RingIndex
+  @usableFromInline var fault: RingFault?
+
+  /// Makes an empty ring in `memory`, with both sides' indices at `index` (`SHARED_RING_INIT`, `FRONT_RING_INIT`).
+  ///
+  /// Only the front initialises, before it shows the ring to the back. `memory` should be zeroed pages. `entryByteCount`
+  /// is the size of the request/response union in the ABI that was agreed on (112 for blkif on x86_64, 108 on x86_32).
+  public init(initializing memory: SharedBytes, entryByteCount: Int, startingAt index: RingIndex = 0) {
+    precondition(entryByteCount >= Request.byteCount && entryByteCount >= Response.byteCount, "an entry holds a request or a response")
+    self.layout = RingLayout(byteCount: memory.byteCount, entryByteCount: entryByteCount)
+    self.memory = memory
+    self.requestProducer = index
+    self.publishedRequestProducer = index
+    self.responseConsumer = index
+    self.knownResponseProducer = index
+    memory.zero(at: 0, byteCount: RingLayout.headerByteCount)
+    memory.store32(index &+ 1, at: RingLayout.requestEvent)
+    memory.store32(index &+ 1, at: RingLayout.responseEvent)
+    memory.store32(index, at: RingLayout.responseProducer)
+    memory.storeRelease32(index, at: RingLayout.requestProducer)
+  }
+
+  /// Number of entries in the ring.
+  @inlinable public var entryCount: Int { Int(layout.entryCount) }
+
+  /// Requests that were put and whose response was not taken yet, published or not.
+  @inlinable public var outstandingCount: Int { Int(requestProducer &- responseConsumer) }
+
+  /// Requests that can be put before a response must be taken (`RING_FREE_REQUESTS`).
+  @inlinable public var freeRequestCount: Int { Int(layout.entryCount &- (requestProducer &- responseConsumer)) }
+}
+
+// MARK: - Requests
+
+extension FrontRing {
+  /// Writes a request into the next free entry. The back sees it after ``publishRequests()``. Traps when the ring is full.
+  @inlinable @inline(__always) public mutating func putRequest(_ request: Request) {
+    putRequest { request.store(to: $0, at: 0) }
+  }
+
+  /// As ``putRequest(_:)``, for a caller that stores the words itself: only those that the operation defines. What is
+  /// left as it was holds an older request or response of this ring, which the back has seen already.
+  @inlinable @inline(__always) public mutating func putRequest(using store: (borrowing SharedSlot) -> Void) {
+    precondition(requestProducer &- responseConsumer < layout.entryCount, "more requests than the ring holds")
+    memory.withSlot(at: layout.offset(of: requestProducer), byteCount: Request.byteCount, store)
+    requestProducer &+= 1
+  }
+
+  /// Shows all requests put so far to the back. Returns whether it asked for an event
+  /// (`RING_PUSH_REQUESTS_AND_CHECK_NOTIFY`); false as well when there was nothing to publish.
+  @inlinable public mutating func publishRequests() -> Bool {
+    let old = publishedRequestProducer
+    let new = requestProducer
+    if new == old { return false }
+    publishedRequestProducer = new
+    // The release pairs with the acquire in BackRing.refreshRequests: a back that sees `new` sees the entries. The fence
+    // pairs with the one in BackRing.armRequestEvent: either it sees `new`, or we see its `req_event`.
+    memory.storeAndFence32(new, at: RingLayout.requestProducer)
+    return notificationIsDue(old: old, new: new, event: memory.load32(at: RingLayout.requestEvent))
+  }
+}
+
+// MARK: - Responses
+
+extension FrontRing {
+  /// Copies the next response out, or returns nil when there is none.
+  ///
+  /// Throws when the back claims responses to requests that were never published, now and on every later call.
+  @inlinable @inline(__always) public mutating func takeResponse() throws(RingFault) -> Response? {
+    if responseConsumer == knownResponseProducer {
+      guard try refreshResponses() else { return nil }
+    }
+    let response = memory.withSlot(at: layout.offset(of: responseConsumer), byteCount: Response.byteCount) { Response(copying: $0, at: 0) }
+    responseConsumer &+= 1
+    return response
+  }
+
+  /// Asks for an event at the next response, and looks again (`RING_FINAL_CHECK_FOR_RESPONSES`). True: there is a
+  /// response already, do not sleep. False: an event will come. Throws as ``takeResponse()`` does.
+  @inlinable public mutating func armResponseEvent() throws(RingFault) -> Bool {
+    if responseConsumer != knownResponseProducer { return true }
+    // The fence pairs with the one in BackRing.publishResponses: either it sees this event index, or we see its producer.
+    memory.storeAndFence32(responseConsumer &+ 1, at: RingLayout.responseEvent)
+    return try refreshResponses()
+  }
+
+  /// Whether ``takeResponse()`` would return or throw something. One plain load at most: for polling loops.
+  @inlinable @inline(__always) public func hasResponses() -> Bool {
+    responseConsumer != knownResponseProducer || memory.load32(at: RingLayout.responseProducer) != responseConsumer
+  }
+
+  /// Looks at `rsp_prod` once and remembers it if it is possible. Returns whether there are responses to take.
+  @usableFromInline mutating func refreshResponses() throws(RingFault) -> Bool {
+    if let fault { throw fault }
+    // Pairs with the release in BackRing.publishResponses: the entries up to `produced` are visible.
+    let produced = memory.loadAcquire32(at: RingLayout.responseProducer)
+    // Stricter than RING_RESPONSE_PROD_OVERFLOW: not just one ring ahead, but no more than we asked for.
+    let allowed = publishedRequestProducer &- responseConsumer
+    guard produced &- responseConsumer <= allowed else {
+      let fault = RingFault(offender: .back, claimedProducer: produced, consumer: responseConsumer, allowedCount: allowed)
+      self.fault = fault
+      throw fault
+    }
+    knownResponseProducer = produced
+    return produced != responseConsumer
+  }
+}

@@ -1,0 +1,25 @@
+import Dispatch
+import Foundation
+import Synchronization
+
+/// A thread of its own that can be waited for: tests of two sides must not share the cooperative pool.
+final class TestThread: Sendable {
+  private let finished = DispatchSemaphore(value: 0)
+
+  init(_ body: @escaping @Sendable () -> Void) {
+    let finished = finished
+    Thread.detachNewThread {
+      body()
+      finished.signal()
+    }
+  }
+
+  func join() { finished.wait() }
+}
+
+/// Something one thread tells another once.
+final class Flag: Sendable {
+  private let value = Atomic<Bool>(false)
+  var isSet: Bool { value.load(ordering: .acquiring) }
+  func set() { value.store(true, ordering: .releasing) }
+}
