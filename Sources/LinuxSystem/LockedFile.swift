@@ -1,0 +1,33 @@
+import CLinuxShims
+import Glibc
+public import SystemPackage
+
+/// A file that one process at a time holds (`flock`), with that process's number in it. Removed when the holder lets go.
+public struct LockedFile: ~Copyable, Sendable {
+  private let descriptor: OwnedDescriptor
+  private let path: String
+
+  /// Takes the lock, or throws `EWOULDBLOCK` when another process holds it.
+  public init(path: String) throws(Errno) {
+    let descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o644)
+    try check(flock(descriptor.rawValue, LOCK_EX | LOCK_NB))
+    try check(ftruncate(descriptor.rawValue, 0))
+    let text = Array("\(getpid())\n".utf8)
+    let written = unsafe text.withUnsafeBytes { unsafe write(descriptor.rawValue, $0.baseAddress!, $0.count) }
+    try check(written)
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  deinit { unsafe unlink(path) }
+
+  /// The process that holds the lock at `path`, or nil when nobody does.
+  public static func holder(of path: String) -> Int32? {
+    guard let file = try? OwnedDescriptor.open(path, flags: O_RDONLY) else { return nil }
+    if flock(file.rawValue, LOCK_SH | LOCK_NB) == 0 { return nil }
+    var buffer = [UInt8](repeating: 0, count: 32)
+    let count = unsafe read(file.rawValue, &buffer, buffer.count)
+    guard count > 0 else { return nil }
+    return Int32(String(decoding: buffer.prefix(count), as: UTF8.self).filter(\.isNumber))
+  }
+}
