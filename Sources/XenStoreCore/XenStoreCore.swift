@@ -1,1 +1,175 @@
-// Placeholder until the module is written.
+public import XenInterface
+public import XenStoreWire
+
+/// The store itself: requests in, replies and watch events out. No sockets, no clock, no threads.
+///
+/// Belongs to one thread (or one lock): nothing here may be called from two at a time.
+/// ```swift
+/// let client = core.connect(domain: .control, privileged: true)
+/// core.receive(bytes, from: client)
+/// for ready in core.takeReadyConnections() {
+///   while let packet = core.nextOutput(for: ready) { send(packet, to: ready) }
+///   if let fault = core.fault(of: ready) { close(ready, because: fault); core.disconnect(ready) }
+/// }
+/// ```
+public final class XenStoreCore {
+  public let limits: XenStoreLimits
+
+  /// Receives what privileged clients send with the control command `print`.
+  public var onPrint: ((String) -> Void)?
+
+  var tree: XenStoreTree
+  /// The generation of the live tree's last change: equal versions mean equal trees.
+  var version: UInt64 = 1
+  private var lastGeneration: UInt64 = 1
+  private var lastSerial: UInt64 = 0
+
+  var connections: [XenStoreConnectionID: StoreConnection] = [:]
+  private var ready: [XenStoreConnectionID] = []
+  var watches = WatchIndex()
+  var usage: [DomainID: DomainUsage] = [:]
+  var introducedDomains: Set<DomainID> = [.control]
+  /// Which domain's rights a stub domain has besides its own.
+  var targets: [DomainID: DomainID] = [:]
+  var specialPermissions: [String: [XenStorePermission]] = [
+    XenStoreCore.introduceDomain: [XenStorePermission(.control, .none)],
+    XenStoreCore.releaseDomain: [XenStorePermission(.control, .none)],
+  ]
+
+  /// Watched by those who want to know of new domains.
+  public static let introduceDomain = "@introduceDomain"
+  /// Watched by those who want to know that a domain went away; which one they have to find out.
+  public static let releaseDomain = "@releaseDomain"
+
+  /// What one domain holds over all its connections; quotas are held against it.
+  struct DomainUsage {
+    var watchCount = 0
+    var transactionCount = 0
+  }
+
+  public init(limits: XenStoreLimits = XenStoreLimits()) {
+    self.limits = limits
+    tree = XenStoreTree(generation: 1)
+  }
+
+  // MARK: Connections
+
+  /// Opens a connection that acts as `domain`. A privileged one passes every permission check and may use every request.
+  public func connect(domain: DomainID, privileged: Bool) -> XenStoreConnectionID {
+    let id = XenStoreConnectionID(number: nextSerial())
+    connections[id] = StoreConnection(id: id, domain: domain, isPrivileged: privileged)
+    return id
+  }
+
+  /// Ends a connection with its watches and transactions. Unknown connections are ignored, so that closing twice does no harm.
+  public func disconnect(_ id: XenStoreConnectionID) {
+    guard let connection = connections.removeValue(forKey: id) else { return }
+    dropWatchesAndTransactions(of: connection)
+  }
+
+  /// Why the connection has to be closed, or nil while it is in order.
+  public func fault(of id: XenStoreConnectionID) -> XenStoreConnectionFault? { connections[id]?.fault }
+
+  // MARK: Bytes in
+
+  /// Takes bytes that arrived on a connection and handles the packets in them, as far as the connection reads its replies:
+  /// the rest waits, and is handled as output is taken.
+  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) {
+    guard let connection = connections[id], connection.fault == nil else { return }
+    connection.parser.feed(bytes)
+    handleWaitingPackets(of: connection)
+  }
+
+  /// Whether requests of the connection wait for it to read its replies: its owner should read no more from it until output was taken.
+  public func isHeldBack(_ id: XenStoreConnectionID) -> Bool {
+    guard let connection = connections[id] else { return false }
+    return connection.output.replyCount >= limits.unreadRepliesPerConnection
+  }
+
+  /// Handles one request. Its reply, and the events it caused, are output afterwards.
+  public func handle(_ packet: XenStorePacket, from id: XenStoreConnectionID) {
+    guard let connection = connections[id], connection.fault == nil else { return }
+    handle(packet, from: connection)
+  }
+
+  // MARK: Bytes out
+
+  /// The connections that got output or a fault since the last call.
+  public func takeReadyConnections() -> [XenStoreConnectionID] {
+    defer { ready.removeAll(keepingCapacity: true) }
+    for id in ready { connections[id]?.isListedAsReady = false }
+    return ready
+  }
+
+  /// Whether there is something to send.
+  public func hasOutput(for id: XenStoreConnectionID) -> Bool { connections[id]?.output.isEmpty == false }
+
+  /// Takes the next packet to send, header and payload, or nil when there is none.
+  ///
+  /// Take only what can be sent now: an event that was not taken yet absorbs further identical ones.
+  public func nextOutput(for id: XenStoreConnectionID) -> [UInt8]? {
+    guard let connection = connections[id], let bytes = connection.output.next() else { return nil }
+    if connection.parser.bufferedByteCount > 0 { handleWaitingPackets(of: connection) }
+    return bytes
+  }
+
+  // MARK: For the other parts of the core
+
+  func nextGeneration() -> UInt64 {
+    lastGeneration += 1
+    return lastGeneration
+  }
+
+  func nextSerial() -> UInt64 {
+    lastSerial += 1
+    return lastSerial
+  }
+
+  func send(reply packet: XenStorePacket, to connection: StoreConnection) {
+    connection.output.append(reply: packet.encoded)
+    markReady(connection)
+  }
+
+  func send(event watch: Watch, reporting path: [UInt8]) {
+    let connection = watch.connection
+    guard connection.fault == nil else { return }
+    connection.output.append(event: XenStorePacket(.watchEvent, payload: path + [0] + watch.token + [0]).encoded)
+    if connection.output.eventByteCount > limits.unreadEventByteCount {
+      fail(connection, .eventsUnread(byteCount: connection.output.eventByteCount))
+    }
+    markReady(connection)
+  }
+
+  func fail(_ connection: StoreConnection, _ fault: XenStoreConnectionFault) {
+    connection.fault = fault
+    connection.output.removeAll()
+    connection.parser = XenStorePacketParser()
+    dropWatchesAndTransactions(of: connection)
+    markReady(connection)
+  }
+
+  func dropWatchesAndTransactions(of connection: StoreConnection) {
+    for watch in connection.watches { watches.remove(watch) }
+    usage[connection.domain]?.watchCount -= connection.watches.count
+    usage[connection.domain]?.transactionCount -= connection.transactions.count
+    if let left = usage[connection.domain], left.watchCount == 0, left.transactionCount == 0 { usage[connection.domain] = nil }
+    connection.watches = []
+    connection.transactions = [:]
+  }
+
+  private func markReady(_ connection: StoreConnection) {
+    guard !connection.isListedAsReady else { return }
+    connection.isListedAsReady = true
+    ready.append(connection.id)
+  }
+
+  private func handleWaitingPackets(of connection: StoreConnection) {
+    while connection.fault == nil, connection.output.replyCount < limits.unreadRepliesPerConnection {
+      switch connection.parser.next() {
+      case .packet(let packet): handle(packet, from: connection)
+      case .needsMoreBytes: return
+      case .violation(let byteCount): fail(connection, .payloadTooLong(byteCount: byteCount))
+      }
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/// What one connection has yet to be sent, in order. An event that is already waiting is not added again (XSA-326).
+struct OutputQueue {
+  private struct Entry {
+    var bytes: [UInt8]
+    var isEvent: Bool
+  }
+
+  private var entries: [Entry] = []
+  private var head = 0
+  private var waitingEvents: Set<[UInt8]> = []
+  private(set) var replyCount = 0
+  private(set) var eventByteCount = 0
+
+  var isEmpty: Bool { head == entries.count }
+
+  mutating func append(reply bytes: [UInt8]) {
+    entries.append(Entry(bytes: bytes, isEvent: false))
+    replyCount += 1
+  }
+
+  mutating func append(event bytes: [UInt8]) {
+    guard waitingEvents.insert(bytes).inserted else { return }
+    entries.append(Entry(bytes: bytes, isEvent: true))
+    eventByteCount += bytes.count
+  }
+
+  /// Takes the oldest packet.
+  mutating func next() -> [UInt8]? {
+    guard head < entries.count else { return nil }
+    let entry = entries[head]
+    entries[head].bytes = []
+    head += 1
+    if head == entries.count {
+      entries.removeAll(keepingCapacity: head <= 64)
+      head = 0
+    } else if head >= 1024, head * 2 >= entries.count {
+      entries.removeFirst(head)
+      head = 0
+    }
+    if entry.isEvent {
+      waitingEvents.remove(entry.bytes)
+      eventByteCount -= entry.bytes.count
+    } else {
+      replyCount -= 1
+    }
+    return entry.bytes
+  }
+
+  mutating func removeAll() { self = OutputQueue() }
+}

@@ -1,0 +1,46 @@
+public import XenInterface
+import XenStoreWire
+
+/// Names one connection of a ``XenStoreCore``; never used twice.
+public struct XenStoreConnectionID: Hashable, Sendable, CustomStringConvertible {
+  let number: UInt64
+  public var description: String { "connection \(number)" }
+}
+
+/// Why the core is done with a connection; its owner must disconnect it.
+public enum XenStoreConnectionFault: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The peer announced a payload longer than the protocol allows.
+  case payloadTooLong(byteCount: UInt32)
+  /// The peer did not read its events, and more of them wait than ``XenStoreLimits/unreadEventByteCount``.
+  case eventsUnread(byteCount: Int)
+  /// The connection's domain was released.
+  case domainReleased(DomainID)
+
+  public var description: String {
+    switch self {
+    case .payloadTooLong(let byteCount): "a packet announced \(byteCount) bytes of payload; at most 4096 are allowed"
+    case .eventsUnread(let byteCount): "\(byteCount) bytes of watch events were not read"
+    case .domainReleased(let domain): "domain \(domain) was released"
+    }
+  }
+}
+
+/// Everything the core keeps for one connection.
+final class StoreConnection {
+  let id: XenStoreConnectionID
+  let domain: DomainID
+  let isPrivileged: Bool
+  var parser = XenStorePacketParser()
+  var output = OutputQueue()
+  var watches: [Watch] = []
+  var transactions: [UInt32: StoreTransaction] = [:]
+  var fault: XenStoreConnectionFault?
+  /// Whether the core has told its owner that there is something to take.
+  var isListedAsReady = false
+
+  init(id: XenStoreConnectionID, domain: DomainID, isPrivileged: Bool) {
+    self.id = id
+    self.domain = domain
+    self.isPrivileged = isPrivileged
+  }
+}

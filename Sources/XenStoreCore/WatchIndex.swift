@@ -1,0 +1,133 @@
+import XenStoreWire
+
+/// What a watch waits for.
+enum WatchTarget: Hashable {
+  /// A node, whether it exists or not, and all below it.
+  case node(XenStorePath)
+  /// An occasion that is no node, such as `@releaseDomain`.
+  case special(String)
+}
+
+/// One watch of one connection.
+final class Watch {
+  let connection: StoreConnection
+  let target: WatchTarget
+  /// The path as the client gave it, which a watched node below it may be reported in terms of.
+  let givenPath: [UInt8]
+  let isRelative: Bool
+  let token: [UInt8]
+  /// Orders the watches of a store by age.
+  let serial: UInt64
+
+  init(connection: StoreConnection, target: WatchTarget, givenPath: [UInt8], isRelative: Bool, token: [UInt8], serial: UInt64) {
+    self.connection = connection
+    self.target = target
+    self.givenPath = givenPath
+    self.isRelative = isRelative
+    self.token = token
+    self.serial = serial
+  }
+}
+
+/// All watches by what they wait for, so that a change looks only at the nodes on its own path.
+struct WatchIndex {
+  private final class Place {
+    var below: [String: Place] = [:]
+    var watches: [Watch] = []
+
+    deinit {
+      var pending = Array(below.values)
+      below = [:]
+      while let place = pending.popLast() {
+        pending.append(contentsOf: place.below.values)
+        place.below = [:]
+      }
+    }
+  }
+
+  private let root = Place()
+  private var special: [String: [Watch]] = [:]
+
+  mutating func insert(_ watch: Watch) {
+    switch watch.target {
+    case .special(let name): special[name, default: []].append(watch)
+    case .node(let path):
+      var place = root
+      for name in path.names {
+        let name = String(name)
+        if let next = place.below[name] {
+          place = next
+        } else {
+          let next = Place()
+          place.below[name] = next
+          place = next
+        }
+      }
+      place.watches.append(watch)
+    }
+  }
+
+  /// Takes a watch out, and every place that then holds nothing: what a client adds and removes leaves no trace (XSA-330).
+  mutating func remove(_ watch: Watch) {
+    switch watch.target {
+    case .special(let name):
+      special[name]?.removeAll { $0 === watch }
+      if special[name]?.isEmpty == true { special[name] = nil }
+    case .node(let path):
+      var trail: [(place: Place, name: String)] = []
+      var place = root
+      for name in path.names {
+        let name = String(name)
+        guard let next = place.below[name] else { return }
+        trail.append((place, name))
+        place = next
+      }
+      place.watches.removeAll { $0 === watch }
+      while place.watches.isEmpty, place.below.isEmpty, let (parent, name) = trail.popLast() {
+        parent.below[name] = nil
+        place = parent
+      }
+    }
+  }
+
+  /// Watches that a change of `path` concerns: those of it and of every node above it, oldest first.
+  func watches(concerning path: XenStorePath) -> [Watch] {
+    var found = root.watches
+    var place = root
+    for name in path.names {
+      guard let next = place.below[String(name)] else { break }
+      place = next
+      found.append(contentsOf: place.watches)
+    }
+    return found.count > 1 ? found.sorted { $0.serial < $1.serial } : found
+  }
+
+  /// Watches of exactly `path`, oldest first.
+  func watches(at path: XenStorePath) -> [Watch] { place(of: path)?.watches ?? [] }
+
+  func watches(ofSpecial name: String) -> [Watch] { special[name] ?? [] }
+
+  /// The watched paths strictly below `path`, deepest first.
+  func watchedPaths(below path: XenStorePath) -> [XenStorePath] {
+    guard let top = place(of: path) else { return [] }
+    var found: [XenStorePath] = []
+    var pending = [(path, top)]
+    while let (path, place) = pending.popLast() {
+      for (name, next) in place.below.sorted(by: { $0.key < $1.key }) {
+        let path = path.appending(validName: name)
+        if !next.watches.isEmpty { found.append(path) }
+        pending.append((path, next))
+      }
+    }
+    return found.sorted(by: >)
+  }
+
+  private func place(of path: XenStorePath) -> Place? {
+    var place = root
+    for name in path.names {
+      guard let next = place.below[String(name)] else { return nil }
+      place = next
+    }
+    return place
+  }
+}

@@ -1,0 +1,183 @@
+import XenInterface
+import XenStoreWire
+
+extension XenStoreCore {
+  // MARK: Reading
+
+  func read(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
+    try node(at: try onlyPath(request), for: request, needing: .read).value
+  }
+
+  func directory(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
+    XenStorePayload.join(try node(at: try onlyPath(request), for: request, needing: .read).children.map(\.name))
+  }
+
+  /// As many names from a byte offset of the whole list as fit, behind the node's generation, by which the client notices that the
+  /// list changed meanwhile. The last part ends with an empty name.
+  func directoryPart(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
+    guard let strings = XenStorePayload.strings(request.payload), strings.count == 2,
+      let offset = XenStorePayload.number(strings[1], as: UInt32.self)
+    else { throw .invalidArgument }
+    let node = try node(at: try nodePath(strings[0], request), for: request, needing: .read)
+
+    var reply = XenStorePayload.join([String(node.generation)])
+    var position = 0
+    for child in node.children {
+      let byteCount = child.name.utf8.count + 1
+      if position >= Int(offset) {
+        // One byte is kept for the empty name.
+        guard reply.count + byteCount < XenStoreProtocol.maximumPayloadByteCount else { return reply }
+        reply.append(contentsOf: child.name.utf8)
+        reply.append(0)
+      }
+      position += byteCount
+    }
+    reply.append(0)
+    return reply
+  }
+
+  func getPermissions(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
+    if let text = XenStorePayload.onlyString(request.payload), text.first == UInt8(ascii: "@") {
+      return try specialPermissions(of: text, request).permissions.payload
+    }
+    return try node(at: try onlyPath(request), for: request, needing: .read).permissions.payload
+  }
+
+  // MARK: Changing
+
+  func write(_ request: StoreRequest) throws(XenStoreError) {
+    guard let (text, rest) = XenStorePayload.stringAndRest(request.payload) else { throw .invalidArgument }
+    let path = try nodePath(text, request)
+    guard try isPresent(path, request) else { return try create(path, value: Array(rest), request) }
+    change(path, request) { $0.setValue(Array(rest), at: path, generation: $1) }
+  }
+
+  func makeDirectory(_ request: StoreRequest) throws(XenStoreError) {
+    let path = try onlyPath(request)
+    if try !isPresent(path, request) { try create(path, value: [], request) }
+  }
+
+  func remove(_ request: StoreRequest) throws(XenStoreError) {
+    let path = try onlyPath(request)
+    guard let parent = path.parent else { throw .invalidArgument }
+    guard try isPresent(path, request) else {
+      // Nothing to remove is as good as removed, as long as there is a place where it could have been.
+      request.transaction?.noteAccess(parent)
+      guard currentTree(of: request).node(at: parent) != nil else { throw .notFound }
+      return
+    }
+    removeNode(at: path, transaction: request.transaction)
+  }
+
+  func setPermissions(_ request: StoreRequest) throws(XenStoreError) {
+    guard let (text, rest) = XenStorePayload.stringAndRest(request.payload), let permissions = [XenStorePermission](payload: Array(rest)) else {
+      throw .invalidArgument
+    }
+    if !request.connection.isPrivileged, permissions.count > limits.permissionsPerNode { throw .noSpace }
+    if text.first == UInt8(ascii: "@") {
+      let special = try specialPermissions(of: text, request)
+      guard request.connection.isPrivileged else { throw .accessDenied }
+      specialPermissions[special.name] = permissions
+      return
+    }
+    let path = try nodePath(text, request)
+    let node = try node(at: path, for: request, needing: .write)
+    guard isOwner(request.connection, of: node.permissions) else { throw .accessDenied }
+    // Giving a node away would give its quota away (XSA-352).
+    guard request.connection.isPrivileged || permissions[0].domain == node.permissions[0].domain else { throw .notPermitted }
+    change(path, request) { $0.setPermissions(permissions, at: path, generation: $1) }
+  }
+
+  // MARK: Steps
+
+  /// Whether the node is there for the request to change; throws when the connection may not write to it or, for a missing one, above it.
+  private func isPresent(_ path: XenStorePath, _ request: StoreRequest) throws(XenStoreError) -> Bool {
+    do throws(XenStoreError) {
+      _ = try node(at: path, for: request, needing: .write)
+      return true
+    } catch {
+      guard error == .notFound else { throw error }
+      return false
+    }
+  }
+
+  /// Changes one node that exists and reports it to those who may know it before or after.
+  private func change(_ path: XenStorePath, _ request: StoreRequest, _ body: (inout XenStoreTree, UInt64) -> Void) {
+    let generation = nextGeneration()
+    if let transaction = request.transaction {
+      body(&transaction.working, generation)
+      transaction.noteChange(path, .changed)
+    } else {
+      let before = tree.node(at: path)?.permissions
+      body(&tree, generation)
+      version = generation
+      report(path, permissions: [before, tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)])
+    }
+  }
+
+  /// Creates a node that is missing, and what is missing on the way to it. All inherit permissions; only the node itself is reported.
+  private func create(_ path: XenStorePath, value: [UInt8], _ request: StoreRequest) throws(XenStoreError) {
+    // Only the permissions are kept of the nearest node: who holds the node itself makes the tree copy it.
+    var (place, permissions) = nearestPermissions(to: path, in: currentTree(of: request))
+    if !request.connection.isPrivileged { permissions[0].domain = request.connection.domain }
+
+    let generation = nextGeneration()
+    request.transaction?.noteChange(place, .silent)
+    for name in path.names.dropFirst(place.depth) {
+      place = place.appending(validName: name)
+      let isLast = place == path
+      if let transaction = request.transaction {
+        transaction.working.insert(value: isLast ? value : [], permissions: permissions, at: place, generation: generation)
+        transaction.noteChange(place, isLast ? .changed : .silent)
+      } else {
+        tree.insert(value: isLast ? value : [], permissions: permissions, at: place, generation: generation)
+      }
+    }
+    if request.transaction == nil {
+      version = generation
+      report(path, permissions: [permissions, parentPermissions(of: path, in: tree)])
+    }
+  }
+
+  /// Removes a node and everything below it; watches of what was below are told with their own path, before those of the node.
+  func removeNode(at path: XenStorePath, transaction: StoreTransaction?) {
+    let generation = nextGeneration()
+    if let transaction {
+      transaction.working.forEachNode(from: path) { below, _ in
+        transaction.noteChange(below, below == path ? .changed : .removedWithAncestor)
+        return true
+      }
+      if let parent = path.parent { transaction.noteChange(parent, .silent) }
+      transaction.working.remove(at: path, generation: generation)
+      return
+    }
+    let watchedBelow = watches.watchedPaths(below: path).compactMap { below -> (XenStorePath, [[XenStorePermission]?])? in
+      guard let node = tree.node(at: below) else { return nil }
+      return (below, [node.permissions, parentPermissions(of: below, in: tree)])
+    }
+    let permissions = [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]
+    tree.remove(at: path, generation: generation)
+    version = generation
+    for (below, permissions) in watchedBelow { reportRemovalWithAncestor(of: below, permissions: permissions) }
+    report(path, permissions: permissions)
+  }
+
+  private func nearestPermissions(to path: XenStorePath, in tree: XenStoreTree) -> (XenStorePath, [XenStorePermission]) {
+    let nearest = tree.nearestNode(to: path)
+    return (nearest.path, nearest.node.permissions)
+  }
+
+  func parentPermissions(of path: XenStorePath, in tree: XenStoreTree) -> [XenStorePermission]? {
+    guard let parent = path.parent else { return nil }
+    return tree.node(at: parent)?.permissions
+  }
+
+  private func specialPermissions(
+    of text: ArraySlice<UInt8>, _ request: StoreRequest
+  ) throws(XenStoreError) -> (name: String, permissions: [XenStorePermission]) {
+    let name = String(decoding: text, as: UTF8.self)
+    guard let permissions = specialPermissions[name] else { throw .invalidArgument }
+    guard isAllowed(request.connection, .read, by: permissions) else { throw .accessDenied }
+    return (name, permissions)
+  }
+}

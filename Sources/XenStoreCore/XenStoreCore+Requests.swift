@@ -1,0 +1,118 @@
+import XenInterface
+import XenStoreWire
+
+/// One request and what it acts on.
+struct StoreRequest {
+  let packet: XenStorePacket
+  let connection: StoreConnection
+  let transaction: StoreTransaction?
+
+  var payload: [UInt8] { packet.payload }
+}
+
+extension XenStoreCore {
+  private static let acknowledgement = Array("OK".utf8) + [0]
+
+  /// Answers one request: exactly one reply, the events it causes for its own connection before it, the first event of a new watch after it.
+  func handle(_ packet: XenStorePacket, from connection: StoreConnection) {
+    var reply = XenStorePacket(rawType: packet.rawType, requestID: packet.requestID, transactionID: packet.transactionID, payload: [])
+    var newWatch: Watch?
+    do throws(XenStoreError) {
+      reply.payload = try answer(packet, from: connection, newWatch: &newWatch)
+      // A peer that asked for more than fits must be told, never sent a packet that breaks the stream (XSA-72).
+      if reply.payload.count > XenStoreProtocol.maximumPayloadByteCount { throw .tooBig }
+    } catch {
+      reply.rawType = XenStoreMessageType.error.rawValue
+      reply.payload = error.payload
+    }
+    guard connection.fault == nil else { return }
+    send(reply: reply, to: connection)
+    if let newWatch { send(event: newWatch, reporting: newWatch.givenPath) }
+  }
+
+  private func answer(
+    _ packet: XenStorePacket, from connection: StoreConnection, newWatch: inout Watch?
+  ) throws(XenStoreError) -> [UInt8] {
+    guard let type = packet.type else { throw .notImplemented }
+    if type.needsPrivilege, !connection.isPrivileged { throw .accessDenied }
+
+    var transaction: StoreTransaction?
+    if packet.transactionID != 0, !type.ignoresTransaction {
+      transaction = connection.transactions[packet.transactionID]
+      guard transaction != nil else { throw .notFound }
+    }
+    let request = StoreRequest(packet: packet, connection: connection, transaction: transaction)
+
+    switch type {
+    case .directory: return try directory(request)
+    case .directoryPart: return try directoryPart(request)
+    case .read: return try read(request)
+    case .getPermissions: return try getPermissions(request)
+    case .write: try failingTransaction(of: request) { () throws(XenStoreError) in try write(request) }
+    case .makeDirectory: try failingTransaction(of: request) { () throws(XenStoreError) in try makeDirectory(request) }
+    case .remove: try failingTransaction(of: request) { () throws(XenStoreError) in try remove(request) }
+    case .setPermissions: try failingTransaction(of: request) { () throws(XenStoreError) in try setPermissions(request) }
+    case .watch: newWatch = try addWatch(request)
+    case .unwatch: try removeWatch(request)
+    case .resetWatches: try resetWatches(request)
+    case .transactionStart: return try startTransaction(request)
+    case .transactionEnd: try endTransaction(request)
+    case .introduce: try introduce(request)
+    case .release: try release(request)
+    case .isDomainIntroduced: return try isDomainIntroduced(request)
+    case .getDomainPath: return try getDomainPath(request)
+    case .resume: try resume(request)
+    case .setTarget: try setTarget(request)
+    case .control: return try control(request)
+    // A client cannot send what only a daemon says; the others are withdrawn, or newer than the 4.17 that this core follows.
+    case .watchEvent, .error, .restrict, .getFeature, .setFeature, .getQuota, .setQuota: throw .notImplemented
+    }
+    return XenStoreCore.acknowledgement
+  }
+
+  /// A change that could not be carried out for lack of room makes the commit fail too; one that was refused did not happen, and the
+  /// client may well go on without it.
+  private func failingTransaction(
+    of request: StoreRequest, _ change: () throws(XenStoreError) -> Void
+  ) throws(XenStoreError) {
+    do throws(XenStoreError) {
+      try change()
+    } catch {
+      if error == .noSpace || error == .outOfMemory || error == .inputOutput { request.transaction?.failure = error }
+      throw error
+    }
+  }
+
+  /// The node that a payload of one path names.
+  func onlyPath(_ request: StoreRequest) throws(XenStoreError) -> XenStorePath {
+    guard let text = XenStorePayload.onlyString(request.payload) else { throw .invalidArgument }
+    return try nodePath(text, request)
+  }
+
+  /// A path as the request's connection means it. Special names are no nodes.
+  func nodePath(_ text: ArraySlice<UInt8>, _ request: StoreRequest) throws(XenStoreError) -> XenStorePath {
+    guard text.first != UInt8(ascii: "@") else { throw .invalidArgument }
+    return try XenStorePath(text, relativeTo: request.connection.domain)
+  }
+
+  /// A domain number as privileged requests carry it; reserved ones are refused.
+  func domain(_ text: ArraySlice<UInt8>) throws(XenStoreError) -> DomainID {
+    guard let number = XenStorePayload.number(text, as: UInt16.self), DomainID(rawValue: number) < .firstReserved else {
+      throw .invalidArgument
+    }
+    return DomainID(rawValue: number)
+  }
+}
+
+extension XenStoreMessageType {
+  /// Refused with EACCES to everyone but privileged connections.
+  var needsPrivilege: Bool {
+    switch self {
+    case .control, .introduce, .release, .isDomainIntroduced, .resume, .setTarget: true
+    default: false
+    }
+  }
+
+  /// Takes place outside any transaction, whatever the packet says.
+  var ignoresTransaction: Bool { self == .watch || self == .unwatch }
+}

@@ -1,0 +1,63 @@
+import XenStoreWire
+
+extension XenStoreCore {
+  func startTransaction(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
+    let connection = request.connection
+    guard request.transaction == nil else { throw .busy }
+    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].transactionCount >= limits.transactionsPerDomain {
+      throw .noSpace
+    }
+    var id: UInt32
+    repeat { id = UInt32(truncatingIfNeeded: nextSerial()) } while id == 0 || connection.transactions[id] != nil
+    connection.transactions[id] = StoreTransaction(id: id, tree: tree, version: version)
+    usage[connection.domain, default: DomainUsage()].transactionCount += 1
+    return XenStorePayload.join([String(id)])
+  }
+
+  func endTransaction(_ request: StoreRequest) throws(XenStoreError) {
+    guard let transaction = request.transaction else { throw .notFound }
+    let isCommit =
+      switch XenStorePayload.onlyString(request.payload) {
+      case [UInt8(ascii: "T")]: true
+      case [UInt8(ascii: "F")]: false
+      default: throw XenStoreError.invalidArgument
+      }
+    // Whatever the outcome, the transaction is over: the client starts a new one when it wants to try again.
+    request.connection.transactions[transaction.id] = nil
+    usage[request.connection.domain]?.transactionCount -= 1
+    if isCommit { try commit(transaction) }
+  }
+
+  private func commit(_ transaction: StoreTransaction) throws(XenStoreError) {
+    if let failure = transaction.failure { throw failure }
+    let hasOthersChanges = transaction.baseVersion != version
+    if hasOthersChanges, transaction.accessed.contains(where: { hasChanged($0, since: transaction.base) }) { throw .tryAgain }
+    guard !transaction.changes.isEmpty else { return }
+
+    if hasOthersChanges {
+      // No node that was looked at has changed, so each can be brought over as it is, parents before their children.
+      for path in transaction.changes.sorted() { tree.copyNode(at: path, from: transaction.working) }
+    } else {
+      tree = transaction.working
+    }
+    version = nextGeneration()
+    for path in transaction.changes { report(path, of: transaction) }
+  }
+
+  private func hasChanged(_ path: XenStorePath, since base: XenStoreTree) -> Bool {
+    tree.node(at: path)?.generation != base.node(at: path)?.generation
+  }
+
+  private func report(_ path: XenStorePath, of transaction: StoreTransaction) {
+    let before = transaction.base.node(at: path)?.permissions
+    let after = tree.node(at: path)?.permissions
+    // Created and removed again: nobody else ever could have seen it.
+    guard before != nil || after != nil else { return }
+    let permissions = [before, after, parentPermissions(of: path, in: transaction.base), parentPermissions(of: path, in: tree)]
+    switch transaction.report(of: path) {
+    case .silent: break
+    case .changed: report(path, permissions: permissions)
+    case .removedWithAncestor: reportRemovalWithAncestor(of: path, permissions: permissions)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import XenInterface
+import XenStoreWire
+
+/// A whole tree as a value: a copy costs nothing and shares every node, and changing one copy duplicates only the nodes on
+/// the way to the change. A transaction is such a copy.
+struct XenStoreTree {
+  private(set) var root: XenStoreNode
+
+  /// A tree with nothing but the root, which the control domain owns.
+  init(generation: UInt64) {
+    root = XenStoreNode(value: [], permissions: [XenStorePermission(.control, .none)], generation: generation)
+  }
+
+  func node(at path: XenStorePath) -> XenStoreNode? {
+    var node = root
+    for name in path.names {
+      guard let child = node.child(named: name) else { return nil }
+      node = child
+    }
+    return node
+  }
+
+  /// The deepest node that exists on the way to `path`, and where it is.
+  func nearestNode(to path: XenStorePath) -> (path: XenStorePath, node: XenStoreNode) {
+    var node = root
+    var reached = XenStorePath.root
+    for name in path.names {
+      guard let child = node.child(named: name) else { break }
+      node = child
+      reached = reached.appending(validName: name)
+    }
+    return (reached, node)
+  }
+
+  /// Changes the value of a node that exists.
+  mutating func setValue(_ value: [UInt8], at path: XenStorePath, generation: UInt64) {
+    let node = mutableNode(at: path)
+    node?.value = value
+    node?.generation = generation
+  }
+
+  /// Changes the permissions of a node that exists.
+  mutating func setPermissions(_ permissions: [XenStorePermission], at path: XenStorePath, generation: UInt64) {
+    let node = mutableNode(at: path)
+    node?.permissions = permissions
+    node?.generation = generation
+  }
+
+  /// Adds a node below one that exists.
+  mutating func insert(value: [UInt8], permissions: [XenStorePermission], at path: XenStorePath, generation: UInt64) {
+    guard let parentPath = path.parent, let parent = mutableNode(at: parentPath) else { return }
+    parent.insert(XenStoreNode(value: value, permissions: permissions, generation: generation), named: path.lastName)
+    parent.generation = generation
+  }
+
+  /// Takes a node and everything below it out of the tree.
+  mutating func remove(at path: XenStorePath, generation: UInt64) {
+    guard let parentPath = path.parent, let parent = mutableNode(at: parentPath) else { return }
+    if parent.removeChild(named: path.lastName) != nil { parent.generation = generation }
+  }
+
+  /// Makes a node as it is in `other`, except for its children: present with the same value, permissions and generation, or absent.
+  /// The parent must exist when the node is to.
+  mutating func copyNode(at path: XenStorePath, from other: XenStoreTree) {
+    guard let source = other.node(at: path) else {
+      guard let parentPath = path.parent, let parent = mutableNode(at: parentPath) else { return }
+      _ = parent.removeChild(named: path.lastName)
+      return
+    }
+    if let node = mutableNode(at: path) {
+      node.value = source.value
+      node.permissions = source.permissions
+      node.generation = source.generation
+    } else if let parentPath = path.parent, let parent = mutableNode(at: parentPath) {
+      parent.insert(
+        XenStoreNode(value: source.value, permissions: source.permissions, generation: source.generation), named: path.lastName)
+    }
+  }
+
+  /// Visits `path` and every node below it, parents first, without recursion: a hostile tree may be deep.
+  /// `visit` says whether to go on below the node.
+  func forEachNode(from path: XenStorePath, _ visit: (XenStorePath, XenStoreNode) -> Bool) {
+    guard let top = node(at: path) else { return }
+    var pending = [(path, top)]
+    while let (path, node) = pending.popLast() {
+      guard visit(path, node) else { continue }
+      for child in node.children.reversed() { pending.append((path.appending(validName: child.name), child.node)) }
+    }
+  }
+
+  /// A node that only this tree has, with every node on the way to it; nil when there is no such node.
+  private mutating func mutableNode(at path: XenStorePath) -> XenStoreNode? {
+    if !isKnownUniquelyReferenced(&root) { root = root.copy() }
+    var node = root
+    for name in path.names {
+      guard let child = node.mutableChild(named: name) else { return nil }
+      node = child
+    }
+    return node
+  }
+}

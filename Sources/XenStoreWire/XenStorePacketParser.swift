@@ -1,0 +1,75 @@
+/// Cuts a byte stream into packets, whatever pieces it arrives in.
+///
+/// Holds at most one incomplete packet plus what was fed in one call, so memory is bounded by the caller's read size.
+/// ```swift
+/// parser.feed(bytes)
+/// while case .packet(let packet) = parser.next() { handle(packet) }
+/// ```
+public struct XenStorePacketParser: Sendable {
+  /// What the bytes so far amount to.
+  public enum Outcome: Hashable, Sendable {
+    /// The next packet is not complete.
+    case needsMoreBytes
+    /// One packet; ask again, there may be another.
+    case packet(XenStorePacket)
+    /// The peer announced a payload that the protocol forbids: nothing behind it can be trusted, the connection must be closed.
+    case violation(payloadByteCount: UInt32)
+  }
+
+  private enum State: Hashable, Sendable {
+    case header
+    case payload(XenStoreHeader)
+    case broken(payloadByteCount: UInt32)
+  }
+
+  private var state = State.header
+  private var buffer: [UInt8] = []
+  private var start = 0
+
+  public init() {}
+
+  /// Bytes that were fed and not yet returned in a packet.
+  public var bufferedByteCount: Int { buffer.count - start }
+
+  /// Adds bytes that arrived. After a violation they are dropped.
+  public mutating func feed(_ bytes: [UInt8]) {
+    if case .broken = state { return }
+    if start == buffer.count {
+      buffer = bytes
+      start = 0
+    } else {
+      // Only the tail of an incomplete packet is moved, never the packets already taken.
+      buffer.removeFirst(start)
+      start = 0
+      buffer.append(contentsOf: bytes)
+    }
+  }
+
+  /// Takes the next packet, if it is complete.
+  public mutating func next() -> Outcome {
+    if case .header = state {
+      guard bufferedByteCount >= XenStoreProtocol.headerByteCount else { return .needsMoreBytes }
+      let header = XenStoreHeader(decoding: buffer[start...])
+      start += XenStoreProtocol.headerByteCount
+      if header.payloadByteCount <= UInt32(XenStoreProtocol.maximumPayloadByteCount) {
+        state = .payload(header)
+      } else {
+        state = .broken(payloadByteCount: header.payloadByteCount)
+        buffer = []
+        start = 0
+      }
+    }
+    switch state {
+    case .header: return .needsMoreBytes
+    case .broken(let byteCount): return .violation(payloadByteCount: byteCount)
+    case .payload(let header):
+      let end = start + Int(header.payloadByteCount)
+      guard buffer.count >= end else { return .needsMoreBytes }
+      let payload = Array(buffer[start..<end])
+      start = end
+      state = .header
+      return .packet(
+        XenStorePacket(rawType: header.rawType, requestID: header.requestID, transactionID: header.transactionID, payload: payload))
+    }
+  }
+}
