@@ -107,6 +107,11 @@ public enum UnixSocket {
     return (bytes, Array(fds.prefix(Int(count))))
   }
 
+  /// Ends both directions: the peer reads the end of the stream, and so does a thread that waits in ``receive(capacity:on:nonBlocking:)``.
+  public static func shutDown(_ socket: borrowing OwnedDescriptor) {
+    Glibc.shutdown(socket.rawValue, Int32(SHUT_RDWR))
+  }
+
   private static func type(of kind: Kind) -> Int32 {
     let base = kind == .stream ? SOCK_STREAM : SOCK_SEQPACKET
     return Int32(base.rawValue | SOCK_CLOEXEC.rawValue)

@@ -1,0 +1,168 @@
+public import XenInterface
+public import XenStoreWire
+
+/// What can be asked of a store, inside and outside a transaction. Paths without a leading `/` are relative to the connection's domain.
+public protocol XenStoreAccess: Sendable {
+  /// Sends one request and waits for its reply's payload. `path` only names the object in errors.
+  func request(_ type: XenStoreMessageType, about path: String, payload: [UInt8]) async throws(XenStoreClientError) -> [UInt8]
+}
+
+extension XenStoreAccess {
+  // MARK: Nodes
+
+  /// A node's value as text. Throws ``XenStoreClientError/refused(_:path:_:)`` with ENOENT for a missing node.
+  public func read(_ path: String) async throws(XenStoreClientError) -> String {
+    String(decoding: try await readBytes(path), as: UTF8.self)
+  }
+
+  /// A node's value.
+  public func readBytes(_ path: String) async throws(XenStoreClientError) -> [UInt8] {
+    try await request(.read, path)
+  }
+
+  /// A node's value as text, or nil when there is no such node.
+  public func readIfPresent(_ path: String) async throws(XenStoreClientError) -> String? {
+    do throws(XenStoreClientError) {
+      return try await read(path)
+    } catch {
+      if error.storeError == .notFound { return nil }
+      throw error
+    }
+  }
+
+  /// Whether the node is there.
+  public func exists(_ path: String) async throws(XenStoreClientError) -> Bool {
+    try await readIfPresent(path) != nil
+  }
+
+  /// Sets a node's value; what is missing on the way is created.
+  public func write(_ path: String, _ value: String) async throws(XenStoreClientError) {
+    try await write(path, bytes: Array(value.utf8))
+  }
+
+  /// Sets a node's value; what is missing on the way is created.
+  public func write(_ path: String, bytes: [UInt8]) async throws(XenStoreClientError) {
+    try await acknowledged(.write, path, Array(path.utf8) + [0] + bytes)
+  }
+
+  /// Creates a node, and what is missing on the way; an existing one stays as it is.
+  public func makeDirectory(_ path: String) async throws(XenStoreClientError) {
+    try await acknowledged(.makeDirectory, path, XenStorePayload.join([path]))
+  }
+
+  /// Removes a node and everything below it. A missing node under an existing one is no error.
+  public func remove(_ path: String) async throws(XenStoreClientError) {
+    try await acknowledged(.remove, path, XenStorePayload.join([path]))
+  }
+
+  /// Names of a node's children, however many there are.
+  public func directory(_ path: String) async throws(XenStoreClientError) -> [String] {
+    do throws(XenStoreClientError) {
+      return try names(try await request(.directory, path), of: .directory, path)
+    } catch {
+      if error.storeError == .tooBig { return try await directoryInParts(path) }
+      throw error
+    }
+  }
+
+  // MARK: Permissions
+
+  /// A node's permissions; the first entry names the owner.
+  public func permissions(_ path: String) async throws(XenStoreClientError) -> [XenStorePermission] {
+    guard let permissions = [XenStorePermission](payload: try await request(.getPermissions, path)) else {
+      throw .malformedReply(.getPermissions, path: path)
+    }
+    return permissions
+  }
+
+  /// Replaces a node's permissions; the owner's privilege.
+  public func setPermissions(_ path: String, _ permissions: [XenStorePermission]) async throws(XenStoreClientError) {
+    try await acknowledged(.setPermissions, path, Array(path.utf8) + [0] + permissions.payload)
+  }
+
+  // MARK: Domains
+
+  /// A domain's home path.
+  public func domainPath(_ domain: DomainID) async throws(XenStoreClientError) -> String {
+    let reply = try await request(.getDomainPath, about: "domain \(domain)", payload: XenStorePayload.join([domain.description]))
+    guard let path = XenStorePayload.onlyString(reply) else { throw .malformedReply(.getDomainPath, path: "domain \(domain)") }
+    return String(decoding: path, as: UTF8.self)
+  }
+
+  /// Makes a domain known. Privileged. Frame and port of a store ring mean nothing to a store that is reached over sockets.
+  public func introduce(_ domain: DomainID, frame: UInt64 = 1, port: EventChannelPort = EventChannelPort(rawValue: 1)) async throws(XenStoreClientError) {
+    let arguments = [domain.description, String(frame), port.description]
+    _ = try await request(.introduce, about: "domain \(domain)", payload: XenStorePayload.join(arguments))
+  }
+
+  /// Forgets a domain, its nodes and its permissions. Privileged.
+  public func release(_ domain: DomainID) async throws(XenStoreClientError) {
+    _ = try await request(.release, about: "domain \(domain)", payload: XenStorePayload.join([domain.description]))
+  }
+
+  /// Whether a domain is known. Privileged.
+  public func isIntroduced(_ domain: DomainID) async throws(XenStoreClientError) -> Bool {
+    let reply = try await request(.isDomainIntroduced, about: "domain \(domain)", payload: XenStorePayload.join([domain.description]))
+    switch XenStorePayload.onlyString(reply) {
+    case [UInt8(ascii: "T")]: return true
+    case [UInt8(ascii: "F")]: return false
+    default: throw .malformedReply(.isDomainIntroduced, path: "domain \(domain)")
+    }
+  }
+
+  /// Gives a stub domain the rights of `target` besides its own. Privileged.
+  public func setTarget(of stub: DomainID, to target: DomainID) async throws(XenStoreClientError) {
+    _ = try await request(.setTarget, about: "domain \(stub)", payload: XenStorePayload.join([stub.description, target.description]))
+  }
+
+  /// A command to the daemon; its answer. Privileged.
+  public func control(_ arguments: [String]) async throws(XenStoreClientError) -> String {
+    let reply = try await request(.control, about: arguments.first ?? "", payload: XenStorePayload.join(arguments))
+    return String(decoding: reply.last == 0 ? reply.dropLast() : reply[...], as: UTF8.self)
+  }
+
+  // MARK: Steps
+
+  private func request(_ type: XenStoreMessageType, _ path: String) async throws(XenStoreClientError) -> [UInt8] {
+    guard !path.utf8.contains(0) else { throw .unsendable(type, path: path) }
+    return try await request(type, about: path, payload: XenStorePayload.join([path]))
+  }
+
+  private func acknowledged(_ type: XenStoreMessageType, _ path: String, _ payload: [UInt8]) async throws(XenStoreClientError) {
+    guard !path.utf8.contains(0) else { throw .unsendable(type, path: path) }
+    _ = try await request(type, about: path, payload: payload)
+  }
+
+  private func names(_ bytes: [UInt8], of type: XenStoreMessageType, _ path: String) throws(XenStoreClientError) -> [String] {
+    guard let names = XenStorePayload.strings(bytes) else { throw .malformedReply(type, path: path) }
+    return names.map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  /// Puts a large directory together from parts, starting over when it changed in between.
+  private func directoryInParts(_ path: String) async throws(XenStoreClientError) -> [String] {
+    var attempts = 0
+    while attempts < 100 {
+      attempts += 1
+      if let names = try await directoryInPartsOnce(path) { return names }
+    }
+    throw .contended(attempts: attempts)
+  }
+
+  private func directoryInPartsOnce(_ path: String) async throws(XenStoreClientError) -> [String]? {
+    var generation: ArraySlice<UInt8>?
+    var list: [UInt8] = []
+    while true {
+      let reply = try await request(.directoryPart, about: path, payload: XenStorePayload.join([path, String(list.count)]))
+      guard let (partGeneration, part) = XenStorePayload.stringAndRest(reply), part.last == 0 else {
+        throw .malformedReply(.directoryPart, path: path)
+      }
+      if let generation, !generation.elementsEqual(partGeneration) { return nil }
+      generation = partGeneration
+      // An empty name ends the list.
+      if part.count == 1 || part.dropLast().last == 0 {
+        return try names(list + part.dropLast(), of: .directoryPart, path)
+      }
+      list.append(contentsOf: part)
+    }
+  }
+}
