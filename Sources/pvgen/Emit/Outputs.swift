@@ -9,6 +9,11 @@ struct Outputs {
   init(_ descriptions: [ProtocolDescription]) {
     var files: [String: String] = [:]
     for description in descriptions { files.merge(Outputs.swift(description)) { first, _ in first } }
+    files["Protocols/generated/pvio_abi.h"] = CMirrorHeader(descriptions: descriptions).file()
+    files["Protocols/generated/abi_check.c"] = CABICheck(descriptions: descriptions).file()
+    files["Protocols/generated/vectors_check.c"] = CVectorsCheck(descriptions: descriptions).file()
+    files["Tests/XenInterfaceTests/Generated/VectorTables.swift"] = SwiftVectorTables(descriptions: descriptions).file()
+    for description in descriptions { files["Protocols/\(description.name)/README.md"] = MarkdownPage(description: description).file() }
     self.files = files.sorted { $0.key < $1.key }.map { (path: $0.key, content: $0.value) }
   }
 

@@ -29,9 +29,10 @@ extension ProtocolLoader {
   }
 
   func stringGroup(_ node: Node) throws(InvalidProtocol) -> StringGroup {
-    let entry = try map(node, "a string group", ["name", "doc", "closed", "values"])
+    let entry = try map(node, "a string group", ["name", "doc", "closed", "c_table", "values"])
     return StringGroup(
       name: try entry.string("name"), doc: try entry.string("doc"), closed: try entry.flag("closed"),
+      cTable: try entry.optionalString("c_table"),
       entries: try each(entry, "values", stringEntry), location: entry.location)
   }
 
@@ -43,9 +44,10 @@ extension ProtocolLoader {
   }
 
   private func namedValue(_ node: Node) throws(InvalidProtocol) -> NamedValue {
-    let entry = try map(node, "a value", ["name", "value", "c", "unchecked", "doc"])
+    let entry = try map(node, "a value", ["name", "value", "c", "unchecked", "abi", "doc"])
     return NamedValue(
       name: try entry.string("name"), value: try entry.integer("value"), c: try entry.optionalString("c"),
-      unchecked: try entry.optionalString("unchecked"), doc: try entry.string("doc"), location: entry.location)
+      unchecked: try entry.optionalString("unchecked"),
+      abi: entry.has("abi") ? try entry.choice("abi", ABI.self) : nil, doc: try entry.string("doc"), location: entry.location)
   }
 }

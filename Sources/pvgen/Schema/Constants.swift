@@ -6,6 +6,8 @@ struct NamedValue: Sendable {
   let c: String?
   /// Why the C check cannot compare this value, for example because the header that has it is newer.
   let unchecked: String?
+  /// The only ABI that has this value, or nil when all have it.
+  let abi: ABI?
   let doc: String
   let location: SourceLocation
 }
@@ -53,6 +55,8 @@ struct StringGroup: Sendable {
   let doc: String
   /// True when the strings are the values of a Swift enumeration (a closed list, parsed from the wire).
   let closed: Bool
+  /// C expression for the string with index `%u` in a table of Xen's headers that has the strings in our order.
+  let cTable: String?
   let entries: [Entry]
   let location: SourceLocation
 }

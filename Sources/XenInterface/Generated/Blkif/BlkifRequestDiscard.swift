@@ -2,7 +2,7 @@
 
 /// A discard request.
 ///
-/// `struct blkif_request_discard` (xen/io/blkif.h), x86_64 layout, 32 bytes.
+/// `struct blkif_request_discard` (xen/io/blkif.h, xen/io/protocols.h), x86_64 layout, 32 bytes.
 @frozen
 public struct BlkifRequestDiscard: WireRecord {
   @inlinable public static var byteCount: Int { 32 }

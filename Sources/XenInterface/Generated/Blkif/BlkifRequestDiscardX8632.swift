@@ -2,7 +2,7 @@
 
 /// A discard request.
 ///
-/// `struct blkif_request_discard` (xen/io/blkif.h), x86_32 layout, 28 bytes.
+/// `struct blkif_request_discard` (xen/io/blkif.h, xen/io/protocols.h), x86_32 layout, 28 bytes.
 @frozen
 public struct BlkifRequestDiscardX8632: WireRecord {
   @inlinable public static var byteCount: Int { 28 }

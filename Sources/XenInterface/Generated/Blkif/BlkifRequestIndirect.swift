@@ -2,7 +2,7 @@
 
 /// A read or write whose segments are in granted pages of their own.
 ///
-/// `struct blkif_request_indirect` (xen/io/blkif.h), x86_64 layout, 64 bytes.
+/// `struct blkif_request_indirect` (xen/io/blkif.h, xen/io/protocols.h), x86_64 layout, 64 bytes.
 @frozen
 public struct BlkifRequestIndirect: WireRecord {
   @inlinable public static var byteCount: Int { 64 }

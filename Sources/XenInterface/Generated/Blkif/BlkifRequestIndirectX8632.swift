@@ -2,7 +2,7 @@
 
 /// A read or write whose segments are in granted pages of their own.
 ///
-/// `struct blkif_request_indirect` (xen/io/blkif.h), x86_32 layout, 64 bytes.
+/// `struct blkif_request_indirect` (xen/io/blkif.h, xen/io/protocols.h), x86_32 layout, 64 bytes.
 @frozen
 public struct BlkifRequestIndirectX8632: WireRecord {
   @inlinable public static var byteCount: Int { 64 }

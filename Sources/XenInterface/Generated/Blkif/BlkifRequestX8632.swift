@@ -2,7 +2,7 @@
 
 /// A read, write, barrier or flush request, and the slot that every other request is copied in: look at `operation` first.
 ///
-/// `struct blkif_request` (xen/io/blkif.h), x86_32 layout, 108 bytes.
+/// `struct blkif_request` (xen/io/blkif.h, xen/io/protocols.h), x86_32 layout, 108 bytes.
 @frozen
 public struct BlkifRequestX8632: WireRecord {
   @inlinable public static var byteCount: Int { 108 }

@@ -2,7 +2,7 @@
 
 /// The answer to a request.
 ///
-/// `struct blkif_response` (xen/io/blkif.h), x86_64 layout, 16 bytes.
+/// `struct blkif_response` (xen/io/blkif.h, xen/io/protocols.h), x86_64 layout, 16 bytes.
 @frozen
 public struct BlkifResponse: WireRecord {
   @inlinable public static var byteCount: Int { 16 }

@@ -2,7 +2,7 @@
 
 /// The answer to a request.
 ///
-/// `struct blkif_response` (xen/io/blkif.h), x86_32 layout, 12 bytes.
+/// `struct blkif_response` (xen/io/blkif.h, xen/io/protocols.h), x86_32 layout, 12 bytes.
 @frozen
 public struct BlkifResponseX8632: WireRecord {
   @inlinable public static var byteCount: Int { 12 }
