@@ -12,13 +12,13 @@ public protocol ForeignArenaSource: AnyObject, Sendable {
 public final class ForeignArena {
   let memory: ArenaMemory
   let access: GrantAccess
-  let file: OwnedDescriptor
+  let file: SharedDescriptor
   /// How often each page is mapped here: the shared status word has only one bit for all of our mappings.
   var readerCounts: [UInt16]
   var writerCounts: [UInt16]
 
   /// For platforms. `file` is the arena's data file, needed to map scattered pages side by side.
-  public init(memory: ArenaMemory, access: GrantAccess, file: consuming OwnedDescriptor) {
+  public init(memory: ArenaMemory, access: GrantAccess, file: SharedDescriptor) {
     self.memory = memory
     self.access = access
     self.file = file
@@ -138,7 +138,7 @@ public final class SharedForeignGrants: ForeignGrants {
       return arena.memory.data.slice(at: offsets[0], byteCount: pages.count * pageByteCount)
     }
     do {
-      return try SharedRegion(mappingPages: offsets.map { $0 / pageByteCount }, of: arena.file, access: .readWrite).bytes
+      return try SharedRegion(mappingPages: offsets.map { $0 / pageByteCount }, of: arena.file.descriptor, access: .readWrite).bytes
     } catch {
       throw .platform(.system(operation: "map \(pages.count) scattered pages side by side", error))
     }

@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -98,10 +99,17 @@ enum {
   PVIO_SEAL_SEAL = 1,
   PVIO_SEAL_SHRINK = 2,
   PVIO_SEAL_GROW = 4,
+  PVIO_SEAL_FUTURE_WRITE = 16,
   PVIO_O_DIRECT = __O_DIRECT,
 };
 static inline int pvio_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int pvio_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
+// 1 for a file made of ordinary pages in memory (TMPFS_MAGIC), 0 for any other (huge pages), -1 with errno.
+static inline int pvio_is_on_tmpfs(int fd) {
+  struct statfs status;
+  if (fstatfs(fd, &status) != 0) return -1;
+  return status.f_type == 0x01021994;
+}
 static inline int pvio_eventfd(unsigned initial, int flags) { return eventfd(initial, flags); }
 static inline int pvio_open(const char *path, int flags, int mode) { return open(path, flags, mode); }
 static inline int pvio_get_fd_flags(int fd) { return fcntl(fd, F_GETFL); }
