@@ -228,9 +228,6 @@ static inline int pvio_direct_io_alignment(int fd, unsigned *memory, unsigned *o
   return 0;
 }
 
-// Names the calling thread in ps and top (at most 15 bytes are kept).
-static inline void pvio_set_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
-
 static inline uint64_t pvio_monotonic_nanoseconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
