@@ -1,4 +1,5 @@
-public import XenStoreWire
+public import XenInterface
+import XenStoreWire
 
 /// One transaction of a client: sees the store as it was when it began, and its own changes.
 public final class XenStoreTransaction: XenStoreAccess {

@@ -1,6 +1,7 @@
+public import XenInterface
 public import LinuxSystem
 public import SystemPackage
-public import XenStoreWire
+import XenStoreWire
 import Synchronization
 
 /// A connection to a store. Any number of tasks may use it at once: requests are sent as they come, and replies find theirs.

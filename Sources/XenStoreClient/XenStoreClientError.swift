@@ -1,3 +1,4 @@
+public import XenInterface
 public import XenStoreWire
 
 /// Why an operation on the store failed.

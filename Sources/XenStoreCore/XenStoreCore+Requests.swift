@@ -65,7 +65,7 @@ extension XenStoreCore {
     case .setTarget: try setTarget(request)
     case .control: return try control(request)
     // A client cannot send what only a daemon says; the others are withdrawn, or newer than the 4.17 that this core follows.
-    case .watchEvent, .error, .restrict, .getFeature, .setFeature, .getQuota, .setQuota: throw .notImplemented
+    case .watchEvent, .error, .invalid, .getFeature, .setFeature, .getQuota, .setQuota: throw .notImplemented
     }
     return XenStoreCore.acknowledgement
   }

@@ -1,3 +1,5 @@
+public import XenInterface
+
 /// One message of xs_wire: type, ids and payload. The payload is at most ``XenStoreProtocol/maximumPayloadByteCount`` bytes.
 public struct XenStorePacket: Hashable, Sendable {
   /// The type as it came; it may be none of ``XenStoreMessageType``.
