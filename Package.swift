@@ -117,6 +117,7 @@ let package = Package(
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),
     tests("XenInterfaceTests", ["XenInterface"]),
+    tests("PvgenTests", ["pvgen"]),
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),

@@ -149,6 +149,15 @@ public enum BlkifKeys: Sendable {
 
     /// `info`: Attributes of the device.
     public static let info = StoreKey<VdiskInfo>("info", writer: .backend, default: VdiskInfo(rawValue: 0))
+
+    /// `max-requests`: Most requests in flight. Unit: requests. Deprecated: written for old peers only.
+    public static let maximumRequestCount = StoreKey<UInt32>("max-requests", writer: .backend)
+
+    /// `max-request-segments`: Most segments of a request. Unit: segments. Deprecated: written for old peers only.
+    public static let maximumRequestSegmentCount = StoreKey<UInt32>("max-request-segments", writer: .backend)
+
+    /// `max-request-size`: Most bytes of a request. Unit: bytes. Deprecated: written for old peers only.
+    public static let maximumRequestSize = StoreKey<UInt32>("max-request-size", writer: .backend)
   }
 }
 
