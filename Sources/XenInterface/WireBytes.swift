@@ -1,5 +1,7 @@
 /// Private bytes as a source and sink of wire records: for packets, tools and tests, not for memory that a peer can write.
 ///
+/// Access outside the bytes traps: check the length of what a peer sent before copying a record out of it.
+///
 /// ```swift
 /// let packet = WireBytes(received)
 /// let header = XenStoreHeader(copying: packet, at: 0)

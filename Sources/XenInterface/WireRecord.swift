@@ -31,6 +31,8 @@ public protocol WireRecord: BitwiseCopyable, Equatable, Sendable {
   init()
 
   /// Copies the record at `offset` bytes: every word of it is loaded exactly once, in ascending order.
+  ///
+  /// - Precondition: `offset` and `byteCount` lie within the source, at a multiple of the record's word size.
   init<Source: WireSource & ~Copyable>(copying source: borrowing Source, at offset: Int)
 
   /// Stores every word of the record exactly once, in ascending order, undefined bytes included.

@@ -11,7 +11,7 @@ struct SwiftRecord {
   func file() -> String {
     swiftFile(description) { file in
       file.comment(
-        record.doc.asSentence + "\n\n`\(record.c)` (\(description.headers.joined(separator: ", "))), \(layout.abi.rawValue) layout, "
+        record.doc.asSentence + "\n\n`\(record.c)` (\(description.headers.joined(separator: ", "))), \(abiText), "
           + "\(layout.byteCount) bytes.")
       file.line("@frozen")
       file.block("public struct \(layout.swiftName): WireRecord") { body in
@@ -27,6 +27,10 @@ struct SwiftRecord {
       SwiftRecordText(layout: layout).emit(&file)
       SwiftRecordConversions(layout: layout).emit(&file)
     }
+  }
+
+  private var abiText: String {
+    record.distinctABIs.count == 1 && record.sizes.count > 1 ? "the same in every layout" : layout.abi.rawValue + " layout"
   }
 
   private func storage(_ body: inout SourceText) {

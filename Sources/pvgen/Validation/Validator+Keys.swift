@@ -44,6 +44,9 @@ extension Validator {
       return wrong("key '\(key.name)': default of a bool must be 0 or 1")
     case .deviceNumber where key.defaultValue != nil, .xenbusState where key.defaultValue != nil:
       return wrong("key '\(key.name)': a default is not supported for this type")
+    case .string where key.defaultValue.map { $0.contains("\"") || $0.contains("\\") } ?? false,
+      .path where key.defaultValue.map { $0.contains("\"") || $0.contains("\\") } ?? false:
+      return wrong("key '\(key.name)': a default must not contain quotes or backslashes")
     default:
       return []
     }

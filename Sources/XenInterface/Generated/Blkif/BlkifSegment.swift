@@ -2,7 +2,7 @@
 
 /// A run of sectors within one granted page.
 ///
-/// `struct blkif_request_segment` (xen/io/blkif.h, xen/io/protocols.h), x86_64 layout, 8 bytes.
+/// `struct blkif_request_segment` (xen/io/blkif.h, xen/io/protocols.h), the same in every layout, 8 bytes.
 @frozen
 public struct BlkifSegment: WireRecord {
   @inlinable public static var byteCount: Int { 8 }

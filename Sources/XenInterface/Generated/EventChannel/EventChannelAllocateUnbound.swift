@@ -2,7 +2,7 @@
 
 /// Argument of `EventChannelOperation.allocateUnbound`.
 ///
-/// `struct evtchn_alloc_unbound` (xen/event_channel.h), x86_64 layout, 8 bytes.
+/// `struct evtchn_alloc_unbound` (xen/event_channel.h), the same in every layout, 8 bytes.
 @frozen
 public struct EventChannelAllocateUnbound: WireRecord {
   @inlinable public static var byteCount: Int { 8 }

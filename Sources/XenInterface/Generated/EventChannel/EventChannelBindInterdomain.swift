@@ -2,7 +2,7 @@
 
 /// Argument of `EventChannelOperation.bindInterdomain`.
 ///
-/// `struct evtchn_bind_interdomain` (xen/event_channel.h), x86_64 layout, 12 bytes.
+/// `struct evtchn_bind_interdomain` (xen/event_channel.h), the same in every layout, 12 bytes.
 @frozen
 public struct EventChannelBindInterdomain: WireRecord {
   @inlinable public static var byteCount: Int { 12 }

@@ -2,7 +2,7 @@
 
 /// A version 2 grant entry for a whole page, written by the granter.
 ///
-/// `union grant_entry_v2` (xen/grant_table.h), x86_64 layout, 16 bytes.
+/// `union grant_entry_v2` (xen/grant_table.h), the same in every layout, 16 bytes.
 @frozen
 public struct GrantEntryV2: WireRecord {
   @inlinable public static var byteCount: Int { 16 }

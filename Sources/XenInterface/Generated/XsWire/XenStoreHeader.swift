@@ -2,7 +2,7 @@
 
 /// Header of a packet; 32-bit words, because a stream aligns nothing.
 ///
-/// `struct xsd_sockmsg` (xen/io/xs_wire.h), x86_64 layout, 16 bytes.
+/// `struct xsd_sockmsg` (xen/io/xs_wire.h), the same in every layout, 16 bytes.
 @frozen
 public struct XenStoreHeader: WireRecord {
   @inlinable public static var byteCount: Int { 16 }
