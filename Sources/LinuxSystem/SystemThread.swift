@@ -12,7 +12,7 @@ public enum SystemThread {
   /// Runs `body` on a new thread, which ends with it. `name` is what debuggers show, cut to the 15 bytes the kernel keeps.
   public static func start(name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
     let named = Body {
-      _ = unsafe pvio_set_thread_name(name)
+      unsafe pvio_set_thread_name(name)
       body()
     }
     var attributes = pthread_attr_t()

@@ -112,6 +112,11 @@ public enum UnixSocket {
     Glibc.shutdown(socket.rawValue, Int32(SHUT_RDWR))
   }
 
+  /// Removes a socket's file, if it is there; open connections are not affected.
+  public static func removeFile(at path: String) {
+    unsafe unlink(path)
+  }
+
   private static func type(of kind: Kind) -> Int32 {
     let base = kind == .stream ? SOCK_STREAM : SOCK_SEQPACKET
     return Int32(base.rawValue | SOCK_CLOEXEC.rawValue)

@@ -25,7 +25,7 @@ extension XenStoreAccess {
     do throws(XenStoreClientError) {
       return try await read(path)
     } catch {
-      if error.storeError == .notFound { return nil }
+      if error.storeError == .noEntry { return nil }
       throw error
     }
   }

@@ -1,5 +1,6 @@
 import XenInterface
 import Synchronization
+import XenInterface
 import XenStoreWire
 
 extension XenStoreClient {
@@ -23,7 +24,7 @@ extension XenStoreClient {
       if !state.isLost { state.watches[chosen] = events }
       return chosen
     }
-    guard let chosen else { throw .refused(.watch, path: path, .alreadyExists) }
+    guard let chosen else { throw .refused(.watch, path: path, .exists) }
     do throws(XenStoreClientError) {
       _ = try await request(.watch, about: path, payload: XenStorePayload.join([path, chosen]))
     } catch {

@@ -1,6 +1,6 @@
-public import XenInterface
 public import LinuxSystem
 public import SystemPackage
+public import XenInterface
 import XenStoreWire
 import Synchronization
 

@@ -11,7 +11,7 @@ public struct XenStoreConnectionID: Hashable, Sendable, CustomStringConvertible 
 public enum XenStoreConnectionFault: Error, Hashable, Sendable, CustomStringConvertible {
   /// The peer announced a payload longer than the protocol allows.
   case payloadTooLong(byteCount: UInt32)
-  /// The peer did not read its events, and more of them wait than ``XenStoreLimits/unreadEventByteCount``.
+  /// The peer did not read its events, and more of them wait than ``XenStoreQuotas/unreadEventByteCount``.
   case eventsUnread(byteCount: Int)
   /// The connection's domain was released.
   case domainReleased(DomainID)

@@ -1,3 +1,4 @@
+import XenInterface
 import XenStoreWire
 
 /// One open transaction: a copy of the tree as it was, a copy to work on, and which nodes were looked at and changed.

@@ -64,7 +64,7 @@ extension XenStoreCore {
   func release(_ request: StoreRequest) throws(XenStoreError) {
     let domain = try onlyDomain(request)
     guard domain != .control else { throw .invalidArgument }
-    guard isIntroduced(domain) else { throw .notFound }
+    guard isIntroduced(domain) else { throw .noEntry }
     release(domain)
   }
 
@@ -78,14 +78,14 @@ extension XenStoreCore {
 
   /// A resumed domain may shut down again and be reported again; nothing to do as long as a shutdown is not kept.
   func resume(_ request: StoreRequest) throws(XenStoreError) {
-    guard isIntroduced(try onlyDomain(request)) else { throw .notFound }
+    guard isIntroduced(try onlyDomain(request)) else { throw .noEntry }
   }
 
   func setTarget(_ request: StoreRequest) throws(XenStoreError) {
     guard let strings = XenStorePayload.strings(request.payload), strings.count == 2 else { throw .invalidArgument }
     let stub = try domain(strings[0])
     let target = try domain(strings[1])
-    guard isIntroduced(stub), isIntroduced(target) else { throw .notFound }
+    guard isIntroduced(stub), isIntroduced(target) else { throw .noEntry }
     targets[stub] = target
   }
 

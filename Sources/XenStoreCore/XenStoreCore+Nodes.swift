@@ -63,7 +63,7 @@ extension XenStoreCore {
     guard try isPresent(path, request) else {
       // Nothing to remove is as good as removed, as long as there is a place where it could have been.
       request.transaction?.noteAccess(parent)
-      guard currentTree(of: request).node(at: parent) != nil else { throw .notFound }
+      guard currentTree(of: request).node(at: parent) != nil else { throw .noEntry }
       return
     }
     removeNode(at: path, transaction: request.transaction)
@@ -73,7 +73,7 @@ extension XenStoreCore {
     guard let (text, rest) = XenStorePayload.stringAndRest(request.payload), let permissions = [XenStorePermission](payload: Array(rest)) else {
       throw .invalidArgument
     }
-    if !request.connection.isPrivileged, permissions.count > limits.permissionsPerNode { throw .noSpace }
+    if !request.connection.isPrivileged, permissions.count > quotas.permissionsPerNode { throw .noSpace }
     if text.first == UInt8(ascii: "@") {
       let special = try specialPermissions(of: text, request)
       guard request.connection.isPrivileged else { throw .accessDenied }
@@ -96,7 +96,7 @@ extension XenStoreCore {
       _ = try node(at: path, for: request, needing: .write)
       return true
     } catch {
-      guard error == .notFound else { throw error }
+      guard error == .noEntry else { throw error }
       return false
     }
   }

@@ -31,7 +31,7 @@ extension XenStoreCore {
         request.transaction?.noteAccess(nearest.path)
         guard isAllowed(request.connection, access, by: nearest.node.permissions) else { throw .accessDenied }
       }
-      throw .notFound
+      throw .noEntry
     }
     guard isAllowed(request.connection, access, by: node.permissions) else { throw .accessDenied }
     return node

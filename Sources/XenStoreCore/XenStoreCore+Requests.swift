@@ -39,7 +39,7 @@ extension XenStoreCore {
     var transaction: StoreTransaction?
     if packet.transactionID != 0, !type.ignoresTransaction {
       transaction = connection.transactions[packet.transactionID]
-      guard transaction != nil else { throw .notFound }
+      guard transaction != nil else { throw .noEntry }
     }
     let request = StoreRequest(packet: packet, connection: connection, transaction: transaction)
 
@@ -64,7 +64,7 @@ extension XenStoreCore {
     case .resume: try resume(request)
     case .setTarget: try setTarget(request)
     case .control: return try control(request)
-    // A client cannot send what only a daemon says; the others are withdrawn, or newer than the 4.17 that this core follows.
+    // A client cannot send what only a daemon says; the others are newer than the 4.17 that this core follows.
     case .watchEvent, .error, .invalid, .getFeature, .setFeature, .getQuota, .setQuota: throw .notImplemented
     }
     return XenStoreCore.acknowledgement
@@ -78,7 +78,7 @@ extension XenStoreCore {
     do throws(XenStoreError) {
       try change()
     } catch {
-      if error == .noSpace || error == .outOfMemory || error == .inputOutput { request.transaction?.failure = error }
+      if error == .noSpace || error == .noMemory || error == .inputOutput { request.transaction?.failure = error }
       throw error
     }
   }

@@ -1,10 +1,11 @@
+import XenInterface
 import XenStoreWire
 
 extension XenStoreCore {
   func startTransaction(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
     let connection = request.connection
     guard request.transaction == nil else { throw .busy }
-    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].transactionCount >= limits.transactionsPerDomain {
+    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].transactionCount >= quotas.transactionsPerDomain {
       throw .noSpace
     }
     var id: UInt32
@@ -15,7 +16,7 @@ extension XenStoreCore {
   }
 
   func endTransaction(_ request: StoreRequest) throws(XenStoreError) {
-    guard let transaction = request.transaction else { throw .notFound }
+    guard let transaction = request.transaction else { throw .noEntry }
     let isCommit =
       switch XenStorePayload.onlyString(request.payload) {
       case [UInt8(ascii: "T")]: true

@@ -7,8 +7,8 @@ extension XenStoreCore {
   func addWatch(_ request: StoreRequest) throws(XenStoreError) -> Watch {
     let connection = request.connection
     let (target, path, token) = try watchArguments(request)
-    guard find(target, path, token, of: connection) == nil else { throw .alreadyExists }
-    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].watchCount >= limits.watchesPerDomain { throw .noSpace }
+    guard find(target, path, token, of: connection) == nil else { throw .exists }
+    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].watchCount >= quotas.watchesPerDomain { throw .noSpace }
 
     let isRelative = path.first != UInt8(ascii: "/") && path.first != UInt8(ascii: "@")
     let watch = Watch(
@@ -22,7 +22,7 @@ extension XenStoreCore {
   func removeWatch(_ request: StoreRequest) throws(XenStoreError) {
     let connection = request.connection
     let (target, path, token) = try watchArguments(request)
-    guard let index = find(target, path, token, of: connection) else { throw .notFound }
+    guard let index = find(target, path, token, of: connection) else { throw .noEntry }
     watches.remove(connection.watches.remove(at: index))
     usage[connection.domain]?.watchCount -= 1
   }

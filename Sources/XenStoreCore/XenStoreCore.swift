@@ -13,7 +13,7 @@ public import XenStoreWire
 /// }
 /// ```
 public final class XenStoreCore {
-  public let limits: XenStoreLimits
+  public let quotas: XenStoreQuotas
 
   /// Receives what privileged clients send with the control command `print`.
   public var onPrint: ((String) -> Void)?
@@ -47,8 +47,8 @@ public final class XenStoreCore {
     var transactionCount = 0
   }
 
-  public init(limits: XenStoreLimits = XenStoreLimits()) {
-    self.limits = limits
+  public init(quotas: XenStoreQuotas = XenStoreQuotas()) {
+    self.quotas = quotas
     tree = XenStoreTree(generation: 1)
   }
 
@@ -83,7 +83,7 @@ public final class XenStoreCore {
   /// Whether requests of the connection wait for it to read its replies: its owner should read no more from it until output was taken.
   public func isHeldBack(_ id: XenStoreConnectionID) -> Bool {
     guard let connection = connections[id] else { return false }
-    return connection.output.replyCount >= limits.unreadRepliesPerConnection
+    return connection.output.replyCount >= quotas.unreadRepliesPerConnection
   }
 
   /// Handles one request. Its reply, and the events it caused, are output afterwards.
@@ -134,7 +134,7 @@ public final class XenStoreCore {
     let connection = watch.connection
     guard connection.fault == nil else { return }
     connection.output.append(event: XenStorePacket(.watchEvent, payload: path + [0] + watch.token + [0]).encoded)
-    if connection.output.eventByteCount > limits.unreadEventByteCount {
+    if connection.output.eventByteCount > quotas.unreadEventByteCount {
       fail(connection, .eventsUnread(byteCount: connection.output.eventByteCount))
     }
     markReady(connection)
@@ -164,7 +164,7 @@ public final class XenStoreCore {
   }
 
   private func handleWaitingPackets(of connection: StoreConnection) {
-    while connection.fault == nil, connection.output.replyCount < limits.unreadRepliesPerConnection {
+    while connection.fault == nil, connection.output.replyCount < quotas.unreadRepliesPerConnection {
       switch connection.parser.next() {
       case .packet(let packet): handle(packet, from: connection)
       case .needsMoreBytes: return

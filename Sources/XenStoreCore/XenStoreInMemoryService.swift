@@ -24,8 +24,8 @@ public final class XenStoreInMemoryService: Sendable {
 
   private let state: Mutex<State>
 
-  public init(limits: XenStoreLimits = XenStoreLimits()) {
-    state = Mutex(State(core: XenStoreCore(limits: limits)))
+  public init(quotas: XenStoreQuotas = XenStoreQuotas()) {
+    state = Mutex(State(core: XenStoreCore(quotas: quotas)))
   }
 
   /// Opens a connection. `deliver` gets what the store sends, `close` is called once when the store gives the connection up.

@@ -1,1 +1,178 @@
-// Placeholder until the module is written.
+public import EventLoop
+public import LinuxSystem
+public import Logging
+public import SystemPackage
+public import XenInterface
+public import XenStoreCore
+
+/// Serves a store on Unix sockets. Who may open a socket is who may act as its domain, so a socket's place and file permissions are
+/// the domain's identity.
+///
+/// Made and used on the loop's thread only. Changes that are made to the core directly are sent out by ``flush()``.
+/// ```swift
+/// let server = XenStoreServer(loop: loop, core: XenStoreCore(), logger: logger)
+/// try server.listen(path: "/run/pvio/xenstored/socket", identity: .privileged)
+/// ```
+public final class XenStoreServer {
+  /// Whom the connections of a socket act as.
+  public enum Identity: Hashable, Sendable {
+    /// The control domain, with every right.
+    case privileged
+    /// One domain, held to its permissions and limits.
+    case domain(DomainID)
+  }
+
+  /// Most connections of one listening socket at a time; a further one is closed at once.
+  public static let connectionLimitPerListener = 1024
+
+  public let core: XenStoreCore
+  let loop: EventLoop
+  let logger: Logger
+  private var listeners: [String: StoreListener] = [:]
+  private var connections: [XenStoreConnectionID: SocketConnection] = [:]
+
+  public init(loop: EventLoop, core: XenStoreCore, logger: Logger) {
+    self.loop = loop
+    self.core = core
+    self.logger = logger
+    core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
+  }
+
+  // MARK: Sockets
+
+  /// Listens at `path`, with access for this user only (0600). A socket that a dead daemon left behind is replaced.
+  /// Throws `EADDRINUSE` when somebody answers there, `ENAMETOOLONG` when the path does not fit a socket address.
+  public func listen(path: String, identity: Identity) throws(Errno) {
+    guard listeners[path] == nil else { throw .addressInUse }
+    let socket = try UnixSocket.listen(at: path, kind: .stream, mode: 0o600)
+    try listen(socket: socket, path: path, identity: identity)
+  }
+
+  /// Takes over a socket that listens already (socket activation). `path` names it, for ``stopListening(path:)`` and in messages.
+  public func listen(socket: consuming OwnedDescriptor, path: String, identity: Identity) throws(Errno) {
+    guard listeners[path] == nil else { throw .addressInUse }
+    try socket.setNonBlocking(true)
+    listeners[path] = StoreListener(server: self, socket: socket, path: path, identity: identity)
+  }
+
+  /// Closes the socket at `path`, its connections, and removes its file.
+  public func stopListening(path: String) {
+    guard let listener = listeners.removeValue(forKey: path) else { return }
+    listener.close()
+    for connection in connections.values where connection.listenerPath == path { close(connection) }
+    flush()
+  }
+
+  /// Closes every socket and connection.
+  public func close() {
+    for path in Array(listeners.keys) { stopListening(path: path) }
+    for connection in Array(connections.values) { close(connection) }
+  }
+
+  /// Serves one connection that was made elsewhere, for example one end of a socket pair.
+  public func serve(connection socket: consuming OwnedDescriptor, identity: Identity) throws(Errno) {
+    try socket.setNonBlocking(true)
+    add(socket, identity: identity, listenerPath: "")
+  }
+
+  /// Connections that are open now.
+  public var connectionCount: Int { connections.count }
+
+  // MARK: Domains
+
+  /// Makes a domain known and tells those who watch for it.
+  public func introduce(_ domain: DomainID) {
+    core.introduce(domain)
+    flush()
+  }
+
+  /// Forgets a domain that died, closes its connections and tells those who watch for it. Its listening socket is left to the caller.
+  public func release(_ domain: DomainID) {
+    core.release(domain)
+    flush()
+  }
+
+  /// Sends what the core has for its connections.
+  public func flush() {
+    var ready = core.takeReadyConnections()
+    while !ready.isEmpty {
+      for id in ready {
+        guard let connection = connections[id] else { continue }
+        pump(connection)
+      }
+      // Taking output lets held-back requests go on, which may concern others.
+      ready = core.takeReadyConnections()
+    }
+  }
+
+  // MARK: Steps
+
+  /// A client has connected to a listening socket.
+  func accepted(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
+    guard connections.values.count(where: { $0.listenerPath == listenerPath }) < XenStoreServer.connectionLimitPerListener else {
+      logger.warning("store: too many connections on \(listenerPath); closing a new one")
+      return
+    }
+    add(socket, identity: identity, listenerPath: listenerPath)
+  }
+
+  private func add(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
+    let id =
+      switch identity {
+      case .privileged: core.connect(domain: .control, privileged: true)
+      case .domain(let domain): core.connect(domain: domain, privileged: domain == .control)
+      }
+    let connection = SocketConnection(socket: socket, id: id, listenerPath: listenerPath)
+    connections[id] = connection
+    connection.watch = loop.watchDescriptor(connection.socket.rawValue, for: .readable) { [weak self, unowned connection] events in
+      self?.ready(connection, events)
+    }
+  }
+
+  private func ready(_ connection: SocketConnection, _ events: PollEvents) {
+    if events.contains(.writable) { pump(connection) }
+    if connections[connection.id] != nil, connection.wantsToRead || events.contains(.hangUp) || events.contains(.error) {
+      switch connection.read() {
+      case .bytes(let bytes): core.receive(bytes, from: connection.id)
+      case .nothing: if events.contains(.error) { close(connection) }
+      case .ended: close(connection)
+      }
+    }
+    flush()
+    if connections[connection.id] != nil { updateInterest(of: connection) }
+  }
+
+  /// Moves output from the core to the socket, as much as the socket takes.
+  private func pump(_ connection: SocketConnection) {
+    while true {
+      connection.refill { core.nextOutput(for: connection.id) }
+      if connection.hasUnsentBytes {
+        switch connection.send() {
+        case .all: continue
+        case .wouldBlock: return updateInterest(of: connection)
+        case .failed: return close(connection)
+        }
+      }
+      if let fault = core.fault(of: connection.id) {
+        logger.warning("store: closing \(connection.id): \(fault)")
+        return close(connection)
+      }
+      return updateInterest(of: connection)
+    }
+  }
+
+  /// A client that does not read its replies is not read from: its backlog ends up in its own socket buffer.
+  private func updateInterest(of connection: SocketConnection) {
+    connection.wantsToRead = !connection.hasUnsentBytes && !core.isHeldBack(connection.id)
+    var events: PollEvents = []
+    if connection.wantsToRead { events.insert(.readable) }
+    if connection.hasUnsentBytes { events.insert(.writable) }
+    connection.watch?.update(events)
+  }
+
+  private func close(_ connection: SocketConnection) {
+    guard connections.removeValue(forKey: connection.id) != nil else { return }
+    connection.close()
+    core.disconnect(connection.id)
+  }
+}

@@ -1,40 +1,22 @@
-/// The 16 bytes before every payload: four little-endian words (`struct xsd_sockmsg`).
-public struct XenStoreHeader: Hashable, Sendable {
-  /// The type as it came; it may be none of ``XenStoreMessageType`` (`xsd_sockmsg.type`).
-  public var rawType: UInt32
-  /// Chosen by the client, repeated in the reply, zero in events (`xsd_sockmsg.req_id`).
-  public var requestID: UInt32
-  /// The transaction the request belongs to, zero for none (`xsd_sockmsg.tx_id`).
-  public var transactionID: UInt32
-  /// Bytes that follow the header (`xsd_sockmsg.len`). Untrusted: check against ``XenStoreProtocol/maximumPayloadByteCount``.
-  public var payloadByteCount: UInt32
+import XenInterface
 
-  public init(rawType: UInt32, requestID: UInt32, transactionID: UInt32, payloadByteCount: UInt32) {
-    self.rawType = rawType
-    self.requestID = requestID
-    self.transactionID = transactionID
-    self.payloadByteCount = payloadByteCount
+/// Received bytes, so that a header can be copied out of them where it lies.
+struct ReceivedBytes: WireSource {
+  let bytes: [UInt8]
+
+  func loadWord32(at offset: Int) -> UInt32 {
+    UInt32(bytes[offset]) | UInt32(bytes[offset + 1]) << 8 | UInt32(bytes[offset + 2]) << 16 | UInt32(bytes[offset + 3]) << 24
   }
 
-  /// Decodes the header at the start of `bytes`, of which there must be at least ``XenStoreProtocol/headerByteCount``.
-  public init(decoding bytes: some RandomAccessCollection<UInt8>) {
-    precondition(bytes.count >= XenStoreProtocol.headerByteCount, "a header is \(XenStoreProtocol.headerByteCount) bytes")
-    var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
-    for (index, byte) in bytes.prefix(XenStoreProtocol.headerByteCount).enumerated() {
-      let bits = UInt32(byte) << UInt32(8 * (index % 4))
-      switch index / 4 {
-      case 0: words.0 |= bits
-      case 1: words.1 |= bits
-      case 2: words.2 |= bits
-      default: words.3 |= bits
-      }
-    }
-    self.init(rawType: words.0, requestID: words.1, transactionID: words.2, payloadByteCount: words.3)
+  func loadWord64(at offset: Int) -> UInt64 {
+    UInt64(loadWord32(at: offset)) | UInt64(loadWord32(at: offset + 4)) << 32
   }
+}
 
+extension XenStoreHeader {
   /// Appends the header's 16 bytes to `output`.
-  public func encode(into output: inout [UInt8]) {
-    for word in [rawType, requestID, transactionID, payloadByteCount] {
+  func encode(into output: inout [UInt8]) {
+    for word in [type, requestIdentifier, transactionIdentifier, payloadByteCount] {
       output.append(UInt8(truncatingIfNeeded: word))
       output.append(UInt8(truncatingIfNeeded: word >> 8))
       output.append(UInt8(truncatingIfNeeded: word >> 16))

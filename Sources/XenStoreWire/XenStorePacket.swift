@@ -30,8 +30,12 @@ public struct XenStorePacket: Hashable, Sendable {
   }
 
   public var header: XenStoreHeader {
-    XenStoreHeader(
-      rawType: rawType, requestID: requestID, transactionID: transactionID, payloadByteCount: UInt32(truncatingIfNeeded: payload.count))
+    var header = XenStoreHeader()
+    header.type = rawType
+    header.requestIdentifier = requestID
+    header.transactionIdentifier = transactionID
+    header.payloadByteCount = UInt32(truncatingIfNeeded: payload.count)
+    return header
   }
 
   /// Appends header and payload to `output`. The payload must be within ``XenStoreProtocol/maximumPayloadByteCount``.

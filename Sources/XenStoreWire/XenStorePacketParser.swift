@@ -1,3 +1,5 @@
+import XenInterface
+
 /// Cuts a byte stream into packets, whatever pieces it arrives in.
 ///
 /// Holds at most one incomplete packet plus what was fed in one call, so memory is bounded by the caller's read size.
@@ -16,7 +18,7 @@ public struct XenStorePacketParser: Sendable {
     case violation(payloadByteCount: UInt32)
   }
 
-  private enum State: Hashable, Sendable {
+  private enum State: Sendable {
     case header
     case payload(XenStoreHeader)
     case broken(payloadByteCount: UInt32)
@@ -49,7 +51,7 @@ public struct XenStorePacketParser: Sendable {
   public mutating func next() -> Outcome {
     if case .header = state {
       guard bufferedByteCount >= XenStoreProtocol.headerByteCount else { return .needsMoreBytes }
-      let header = XenStoreHeader(decoding: buffer[start...])
+      let header = XenStoreHeader(copying: ReceivedBytes(bytes: buffer), at: start)
       start += XenStoreProtocol.headerByteCount
       if header.payloadByteCount <= UInt32(XenStoreProtocol.maximumPayloadByteCount) {
         state = .payload(header)
@@ -69,7 +71,8 @@ public struct XenStorePacketParser: Sendable {
       start = end
       state = .header
       return .packet(
-        XenStorePacket(rawType: header.rawType, requestID: header.requestID, transactionID: header.transactionID, payload: payload))
+        XenStorePacket(
+          rawType: header.type, requestID: header.requestIdentifier, transactionID: header.transactionIdentifier, payload: payload))
     }
   }
 }

@@ -127,9 +127,6 @@ static inline int pvio_pin_to_cpu(int cpu) {
   return (int)syscall(SYS_sched_setaffinity, 0, sizeof mask, mask);
 }
 
-// Names the calling thread; the kernel keeps 15 bytes.
-static inline int pvio_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
-
 static inline int pvio_accept(int socket) { return (int)syscall(SYS_accept4, socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 
 // Sends `length` bytes with `count` descriptors (at most 8) in one message. Returns bytes sent or -1 with errno.

@@ -1,5 +1,5 @@
 /// What one domain may hold in the store at a time. Privileged connections are bound only by what protects the daemon's memory.
-public struct XenStoreLimits: Sendable, Hashable {
+public struct XenStoreQuotas: Sendable, Hashable {
   /// Watches an unprivileged domain may have, over all its connections; one more is ENOSPC.
   public var watchesPerDomain = 128
   /// Transactions an unprivileged domain may have open, over all its connections; one more is ENOSPC.
