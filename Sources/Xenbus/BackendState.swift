@@ -117,11 +117,11 @@ public enum BackendState: String, XenbusEndState {
       .draining, reads: .closing, holdsConnection: true, "Requests under way are finished, then everything is unmapped and unbound.",
       [XenbusRule([.drained], to: .closed, [.publish(.closed)])]),
     XenbusRow(
-      .closed, reads: .closed, "Nothing of a front-end is held. A front-end that begins again is served again.",
+      .closed, reads: .closed,
+      "Nothing of a front-end is held. A front-end at Closing has its answer already; one at Initialising is served again.",
       [
         XenbusRule([.removeRequested, .stopRequested, .domainReleased], to: .finished, []),
         XenbusRule([.peer(.initialising)], to: .advertising, [.advertise]),
-        XenbusRule([.peer(.closing)], to: .closingUnconnected, [.publish(.closing)], "A front-end that resets waits for the answer"),
       ]),
     XenbusRow(
       .closingUnconnected, reads: .closing, "A front-end closes although nothing is connected; it is answered step by step.",

@@ -16,6 +16,7 @@ public enum FrontendState: String, XenbusEndState {
   case quiescing = "Quiescing"
   case awaitingRelease = "AwaitingRelease"
   case releasing = "Releasing"
+  case releasingLate = "ReleasingLate"
   case closed = "Closed"
   case finished = "Finished"
 
@@ -31,21 +32,19 @@ public enum FrontendState: String, XenbusEndState {
           "The back-end may still serve a process that is gone: 5, 6, 1, as a kernel does after kexec"),
       ]),
     XenbusRow(
-      .resetClosing, reads: .closing, deadline: .reset, "The back-end is asked to let go of the process before us.",
+      .resetClosing, reads: .closing, "The back-end is asked to let go of the process before us.",
       [
         XenbusRule([.removeRequested, .stopRequested], to: .finished, [.publish(.closed)]),
         XenbusRule([.peer(.closing), .peer(.closed)], to: .resetClosed, [.publish(.closed)]),
         XenbusRule(
           [.peer(.unknown), .peer(.initialising)], to: .waiting, [.locatePeer, .publish(.initialising)], "The back-end is new: it holds nothing"),
-        XenbusRule([.deadlinePassed], to: .resetClosed, [.publish(.closed)]),
       ]),
     XenbusRow(
-      .resetClosed, reads: .closed, deadline: .reset, "The back-end lets go of the process before us.",
+      .resetClosed, reads: .closed, "Nothing is held here, but the back-end may still hold rings from before: it has to let go of them.",
       [
         XenbusRule([.removeRequested, .stopRequested], to: .finished, []),
         XenbusRule(
           [.peer(.unknown), .peer(.initialising), .peer(.closed)], to: .waiting, [.locatePeer, .publish(.initialising)]),
-        XenbusRule([.deadlinePassed], to: .waiting, [.locatePeer, .publish(.initialising)]),
       ]),
     XenbusRow(
       .waiting, reads: .initialising, "Nothing is held; the back-end has not offered anything.",
@@ -76,12 +75,12 @@ public enum FrontendState: String, XenbusEndState {
       .initialised, reads: .initialised, holdsConnection: true, "Rings are granted and published; the back-end is not connected.",
       [
         XenbusRule(
-          [.removeRequested, .stopRequested, .peer(.closing)], to: .awaitingRelease, [.publish(.closed)],
-          "The back-end may be mapping the rings right now"),
+          [
+            .removeRequested, .stopRequested, .peer(.unknown), .peer(.initialising), .peer(.closing), .peer(.closed), .resumed,
+          ], to: .awaitingRelease, [.publish(.closed)],
+          "The back-end may be mapping the rings right now: take them back first, look at its state after that"),
         XenbusRule([.peerViolation], to: .awaitingRelease, [.reportError, .publish(.closed)]),
-        XenbusRule(
-          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closed), .resumed],
-          to: .releasing, [.publish(.closing), .disconnect]),
+        XenbusRule([.domainReleased, .peerVanished], to: .releasing, [.publish(.closing), .disconnect]),
         XenbusRule([.peer(.connected)], to: .connecting, [.connect]),
       ]),
     XenbusRow(
@@ -90,13 +89,13 @@ public enum FrontendState: String, XenbusEndState {
         XenbusRule([.connectSucceeded], to: .connected, [.publish(.connected), .clearError]),
         XenbusRule([.connectFailed], to: .quiescing, [.reportError, .publish(.closing), .quiesce]),
         XenbusRule(
-          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.closed), .resumed],
+          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.closed)],
           to: .abandoning, [.publish(.closing), .cancel]),
       ]),
     XenbusRow(
       .connected, reads: .connected, holdsConnection: true, "The device is in use.",
       [
-        XenbusRule([.removeRequested, .stopRequested, .peer(.closing)], to: .quiescing, [.publish(.closing), .quiesce]),
+        XenbusRule([.removeRequested, .stopRequested, .peer(.closing), .resumed], to: .quiescing, [.publish(.closing), .quiesce]),
         XenbusRule(
           [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.initialised), .peer(.closed)],
           to: .releasing, [.reportError, .publish(.closing), .disconnect], "No answer will come: the back-end is dead or another one"),
@@ -104,7 +103,6 @@ public enum FrontendState: String, XenbusEndState {
           [.peerViolation], to: .awaitingRelease, [.reportError, .publish(.closed)],
           "The ring is not touched any more, and nothing is freed that may be mapped"),
         XenbusRule([.peerRepeated], to: .refreshing, [.refresh], "The size may have changed"),
-        XenbusRule([.resumed], to: .releasing, [.publish(.closing), .disconnect]),
         XenbusRule([.reconfigureRequested], to: .reconfiguring, [.publish(.reconfiguring)]),
       ]),
     XenbusRow(
@@ -115,12 +113,11 @@ public enum FrontendState: String, XenbusEndState {
       "New keys are published; the back-end has not put them in force. The device is in use.",
       [
         XenbusRule([.peer(.reconfigured)], to: .connected, [.publish(.connected)]),
-        XenbusRule([.removeRequested, .stopRequested, .peer(.closing)], to: .quiescing, [.publish(.closing), .quiesce]),
+        XenbusRule([.removeRequested, .stopRequested, .peer(.closing), .resumed], to: .quiescing, [.publish(.closing), .quiesce]),
         XenbusRule(
           [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.initialised), .peer(.closed)],
           to: .releasing, [.reportError, .publish(.closing), .disconnect]),
         XenbusRule([.peerViolation], to: .awaitingRelease, [.reportError, .publish(.closed)]),
-        XenbusRule([.resumed], to: .releasing, [.publish(.closing), .disconnect]),
         XenbusRule([.deadlinePassed], to: .connected, [.publish(.connected)], "A back-end that does not know state 7 goes on as before"),
       ]),
     XenbusRow(
@@ -128,20 +125,24 @@ public enum FrontendState: String, XenbusEndState {
       [
         XenbusRule([.quiesced], to: .awaitingRelease, [.publish(.closed)]),
         XenbusRule(
-          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closed), .resumed], to: .abandoning, [.cancel],
-          "No answer will come"),
+          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.closed)],
+          to: .abandoning, [.cancel], "No answer will come"),
       ]),
     XenbusRow(
       .awaitingRelease, reads: .closed, holdsConnection: true, deadline: .peer,
       "The ring is not used any more; the back-end may still have it mapped.",
       [
         XenbusRule(
-          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closed), .resumed], to: .releasing, [.disconnect]),
-        XenbusRule([.deadlinePassed], to: .releasing, [.disconnect], "Pages still mapped are kept apart by the platform, not used again"),
+          [.domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closed)], to: .releasing, [.disconnect]),
+        XenbusRule(
+          [.deadlinePassed], to: .releasingLate, [.disconnect], "Pages still mapped are kept apart by the platform, not used again"),
       ]),
     XenbusRow(
       .releasing, reads: nil, holdsConnection: true, "Rings, grants and ports are given back.",
       [XenbusRule([.drained], to: .closed, [.publish(.closed)])]),
+    XenbusRow(
+      .releasingLate, reads: .closed, holdsConnection: true, "Rings, grants and ports are given back although the back-end did not let go of them.",
+      [XenbusRule([.drained], to: .resetClosed, [], "A new attempt has to wait until the back-end does")]),
     XenbusRow(
       .closed, reads: .closed, deadline: .retry, "Nothing is held; the next attempt follows after a pause.",
       [

@@ -107,8 +107,8 @@ private enum Finding: Equatable {
     case .missing(let side): side
     case .hotplugFailed, .waitsForHotplug, .backendNotStarted, .backendBusy, .backendDoesNotConnect, .backendClosed, .frontendIgnoresOffer:
       .backend
-    case .frontendNotStarted, .frontendDidNotAnswer, .frontendNotReady, .frontendClosing, .frontendClosed, .reconfiguring: .frontend
-    case .backendClosing: .frontend
+    case .frontendNotStarted, .frontendDidNotAnswer, .frontendNotReady, .frontendClosed, .reconfiguring, .backendClosing: .frontend
+    case .frontendClosing: .backend
     }
   }
 
@@ -136,7 +136,9 @@ private enum Finding: Equatable {
     case .backendClosing(let online):
       "the back-end closes\(online ? "" : " because the toolstack removes the device"), waiting for front-end key "
         + "\(key(.frontend, "state")) = 6; the device is in use"
-    case .frontendClosing: "the front-end closes, waiting for it to write \(key(.frontend, "state")) = 6"
+    case .frontendClosing:
+      "the front-end closes or begins again, waiting for the back-end to answer in \(key(.backend, "state")); "
+        + "is the back-end process alive?"
     case .backendClosed: "the back-end is closed; start a back-end (pvio backend \(Self.command(paths.kind)))"
     case .frontendClosed: "the front-end is closed; start a front-end"
     case .bothClosed(let online):

@@ -94,8 +94,6 @@ public enum XenbusReaction<State: XenbusEndState>: Sendable {
 public enum XenbusDeadline: String, Sendable, CaseIterable {
   /// The peer has this long to take part in closing or reconfiguring.
   case peer
-  /// A peer that may not be running has this long to take part in the reset after we restarted.
-  case reset
   /// The pause before the next attempt; grows with each failure.
   case retry
 }

@@ -2,19 +2,16 @@
 public struct XenbusTimeouts: Sendable {
   /// For a peer to take part in closing or reconfiguring (libxl waits 10 s before it destroys).
   public var peer: Duration
-  /// For a back-end to answer the reset of a front-end that restarted (Linux waits 5 s a step).
-  public var reset: Duration
   /// A front-end's pause before it tries again, at first; doubles with each failure.
   public var firstRetry: Duration
   /// The longest pause before the next attempt.
   public var longestRetry: Duration
 
   public init(
-    peer: Duration = .seconds(10), reset: Duration = .seconds(5), firstRetry: Duration = .milliseconds(20),
+    peer: Duration = .seconds(10), firstRetry: Duration = .milliseconds(20),
     longestRetry: Duration = .seconds(10)
   ) {
     self.peer = peer
-    self.reset = reset
     self.firstRetry = firstRetry
     self.longestRetry = longestRetry
   }
@@ -23,7 +20,6 @@ public struct XenbusTimeouts: Sendable {
   func duration(of deadline: XenbusDeadline, failures: Int) -> Duration {
     switch deadline {
     case .peer: peer
-    case .reset: reset
     case .retry: min(longestRetry, firstRetry * (1 << min(max(failures - 1, 0), 16)))
     }
   }
