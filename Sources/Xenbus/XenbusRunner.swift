@@ -139,17 +139,15 @@ actor XenbusRunner<State: XenbusEndState> {
     }
     if let lost { throw XenbusError.storeLost(lost) }
     let (ownPath, backendPath, peerPath) = (ownPath, side == .backend ? self.ownPath : self.peerPath, peerPath)
-    let seen = try await store.transaction { transaction -> (own: String?, online: String?, peer: String?) in
-      (
-        own: try await transaction.read(ownPath + "/state"),
-        online: try await backendPath.asyncFlatMap { try await transaction.read($0 + "/online") },
-        peer: try await peerPath.asyncFlatMap { try await transaction.read($0 + "/state") }
-      )
-    }
-    let peerNow = XenbusState(storeValue: seen.peer)
+    let own = try await store.read(ownPath + "/state")
+    var online: String?
+    if let backendPath { online = try await store.read(backendPath + "/online") }
+    var peer: String?
+    if let peerPath { peer = try await store.read(peerPath + "/state") }
+    let peerNow = XenbusState(storeValue: peer)
     if touched && peerNow == peerState { notices.pending.withLock { $0.repeated = true } }
     peerState = peerNow
-    if seen.own == nil || seen.online == "0" { notices.pending.withLock { $0.removed = true } }
+    if own == nil || online == "0" { notices.pending.withLock { $0.removed = true } }
     if domainsTouched, await !store.domainExists(paths.domain(of: side.peer)) {
       notices.pending.withLock { $0.domainReleased = true }
     }
@@ -389,12 +387,5 @@ actor XenbusRunner<State: XenbusEndState> {
     for watch in watches { watch.cancel() }
     peerWatch?.cancel()
     alarm?.cancel()
-  }
-}
-
-extension Optional where Wrapped: Sendable {
-  fileprivate func asyncFlatMap<Result>(_ transform: (Wrapped) async throws -> Result?) async rethrows -> Result? {
-    guard let self else { return nil }
-    return try await transform(self)
   }
 }

@@ -7,6 +7,10 @@ public protocol XenbusStore: Sendable {
     _ body: @Sendable (any XenbusTransaction) async throws -> Result
   ) async throws -> Result
 
+  /// The value of one node, outside of any transaction: what a peer writes in a loop cannot make it fail.
+  /// Nil when the node is missing or unreadable for us.
+  func read(_ path: String) async throws -> String?
+
   /// Fires once at the start and then after each change of `path` or of anything below it. At most one firing is kept
   /// while nobody looks (a peer that writes a million times costs one element). Ends when the store is lost.
   func watch(_ path: String) async throws -> AsyncStream<Void>
