@@ -76,7 +76,7 @@ private final class Start: Sendable {
 private nonisolated func loopThreadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   // SAFETY: `context` is the retained Start that `start(name:…)` passed.
   let start = unsafe Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
-  _ = unsafe pvio_set_thread_name(start.name)
+  unsafe pvio_set_thread_name(start.name)
   do throws(UringError) {
     if let processor = start.processor {
       do { try ThreadPlacement.pin(toProcessor: processor) } catch { throw .system(operation: "pin to processor \(processor)", error) }

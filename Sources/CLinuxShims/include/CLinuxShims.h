@@ -234,4 +234,7 @@ static inline uint64_t pvio_monotonic_nanoseconds(void) {
 // The caller dies with its parent: for helper processes that must not outlive the command that started them.
 static inline int pvio_die_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
 
+// Names the calling thread in ps and top (at most 15 bytes are kept).
+static inline void pvio_set_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
 #endif

@@ -1,0 +1,13 @@
+/// Measures ours and the peer's in turns, so that what the machine does meanwhile hits both alike; who starts alternates too.
+func interleave(
+  rounds: Int, ours: () throws -> Double, peer: (() throws -> Double)?
+) throws -> (ours: BenchReport.Series, peer: BenchReport.Series?) {
+  var ourValues: [Double] = []
+  var peerValues: [Double] = []
+  for round in 0..<rounds {
+    if round.isMultiple(of: 2) { ourValues.append(try ours()) }
+    if let peer { peerValues.append(try peer()) }
+    if !round.isMultiple(of: 2) { ourValues.append(try ours()) }
+  }
+  return (BenchReport.Series(values: ourValues), peer == nil ? nil : BenchReport.Series(values: peerValues))
+}
