@@ -130,7 +130,7 @@ let package = Package(
       "PlatformConformance",
       [
         "ProcessPlatform", "Broker", "BrokerWire", "SimulatedPlatform", "XenPlatform", "EventLoop", "SharedMemory", "LinuxSystem",
-        "XenInterface", system,
+        "XenInterface", system, logging,
       ]),
     tests(
       "BlockTests",

@@ -15,6 +15,12 @@ public enum EventDescriptor {
     _ = unsafe Glibc.write(descriptor.rawValue, &one, 8)
   }
 
+  /// Whether one can be added without waiting, at this moment. False only when the count is as high as it can be.
+  public static func isWritable(_ descriptor: borrowing OwnedDescriptor) -> Bool {
+    var poll = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
+    return unsafe Glibc.poll(&poll, 1, 0) == 1
+  }
+
   /// Takes the count and resets it; zero when nothing was signalled. Only for counters that no other process holds.
   @discardableResult
   public static func drain(_ descriptor: borrowing OwnedDescriptor) -> UInt64 {

@@ -48,6 +48,22 @@ public enum UnixSocket {
     return OwnedDescriptor(owning: try check(result))
   }
 
+  /// Limits what can wait unread in the kernel after ``send(_:descriptors:on:nonBlocking:)``, in bytes; the kernel doubles it (`SO_SNDBUF`).
+  public static func setSendBuffer(byteCount: Int, of socket: borrowing OwnedDescriptor) throws(Errno) {
+    var value = Int32(byteCount)
+    try check(unsafe setsockopt(socket.rawValue, SOL_SOCKET, SO_SNDBUF, &value, socklen_t(MemoryLayout<Int32>.size)))
+  }
+
+  /// Waits until `socket` has something to read, or room to write if that matters, or `wake` is readable.
+  public static func waitForWork(on socket: borrowing OwnedDescriptor, alsoWritable: Bool, or wake: borrowing OwnedDescriptor) {
+    let events = Int16(POLLIN) | (alsoWritable ? Int16(POLLOUT) : 0)
+    var descriptors = [
+      pollfd(fd: socket.rawValue, events: events, revents: 0), pollfd(fd: wake.rawValue, events: Int16(POLLIN), revents: 0),
+    ]
+    // An interrupted wait is one that ends early: the caller looks again.
+    _ = unsafe descriptors.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress, 2, -1) }
+  }
+
   /// Two connected ends of one socket.
   public struct Pair: ~Copyable {
     public var first: OwnedDescriptor

@@ -1,0 +1,141 @@
+import BrokerWire
+public import EventLoop
+import LinuxSystem
+public import Logging
+import SystemPackage
+public import XenInterface
+public import XenPlatform
+
+/// The broker with its sockets: `broker.sock` of the run directory, where clients act as domain 0, and
+/// `domains/N/broker.sock`, where they act as domain N. Who may open a socket is who may act as its domain.
+///
+/// Part of `pvio daemon`. Everything runs on the loop's thread, and every call must come from there.
+public final class BrokerServer {
+  /// Called when a domain is made, before anybody hears of it: the store introduces it here. Throwing undoes the domain.
+  /// Must not call the server.
+  public var onDomainCreated: ((DomainID, String) throws(PlatformError) -> Void)?
+  /// Called when a domain is gone and its processes are disconnected. Must not call the server.
+  public var onDomainDestroyed: ((DomainID) -> Void)?
+
+  private let loop: EventLoop
+  private let directory: RunDirectory
+  private let logger: Logger
+  private let outgoingLimit: Int
+  private let signaller: CounterSignaller
+  private var state: BrokerState!
+  private var listeners: [DomainID: BrokerListener] = [:]
+  private var connections: [HolderID: BrokerConnection] = [:]
+
+  public init(loop: EventLoop, runDirectory: String, limits: BrokerLimits = BrokerLimits(), logger: Logger) {
+    self.loop = loop
+    self.directory = RunDirectory(path: runDirectory)
+    self.logger = logger
+    self.outgoingLimit = limits.outgoingMessages
+    self.signaller = CounterSignaller(loop: loop)
+    self.state = BrokerState(
+      limits: limits,
+      hooks: BrokerState.DomainHooks(
+        open: { [unowned self] domain, name throws(PlatformError) in try openDomain(domain, name) },
+        close: { [unowned self] domain in closeDomain(domain) }))
+  }
+
+  /// Listens for domain 0. The run directory must exist.
+  public func start() throws(PlatformError) {
+    // Every arena and every event channel of every domain costs the broker descriptors.
+    do { try ProcessLimits.raiseOpenFileLimit() } catch { throw .system(operation: "raise the limit of open files", error) }
+    try directory.prepare()
+    listeners[.control] = try listen(for: .control)
+  }
+
+  /// Closes every socket and forgets every domain but domain 0.
+  public func stop() {
+    for domain in state.domains.keys.sorted() where domain != .control {
+      do { apply(try state.destroyDomain(domain)) } catch { logger.error("\(error)") }
+    }
+    for holder in connections.keys.sorted(by: { $0.rawValue < $1.rawValue }) { apply(state.drop(holder, reason: "the daemon stops")) }
+    listeners.removeValue(forKey: .control)?.close()
+    directory.removeSocket(of: .control)
+  }
+
+  /// Makes a domain and its socket; without a number the broker picks one.
+  public func createDomain(_ domain: DomainID? = nil, name: String) throws(PlatformError) -> DomainID {
+    try state.createDomain(domain, name: name)
+  }
+
+  public func destroyDomain(_ domain: DomainID) throws(PlatformError) {
+    apply(try state.destroyDomain(domain))
+  }
+
+  /// What is in use now: to show, and to find leaks in tests.
+  public var usage: BrokerState.Usage { state.usage }
+
+  // MARK: - Domains
+
+  private func openDomain(_ domain: DomainID, _ name: String) throws(PlatformError) {
+    try directory.makeDirectory(of: domain)
+    do throws(PlatformError) {
+      listeners[domain] = try listen(for: domain)
+      try onDomainCreated?(domain, name)
+    } catch {
+      listeners.removeValue(forKey: domain)?.close()
+      directory.removeDirectory(of: domain)
+      throw error
+    }
+    logger.info("domain created", metadata: ["domain": "\(domain)", "name": "\(name)"])
+  }
+
+  private func closeDomain(_ domain: DomainID) {
+    listeners.removeValue(forKey: domain)?.close()
+    onDomainDestroyed?(domain)
+    directory.removeDirectory(of: domain)
+    logger.info("domain destroyed", metadata: ["domain": "\(domain)"])
+  }
+
+  private func listen(for domain: DomainID) throws(PlatformError) -> BrokerListener {
+    try BrokerListener(path: directory.socketPath(of: domain), loop: loop, logger: logger) { [unowned self] in accepted($0, as: domain) }
+  }
+
+  // MARK: - Connections
+
+  private func accepted(_ socket: consuming OwnedDescriptor, as domain: DomainID) {
+    do {
+      let credentials = try UnixSocket.peerCredentials(of: socket)
+      try UnixSocket.setSendBuffer(byteCount: BrokerConnection.sendBufferByteCount, of: socket)
+      let holder = try state.connect(as: domain, credentials: credentials)
+      let connection = BrokerConnection(
+        socket: socket, loop: loop,
+        onMessage: { [unowned self] bytes, descriptors in apply(state.handle(bytes, descriptors: descriptors, from: holder)) },
+        onEnd: { [unowned self] reason in apply(state.drop(holder, reason: reason)) })
+      connections[holder] = connection
+      logger.debug(
+        "process connected",
+        metadata: ["domain": "\(domain)", "connection": "\(holder)", "pid": "\(credentials.processID)", "uid": "\(credentials.userID)"])
+    } catch {
+      logger.warning("connection refused", metadata: ["domain": "\(domain)", "reason": "\(error)"])
+    }
+  }
+
+  /// Carries effects out in order; a client that turns out to be gone or stuck adds effects of its own at the end.
+  private func apply(_ effects: [BrokerState.Effect]) {
+    var effects = effects
+    var index = 0
+    while index < effects.count {
+      switch effects[index] {
+      case .signal(let counter):
+        signaller.signal(counter)
+      case .send(let holder, let message, let requestID, let descriptors):
+        guard let connection = connections[holder] else { break }
+        if connection.outgoingCount >= outgoingLimit {
+          effects += state.drop(holder, reason: "it does not read: \(outgoingLimit) messages are waiting for it")
+        } else if let failure = connection.send(message.encoded(requestID: requestID), descriptors) {
+          effects += state.drop(holder, reason: failure.description)
+        }
+      case .close(let holder, let reason):
+        guard let connection = connections.removeValue(forKey: holder) else { break }
+        connection.close()
+        logger.debug("process disconnected", metadata: ["connection": "\(holder)", "reason": "\(reason)"])
+      }
+      index += 1
+    }
+  }
+}
