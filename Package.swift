@@ -124,7 +124,7 @@ let package = Package(
     tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(
       "XenStoreServerTests",
-      ["XenStoreServer", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system]),
+      ["XenStoreServer", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
     tests("XenbusTests", ["Xenbus", "XenStoreClient", "XenInterface"]),
     tests(
       "PlatformConformance",

@@ -16,7 +16,6 @@ extension XenStoreCore {
     for connection in connections.values where connection.domain == domain && !connection.isPrivileged {
       fail(connection, .domainReleased(domain))
     }
-    usage[domain] = nil
     targets[domain] = nil
     targets = targets.filter { $0.value != domain }
     removeTraces(of: domain)

@@ -11,7 +11,7 @@ extension XenStoreCore {
     var id: UInt32
     repeat { id = UInt32(truncatingIfNeeded: nextSerial()) } while id == 0 || connection.transactions[id] != nil
     connection.transactions[id] = StoreTransaction(id: id, tree: tree, version: version)
-    usage[connection.domain, default: DomainUsage()].transactionCount += 1
+    count(connection.domain, \.transactionCount, 1)
     return XenStorePayload.join([String(id)])
   }
 
@@ -25,7 +25,7 @@ extension XenStoreCore {
       }
     // Whatever the outcome, the transaction is over: the client starts a new one when it wants to try again.
     request.connection.transactions[transaction.id] = nil
-    usage[request.connection.domain]?.transactionCount -= 1
+    count(request.connection.domain, \.transactionCount, -1)
     if isCommit { try commit(transaction) }
   }
 

@@ -15,7 +15,7 @@ extension XenStoreCore {
       connection: connection, target: target, givenPath: Array(path), isRelative: isRelative, token: Array(token), serial: nextSerial())
     connection.watches.append(watch)
     watches.insert(watch)
-    usage[connection.domain, default: DomainUsage()].watchCount += 1
+    count(connection.domain, \.watchCount, 1)
     return watch
   }
 
@@ -24,7 +24,7 @@ extension XenStoreCore {
     let (target, path, token) = try watchArguments(request)
     guard let index = find(target, path, token, of: connection) else { throw .noEntry }
     watches.remove(connection.watches.remove(at: index))
-    usage[connection.domain]?.watchCount -= 1
+    count(connection.domain, \.watchCount, -1)
   }
 
   /// Ends the connection's watches and transactions, the one that the request came in among them.

@@ -42,7 +42,7 @@ public final class XenStoreCore {
   public static let releaseDomain = "@releaseDomain"
 
   /// What one domain holds over all its connections; quotas are held against it.
-  struct DomainUsage {
+  struct DomainUsage: Equatable {
     var watchCount = 0
     var transactionCount = 0
   }
@@ -150,11 +150,17 @@ public final class XenStoreCore {
 
   func dropWatchesAndTransactions(of connection: StoreConnection) {
     for watch in connection.watches { watches.remove(watch) }
-    usage[connection.domain]?.watchCount -= connection.watches.count
-    usage[connection.domain]?.transactionCount -= connection.transactions.count
-    if let left = usage[connection.domain], left.watchCount == 0, left.transactionCount == 0 { usage[connection.domain] = nil }
+    count(connection.domain, \.watchCount, -connection.watches.count)
+    count(connection.domain, \.transactionCount, -connection.transactions.count)
     connection.watches = []
     connection.transactions = [:]
+  }
+
+  /// Adds to what a domain holds; a domain that holds nothing is not kept.
+  func count(_ domain: DomainID, _ what: WritableKeyPath<DomainUsage, Int>, _ difference: Int) {
+    var usage = usage[domain] ?? DomainUsage()
+    usage[keyPath: what] += difference
+    self.usage[domain] = usage == DomainUsage() ? nil : usage
   }
 
   private func markReady(_ connection: StoreConnection) {

@@ -1,0 +1,50 @@
+import Testing
+import XenInterface
+import XenStoreWire
+
+@Suite struct PathTests {
+  @Test(arguments: ["/", "/a", "/a/b", "/local/domain/0/device/vbd/51712", "/A-z_0@9", "/@x"])
+  func aWellFormedPathIsKeptAsItIs(text: String) throws {
+    let path = try XenStorePath(text)
+    #expect(path.text == text)
+    #expect(Array(path.names).joined(separator: "/") == text.dropFirst())
+    #expect(path.depth == Array(path.names).count)
+  }
+
+  @Test(arguments: ["", "a", "//", "/a/", "/a//b", "/a.b", "/a b", "/a\0", "/ä", "@releaseDomain"])
+  func anythingElseIsNone(text: String) {
+    #expect(throws: XenStoreError.invalidArgument) { try XenStorePath(text) }
+  }
+
+  @Test func parentAndLastNameTakeAPathApart() throws {
+    let path = try XenStorePath("/a/b")
+    #expect(path.parent == (try XenStorePath("/a")))
+    #expect(path.parent?.parent == .root)
+    #expect(XenStorePath.root.parent == nil)
+    #expect(path.lastName == "b")
+    #expect(XenStorePath.root.lastName == "")
+    #expect(try XenStorePath.root.appending("a").appending("b") == path)
+    #expect(throws: XenStoreError.invalidArgument) { try path.appending("c/d") }
+    #expect(throws: XenStoreError.invalidArgument) { try path.appending("") }
+  }
+
+  @Test func aPathContainsItselfAndWhatIsBelow() throws {
+    let path = try XenStorePath("/a/b")
+    #expect(path.contains(path))
+    #expect(path.contains(try XenStorePath("/a/b/c")))
+    #expect(!path.contains(try XenStorePath("/a/bc")))
+    #expect(!path.contains(try XenStorePath("/a")))
+    #expect(XenStorePath.root.contains(path))
+    #expect(path.relative(to: try XenStorePath("/a")) == "b")
+    #expect(path.relative(to: .root) == "a/b")
+    #expect(path.relative(to: path) == nil)
+    #expect(path.relative(to: try XenStorePath("/x")) == nil)
+  }
+
+  @Test func aRelativePathIsBelowItsDomain() throws {
+    let five = DomainID(rawValue: 5)
+    #expect(try XenStorePath(Array("a/b".utf8)[...], relativeTo: five).text == "/local/domain/5/a/b")
+    #expect(try XenStorePath(Array("/a".utf8)[...], relativeTo: five).text == "/a")
+    #expect(throws: XenStoreError.invalidArgument) { try XenStorePath([][...], relativeTo: five) }
+  }
+}

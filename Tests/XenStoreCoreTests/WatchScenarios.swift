@@ -1,0 +1,93 @@
+import XenInterface
+
+let watchScenarios: [Scenario] = [
+  Scenario("a watch is answered first and fires once at registration, whether its node exists or not", [
+    Step(.dom0, .watch, "/a|t|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .read, "/a|", "dom0 ENOENT"),
+  ]),
+  Scenario("a client's own event comes before its write's reply", [
+    Step(.dom0, .watch, "/a|t|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .write, "/a|1", "dom0 event /a|t|", "dom0 OK"),
+  ]),
+  Scenario("a watch sees its node and everything below it, nothing beside or above", [
+    Step(.dom0, .watch, "/a/b|t|", "dom0 OK", "dom0 event /a/b|t|"),
+    Step(.dom0, .write, "/a/b/c/d|1", "dom0 event /a/b/c/d|t|", "dom0 OK"),
+    Step(.dom0, .write, "/a/bb|1", "dom0 OK"),
+    Step(.dom0, .write, "/a|1", "dom0 OK"),
+    Step(.dom0, .setPermissions, "/a/b|n0|r5|", "dom0 event /a/b|t|", "dom0 OK"),
+    Step(.dom0, .makeDirectory, "/a/b|", "dom0 OK"),
+    Step(.dom0, .read, "/a/b|", "dom0 = "),
+  ]),
+  Scenario("nodes created on the way to another raise no event of their own", [
+    Step(.dom0, .watch, "/|t|", "dom0 OK", "dom0 event /|t|"),
+    Step(.dom0, .write, "/a/b/c|1", "dom0 event /a/b/c|t|", "dom0 OK"),
+  ]),
+  Scenario("removal fires watches below the node with their own path, if they had a node", [
+    Step(.dom0, .write, "/a/b/c|1", "dom0 OK"),
+    Step(.dom0, .watch, "/a/b/c|below|", "dom0 OK", "dom0 event /a/b/c|below|"),
+    Step(.dom0, .watch, "/a/x|missing|", "dom0 OK", "dom0 event /a/x|missing|"),
+    Step(.dom0, .watch, "/|above|", "dom0 OK", "dom0 event /|above|"),
+    Step(.dom0, .watch, "/a|at|", "dom0 OK", "dom0 event /a|at|"),
+    Step(.dom0, .remove, "/a|", "dom0 event /a/b/c|below|", "dom0 event /a|above|", "dom0 event /a|at|", "dom0 OK"),
+    Step(.dom0, .remove, "/a|", "dom0 OK"),
+  ]),
+  Scenario("a relative watch is told in relative paths", [
+    Step(.dom0, .watch, "device|t|", "dom0 OK", "dom0 event device|t|"),
+    Step(.dom0, .write, "/local/domain/0/device/vbd|1", "dom0 event device/vbd|t|", "dom0 OK"),
+    Step(.dom0, .watch, "/local/domain/0/device|t|", "dom0 OK", "dom0 event /local/domain/0/device|t|"),
+    Step(.dom0, .remove, "device|", "dom0 event device|t|", "dom0 event /local/domain/0/device|t|", "dom0 OK"),
+  ]),
+  Scenario("the same watch twice is refused; another token is another watch", [
+    Step(.dom0, .watch, "/a|t|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .watch, "/a|t|", "dom0 EEXIST"),
+    Step(.dom0, .watch, "/a|u|", "dom0 OK", "dom0 event /a|u|"),
+    Step(.dom0, .write, "/a|1", "dom0 event /a|t|", "dom0 event /a|u|", "dom0 OK"),
+    Step(.dom0, .unwatch, "/a|t|", "dom0 OK"),
+    Step(.dom0, .unwatch, "/a|t|", "dom0 ENOENT"),
+    Step(.dom0, .write, "/a|1", "dom0 event /a|u|", "dom0 OK"),
+  ]),
+  Scenario("a watch with a depth is newer than this store", [
+    Step(.dom0, .watch, "/a|t|1|", "dom0 EINVAL")
+  ]),
+  Scenario("a guest is told only of nodes that it may read", [
+    Step(.dom5, .watch, "/|spy|", "dom5 OK", "dom5 event /|spy|"),
+    Step(.dom0, .write, "/secret|1", "dom0 OK"),
+    Step(.dom0, .setPermissions, "/secret|n0|r5|", "dom0 OK", "dom5 event /secret|spy|"),
+    Step(.dom0, .write, "/secret|2", "dom0 OK", "dom5 event /secret|spy|"),
+    Step(.dom0, .setPermissions, "/secret|n0|", "dom0 OK", "dom5 event /secret|spy|"),
+    Step(.dom0, .write, "/secret|3", "dom0 OK"),
+    Step(.dom0, .remove, "/secret|", "dom0 OK"),
+  ]),
+  Scenario("a domain that comes or goes is told to the control domain, and to whom it lets know", [
+    Step(.dom0, .watch, "@introduceDomain|in|", "dom0 OK", "dom0 event @introduceDomain|in|"),
+    Step(.dom0, .watch, "@releaseDomain|out|", "dom0 OK", "dom0 event @releaseDomain|out|"),
+    Step(.dom5, .watch, "@releaseDomain|out|", "dom5 OK", "dom5 event @releaseDomain|out|"),
+    Step(.dom0, .isDomainIntroduced, "9|", "dom0 = F|"),
+    Step(.dom0, .introduce, "9|1|1|", "dom0 event @introduceDomain|in|", "dom0 OK"),
+    Step(.dom0, .introduce, "9|1|1|", "dom0 OK"),
+    Step(.dom0, .isDomainIntroduced, "9|", "dom0 = T|"),
+    Step(.dom0, .resume, "9|", "dom0 OK"),
+    Step(.dom0, .release, "9|", "dom0 event @releaseDomain|out|", "dom0 OK"),
+    Step(.dom0, .release, "9|", "dom0 ENOENT"),
+    Step(.dom0, .release, "0|", "dom0 EINVAL"),
+    Step(.dom5, .setPermissions, "@releaseDomain|n5|", "dom5 EACCES"),
+    Step(.dom0, .setPermissions, "@releaseDomain|n0|r5|", "dom0 OK"),
+    Step(.dom0, .getPermissions, "@releaseDomain|", "dom0 = n0|r5|"),
+    Step(.dom0, .introduce, "9|1|1|", "dom0 event @introduceDomain|in|", "dom0 OK"),
+    Step(.dom0, .release, "9|", "dom0 event @releaseDomain|out|", "dom0 OK", "dom5 event @releaseDomain|out|"),
+  ]),
+  Scenario("a watch of an unknown occasion is accepted and stays silent", [
+    Step(.dom0, .watch, "@anything|t|", "dom0 OK", "dom0 event @anything|t|"),
+    Step(.dom0, .write, "/a|1", "dom0 OK"),
+    Step(.dom0, .unwatch, "@anything|t|", "dom0 OK"),
+  ]),
+  Scenario("resetting ends the client's watches and transactions, the request's own among them", [
+    Step(.dom0, .watch, "/a|t|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .transactionStart, "|", "dom0 = <transaction>"),
+    Step(.dom0, .write, "/a|1", in: .opened, "dom0 OK"),
+    Step(.dom0, .resetWatches, "", in: .opened, "dom0 OK"),
+    Step(.dom0, .transactionEnd, "T|", in: .opened, "dom0 ENOENT"),
+    Step(.dom0, .write, "/a|1", "dom0 OK"),
+    Step(.dom0, .resetWatches, "", in: .number(99), "dom0 ENOENT"),
+  ]),
+]
