@@ -4,6 +4,8 @@ public import XenStoreWire
 /// What can be asked of a store, inside and outside a transaction. Paths without a leading `/` are relative to the connection's domain.
 public protocol XenStoreAccess: Sendable {
   /// Sends one request and waits for its reply's payload. `path` only names the object in errors.
+  ///
+  /// Cancelling the task does not cut the wait short: a request that was sent may take effect, so its outcome is always told.
   func request(_ type: XenStoreMessageType, about path: String, payload: [UInt8]) async throws(XenStoreClientError) -> [UInt8]
 }
 

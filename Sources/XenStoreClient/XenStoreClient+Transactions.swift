@@ -38,6 +38,11 @@ extension XenStoreClient {
 
   /// Runs `body` in a transaction and commits it; runs it again from the start when others changed what it looked at.
   ///
+  /// ```swift
+  /// try await store.withTransaction { transaction throws(XenStoreClientError) in
+  ///   if try await transaction.readIfPresent("state") != nil { try await transaction.write("state", "5") }
+  /// }
+  /// ```
   /// An error that `body` throws drops its changes and is passed on. Throws ``XenStoreClientError/contended(attempts:)`` when
   /// `attempts` were not enough.
   nonisolated(nonsending) public func withTransaction<Result>(

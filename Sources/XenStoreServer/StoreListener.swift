@@ -14,14 +14,16 @@ final class StoreListener {
   private let socket: OwnedDescriptor
   private let path: String
   private let identity: XenStoreServer.Identity
+  private let removesFile: Bool
   private var watch: DescriptorWatch?
   private var retry: LoopTimer?
 
-  init(server: XenStoreServer, socket: consuming OwnedDescriptor, path: String, identity: XenStoreServer.Identity) {
+  init(server: XenStoreServer, socket: consuming OwnedDescriptor, path: String, identity: XenStoreServer.Identity, removesFile: Bool) {
     self.server = server
     self.socket = socket
     self.path = path
     self.identity = identity
+    self.removesFile = removesFile
     watch = server.loop.watchDescriptor(self.socket.rawValue, for: .readable) { [weak self] _ in self?.acceptWaiting() }
   }
 
@@ -30,7 +32,7 @@ final class StoreListener {
     watch = nil
     retry?.cancel()
     UnixSocket.shutDown(socket)
-    UnixSocket.removeFile(at: path)
+    if removesFile { UnixSocket.removeFile(at: path) }
   }
 
   private func acceptWaiting() {

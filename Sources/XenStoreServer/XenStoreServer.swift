@@ -8,7 +8,7 @@ public import XenStoreCore
 /// Serves a store on Unix sockets. Who may open a socket is who may act as its domain, so a socket's place and file permissions are
 /// the domain's identity.
 ///
-/// Made and used on the loop's thread only. Changes that are made to the core directly are sent out by ``flush()``.
+/// Made and used on the loop's thread only; ``close()`` it before letting it go. Changes that are made to the core directly are sent out by ``flush()``.
 /// ```swift
 /// let server = XenStoreServer(loop: loop, core: XenStoreCore(), logger: logger)
 /// try server.listen(path: "/run/pvio/xenstored/socket", identity: .privileged)
@@ -45,17 +45,22 @@ public final class XenStoreServer {
   public func listen(path: String, identity: Identity) throws(Errno) {
     guard listeners[path] == nil else { throw .addressInUse }
     let socket = try UnixSocket.listen(at: path, kind: .stream, mode: 0o600)
-    try listen(socket: socket, path: path, identity: identity)
+    try listen(socket: socket, path: path, identity: identity, removesFile: true)
   }
 
-  /// Takes over a socket that listens already (socket activation). `path` names it, for ``stopListening(path:)`` and in messages.
+  /// Takes over a socket that listens already (socket activation) and whose file belongs to somebody else. `path` names it, for
+  /// ``stopListening(path:)`` and in messages.
   public func listen(socket: consuming OwnedDescriptor, path: String, identity: Identity) throws(Errno) {
+    try listen(socket: socket, path: path, identity: identity, removesFile: false)
+  }
+
+  private func listen(socket: consuming OwnedDescriptor, path: String, identity: Identity, removesFile: Bool) throws(Errno) {
     guard listeners[path] == nil else { throw .addressInUse }
     try socket.setNonBlocking(true)
-    listeners[path] = StoreListener(server: self, socket: socket, path: path, identity: identity)
+    listeners[path] = StoreListener(server: self, socket: socket, path: path, identity: identity, removesFile: removesFile)
   }
 
-  /// Closes the socket at `path`, its connections, and removes its file.
+  /// Closes the socket at `path` and its connections, and removes its file if ``listen(path:identity:)`` made it.
   public func stopListening(path: String) {
     guard let listener = listeners.removeValue(forKey: path) else { return }
     listener.close()
@@ -145,19 +150,17 @@ public final class XenStoreServer {
   /// Moves output from the core to the socket, as much as the socket takes.
   private func pump(_ connection: SocketConnection) {
     while true {
-      connection.refill { core.nextOutput(for: connection.id) }
-      if connection.hasUnsentBytes {
-        switch connection.send() {
-        case .all: continue
-        case .wouldBlock: return updateInterest(of: connection)
-        case .failed: return close(connection)
-        }
-      }
       if let fault = core.fault(of: connection.id) {
         logger.warning("store: closing \(connection.id): \(fault)")
         return close(connection)
       }
-      return updateInterest(of: connection)
+      connection.refill { core.nextOutput(for: connection.id) }
+      guard connection.hasUnsentBytes else { return updateInterest(of: connection) }
+      switch connection.send() {
+      case .all: continue
+      case .wouldBlock: return updateInterest(of: connection)
+      case .failed: return close(connection)
+      }
     }
   }
 

@@ -115,4 +115,13 @@ struct InteropTests {
       #expect(try await client.read("/local/domain/5/data/x") == "1")
     }
   }
+
+  @Test func xenstoreControlReachesTheDaemon() async throws {
+    try await withDaemon { daemon in
+      let answer = try XenTool("control", "check").run(daemon)
+      #expect(answer.status == 0)
+      #expect(answer.output.contains("OK"), "\(answer.output)")
+      #expect(try XenTool("control", "no-such-command").run(daemon).status != 0)
+    }
+  }
 }

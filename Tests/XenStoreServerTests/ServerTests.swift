@@ -179,4 +179,36 @@ struct RawClient: ~Copyable {
       #expect(try await client.directory("/") == [])
     }
   }
+
+  @Test func aReleaseClosesAConnectionThatReadsNothing() async throws {
+    try await withDaemon { daemon in
+      let path = daemon.guestPath
+      let before = try await daemon.perform { $0.connectionCount }
+      let slow = try RawClient(path: path)
+      // More replies than the socket holds: the daemon is left with some that it cannot send.
+      let request = XenStorePacket(.getDomainPath, strings: ["5"]).encoded
+      var isFull = false
+      while !isFull {
+        do throws(Errno) {
+          if try UnixSocket.send(request, on: slow.socket, nonBlocking: true) < request.count { isFull = true }
+        } catch {
+          guard error == .wouldBlock else { throw error }
+          isFull = true
+        }
+      }
+      try await daemon.perform { $0.release(DomainID(rawValue: 5)) }
+      while try await daemon.perform({ $0.connectionCount }) > before { await Task.yield() }
+    }
+  }
+
+  @Test func aSocketMadeElsewhereKeepsItsFile() async throws {
+    try await withDaemon { daemon in
+      let path = daemon.directory + "/activated"
+      let number = try UnixSocket.listen(at: path, kind: .stream).release()
+      try await daemon.perform { try $0.listen(socket: OwnedDescriptor(owning: number), path: path, identity: .privileged) }
+      #expect(try await XenStoreClient(path: path).directory("/") == [])
+      try await daemon.perform { $0.stopListening(path: path) }
+      #expect(FileManager.default.fileExists(atPath: path))
+    }
+  }
 }

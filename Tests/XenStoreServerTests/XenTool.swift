@@ -46,7 +46,7 @@ struct XenTool {
     }
   }
 
-  private static let names = ["ls", "read", "write", "rm", "list", "exists", "chmod", "watch"]
+  private static let names = ["ls", "read", "write", "rm", "list", "exists", "chmod", "watch", "control"]
   static var arePresent: Bool { names.allSatisfy { FileManager.default.isExecutableFile(atPath: "/usr/bin/xenstore-\($0)") } }
 
   private let name: String
