@@ -8,8 +8,7 @@ public import XenInterface
 /// answered yet lives on only in the copy.
 public struct BackRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   @usableFromInline let memory: SharedBytes
-  /// Entry count and stride.
-  public let layout: RingLayout
+  @usableFromInline let slots: SharedSlots
   /// The next request to take (`req_cons`).
   @usableFromInline var requestConsumer: RingIndex
   /// The last `req_prod` that was seen and found possible.
@@ -24,8 +23,8 @@ public struct BackRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   /// without a response are taken again. Throws when `req_prod` is more than one ring ahead of that.
   public init(attaching memory: SharedBytes, entryByteCount: Int) throws(RingFault) {
     precondition(entryByteCount >= Request.byteCount && entryByteCount >= Response.byteCount, "an entry holds a request or a response")
-    self.layout = RingLayout(byteCount: memory.byteCount, entryByteCount: entryByteCount)
     self.memory = memory
+    self.slots = RingLayout(byteCount: memory.byteCount, entryByteCount: entryByteCount).slots(in: memory)
     let index = memory.load32(at: RingLayout.responseProducer)
     self.requestConsumer = index
     self.knownRequestProducer = index
@@ -35,7 +34,11 @@ public struct BackRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   }
 
   /// Number of entries in the ring.
-  @inlinable public var entryCount: Int { Int(layout.entryCount) }
+  @inlinable public var entryCount: Int { Int(slots.count) }
+
+  /// How many requests to serve before publishing their responses, so that both sides work at the same time: a third of
+  /// the ring. One third is being filled, one is on its way, one is being served; with whole rings the sides take turns.
+  @inlinable public var batchCount: Int { (Int(slots.count) + 2) / 3 }
 
   /// Requests that were taken and have no response yet.
   @inlinable public var unansweredCount: Int { Int(requestConsumer &- responseProducer) }
@@ -62,9 +65,17 @@ extension BackRing {
     if requestConsumer == knownRequestProducer {
       guard try refreshRequests() else { return nil }
     }
-    let request = memory.withSlot(at: layout.offset(of: requestConsumer), byteCount: Request.byteCount, copy)
+    slots.prefetchNext(after: requestConsumer, upTo: knownRequestProducer)
+    let request = slots.withSlot(requestConsumer, byteCount: Request.byteCount, copy)
     requestConsumer &+= 1
     return request
+  }
+
+  /// As ``takeRequest()``, copying only what the operation defines: `definedByteCount` says, from the first eight bytes
+  /// of the request, how many bytes that is; the rest of the copy is zero. Each word is loaded at most once.
+  @inlinable @inline(__always)
+  public mutating func takeRequest(definedByteCount: (UInt64) -> Int) throws(RingFault) -> Request? {
+    try takeRequest { slot in slot.withPrefix(definedByteCount: definedByteCount) { Request(copying: $0, at: 0) } }
   }
 
   /// Asks for an event at the next request, and looks again (`RING_FINAL_CHECK_FOR_REQUESTS`). True: there is a request
@@ -82,20 +93,25 @@ extension BackRing {
   }
 
   /// Looks at `req_prod` once and remembers it if it is possible. Returns whether there are requests to take.
-  @usableFromInline mutating func refreshRequests() throws(RingFault) -> Bool {
+  @inlinable mutating func refreshRequests() throws(RingFault) -> Bool {
     if let fault { throw fault }
     // Pairs with the release in FrontRing.publishRequests: the entries up to `produced` are visible.
     let produced = memory.loadAcquire32(at: RingLayout.requestProducer)
     // Stricter than RING_REQUEST_PROD_OVERFLOW: the front may reuse an entry only when it has seen the response that
     // was in it, so published responses count, not prepared ones; and a producer that goes back is a fault too.
-    let allowed = layout.entryCount &- (requestConsumer &- publishedResponseProducer)
+    let allowed = slots.count &- (requestConsumer &- publishedResponseProducer)
     guard produced &- requestConsumer <= allowed else {
-      let fault = RingFault(offender: .front, claimedProducer: produced, consumer: requestConsumer, allowedCount: allowed)
-      self.fault = fault
-      throw fault
+      throw breakRing(claimedProducer: produced, allowedCount: allowed)
     }
     knownRequestProducer = produced
+    slots.prefetchFirst(from: requestConsumer, upTo: produced)
     return produced != requestConsumer
+  }
+
+  @usableFromInline mutating func breakRing(claimedProducer: RingIndex, allowedCount: UInt32) -> RingFault {
+    let fault = RingFault(offender: .front, claimedProducer: claimedProducer, consumer: requestConsumer, allowedCount: allowedCount)
+    self.fault = fault
+    return fault
   }
 }
 
@@ -109,7 +125,7 @@ extension BackRing {
   /// front itself wrote there.
   @inlinable @inline(__always) public mutating func putResponse(_ response: Response) {
     precondition(responseProducer != requestConsumer, "more responses than requests")
-    memory.withSlot(at: layout.offset(of: responseProducer), byteCount: Response.byteCount) { response.store(to: $0, at: 0) }
+    slots.withSlot(responseProducer, byteCount: Response.byteCount) { response.store(to: $0, at: 0) }
     responseProducer &+= 1
   }
 

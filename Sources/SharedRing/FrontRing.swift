@@ -13,8 +13,7 @@ public import XenInterface
 /// ```
 public struct FrontRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   @usableFromInline let memory: SharedBytes
-  /// Entry count and stride.
-  public let layout: RingLayout
+  @usableFromInline let slots: SharedSlots
   /// Where the next request goes (`req_prod_pvt`).
   @usableFromInline var requestProducer: RingIndex
   /// What was last published. Private, because the shared copy can be rewritten by the peer.
@@ -31,8 +30,8 @@ public struct FrontRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   /// is the size of the request/response union in the ABI that was agreed on (112 for blkif on x86_64, 108 on x86_32).
   public init(initializing memory: SharedBytes, entryByteCount: Int, startingAt index: RingIndex = 0) {
     precondition(entryByteCount >= Request.byteCount && entryByteCount >= Response.byteCount, "an entry holds a request or a response")
-    self.layout = RingLayout(byteCount: memory.byteCount, entryByteCount: entryByteCount)
     self.memory = memory
+    self.slots = RingLayout(byteCount: memory.byteCount, entryByteCount: entryByteCount).slots(in: memory)
     self.requestProducer = index
     self.publishedRequestProducer = index
     self.responseConsumer = index
@@ -45,13 +44,17 @@ public struct FrontRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   }
 
   /// Number of entries in the ring.
-  @inlinable public var entryCount: Int { Int(layout.entryCount) }
+  @inlinable public var entryCount: Int { Int(slots.count) }
+
+  /// How many requests to put before publishing them, and responses to take before looking for more to put, so that both
+  /// sides work at the same time: a third of the ring (see ``BackRing/batchCount``).
+  @inlinable public var batchCount: Int { (Int(slots.count) + 2) / 3 }
 
   /// Requests that were put and whose response was not taken yet, published or not.
   @inlinable public var outstandingCount: Int { Int(requestProducer &- responseConsumer) }
 
   /// Requests that can be put before a response must be taken (`RING_FREE_REQUESTS`).
-  @inlinable public var freeRequestCount: Int { Int(layout.entryCount &- (requestProducer &- responseConsumer)) }
+  @inlinable public var freeRequestCount: Int { Int(slots.count &- (requestProducer &- responseConsumer)) }
 }
 
 // MARK: - Requests
@@ -65,8 +68,8 @@ extension FrontRing {
   /// As ``putRequest(_:)``, for a caller that stores the words itself: only those that the operation defines. What is
   /// left as it was holds an older request or response of this ring, which the back has seen already.
   @inlinable @inline(__always) public mutating func putRequest(using store: (borrowing SharedSlot) -> Void) {
-    precondition(requestProducer &- responseConsumer < layout.entryCount, "more requests than the ring holds")
-    memory.withSlot(at: layout.offset(of: requestProducer), byteCount: Request.byteCount, store)
+    precondition(requestProducer &- responseConsumer < slots.count, "more requests than the ring holds")
+    slots.withSlot(requestProducer, byteCount: Request.byteCount, store)
     requestProducer &+= 1
   }
 
@@ -94,7 +97,8 @@ extension FrontRing {
     if responseConsumer == knownResponseProducer {
       guard try refreshResponses() else { return nil }
     }
-    let response = memory.withSlot(at: layout.offset(of: responseConsumer), byteCount: Response.byteCount) { Response(copying: $0, at: 0) }
+    slots.prefetchNext(after: responseConsumer, upTo: knownResponseProducer)
+    let response = slots.withSlot(responseConsumer, byteCount: Response.byteCount) { Response(copying: $0, at: 0) }
     responseConsumer &+= 1
     return response
   }
@@ -114,18 +118,23 @@ extension FrontRing {
   }
 
   /// Looks at `rsp_prod` once and remembers it if it is possible. Returns whether there are responses to take.
-  @usableFromInline mutating func refreshResponses() throws(RingFault) -> Bool {
+  @inlinable mutating func refreshResponses() throws(RingFault) -> Bool {
     if let fault { throw fault }
     // Pairs with the release in BackRing.publishResponses: the entries up to `produced` are visible.
     let produced = memory.loadAcquire32(at: RingLayout.responseProducer)
     // Stricter than RING_RESPONSE_PROD_OVERFLOW: not just one ring ahead, but no more than we asked for.
     let allowed = publishedRequestProducer &- responseConsumer
     guard produced &- responseConsumer <= allowed else {
-      let fault = RingFault(offender: .back, claimedProducer: produced, consumer: responseConsumer, allowedCount: allowed)
-      self.fault = fault
-      throw fault
+      throw breakRing(claimedProducer: produced, allowedCount: allowed)
     }
     knownResponseProducer = produced
+    slots.prefetchFirst(from: responseConsumer, upTo: produced)
     return produced != responseConsumer
+  }
+
+  @usableFromInline mutating func breakRing(claimedProducer: RingIndex, allowedCount: UInt32) -> RingFault {
+    let fault = RingFault(offender: .back, claimedProducer: claimedProducer, consumer: responseConsumer, allowedCount: allowedCount)
+    self.fault = fault
+    return fault
   }
 }

@@ -1,3 +1,4 @@
+public import SharedMemory
 public import XenInterface
 
 /// Where things are in a shared ring (`struct __name##_sring`, xen/include/public/io/ring.h): four indices, padding to
@@ -19,9 +20,9 @@ public struct RingLayout: Sendable, Equatable {
     self.entryByteCount = entryByteCount
   }
 
-  /// Offset of the entry that a free-running index addresses.
-  @inlinable @inline(__always) func offset(of index: RingIndex) -> Int {
-    Self.headerByteCount &+ Int(index & (entryCount &- 1)) &* entryByteCount
+  /// The entries of a ring in `memory`.
+  func slots(in memory: SharedBytes) -> SharedSlots {
+    SharedSlots(memory, at: Self.headerByteCount, slotByteCount: entryByteCount, count: entryCount)
   }
 }
 
@@ -42,4 +43,26 @@ extension RingLayout {
 /// was published last: read from shared memory, a peer could suppress or force events with it.
 @inlinable @inline(__always) func notificationIsDue(old: RingIndex, new: RingIndex, event: RingIndex) -> Bool {
   new &- event < new &- old
+}
+
+/// How many entries ahead of the one that is copied are fetched from the peer's cache, never beyond what it has published: their misses
+/// then overlap. Fetched for writing at once, because the answer, or the next request, goes into the same lines. Measured
+/// with 0, 4, 8 and 16 on eight pages: 32, -, 42 and 44 million requests a second where every line comes from another core.
+@inlinable @inline(__always) var prefetchDistance: UInt32 { 16 }
+
+extension SharedSlots {
+  /// Fetches the first of the entries that a peer has just published.
+  @inlinable @inline(__always) func prefetchFirst(from consumer: RingIndex, upTo producer: RingIndex) {
+    let end = consumer &+ min(producer &- consumer, prefetchDistance)
+    var index = consumer
+    while index != end {
+      prefetchForWriting(index)
+      index &+= 1
+    }
+  }
+
+  /// Fetches the entry that will be copied ``prefetchDistance`` entries later.
+  @inlinable @inline(__always) func prefetchNext(after consumer: RingIndex, upTo producer: RingIndex) {
+    if producer &- consumer > prefetchDistance { prefetchForWriting(consumer &+ prefetchDistance) }
+  }
 }

@@ -13,14 +13,24 @@ struct BenchRing: ParsableCommand {
   @Option(help: "Measure a peer in turns with ours: xen-ring is Xen's own ring.h in C.")
   var peer: Peer?
 
+  @Option(help: ArgumentHelp("Measure only this case; may be given more than once.", valueName: "case"))
+  var only: [String] = []
+
   @OptionGroup var options: BenchOptions
+
+  func validate() throws {
+    let names = RingCase.all.map(\.name)
+    if let unknown = only.first(where: { !names.contains($0) }) {
+      throw ValidationError("--only \(unknown): the cases are \(names.joined(separator: ", "))")
+    }
+  }
 
   func run() throws {
     let machine = try options.prepare()
     guard machine.processorCount >= 2 else { throw BenchFailure("the ring benchmark needs two processors, one for each side") }
     let program = try peer.map { _ in try PeerProgram.compile("xenring_batched", package: "libxen-dev") }
     var rows: [BenchReport.Row] = []
-    for ringCase in RingCase.all {
+    for ringCase in RingCase.all where only.isEmpty || only.contains(ringCase.name) {
       let series = try interleave(
         rounds: options.rounds,
         ours: { try RingBenchmark.measure(ringCase) },

@@ -91,22 +91,29 @@ struct RingLoadFront: ~Copyable {
   mutating func requestsPerSecond(count: Int, depth: Int) throws -> Double {
     let count = UInt64(count)
     let depth = min(depth, ring.entryCount)
+    let batch = UInt64(ring.batchCount)
     var sent: UInt64 = 0
     var completed: UInt64 = 0
     var checksum: UInt64 = 0
     let start = MonotonicClock.nowNanoseconds
     while completed < count {
-      while sent < count, ring.outstandingCount < depth {
+      let putLimit = min(count, sent &+ batch)
+      while sent < putLimit, ring.outstandingCount < depth {
         putRead(sent)
         sent &+= 1
       }
       publish()
       let before = completed
-      while let response = try ring.takeResponse() {
+      let takeLimit = completed &+ batch
+      while completed < takeLimit, let response = try ring.takeResponse() {
         checksum &+= response.identifier
         completed &+= 1
       }
-      if completed == before { try wait() } else { waiter.workArrived() }
+      if completed != before {
+        waiter.workArrived()
+      } else if sent == count || ring.outstandingCount == depth {
+        try wait()
+      }
     }
     let elapsed = MonotonicClock.nowNanoseconds - start
     guard checksum == count * (count - 1) / 2 else { throw BenchFailure("wrong responses") }
@@ -152,6 +159,26 @@ struct RingLoadFront: ~Copyable {
   mutating func finish() throws { try exchange(finalOperation) }
 }
 
+/// What a back-end keeps of a read or write: the words that such a request defines.
+private struct ReadRequest {
+  var header: UInt64
+  var identifier: UInt64
+  var sectorNumber: UInt64
+  var segments: InlineArray<11, UInt64>
+
+  /// Copies the header, then as many segments as the copied header says.
+  @inline(__always) init(copying slot: borrowing SharedSlot) {
+    header = slot.loadWord64(at: 0)
+    identifier = slot.loadWord64(at: 8)
+    sectorNumber = slot.loadWord64(at: 16)
+    segments = InlineArray(repeating: 0)
+    let count = min(Int(header >> 8 & 0xFF), BlkifRequest.segmentCapacity)
+    for index in 0..<count { segments[index] = slot.loadWord64(at: 24 &+ 8 &* index) }
+  }
+
+  @inline(__always) var operation: UInt8 { UInt8(truncatingIfNeeded: header) }
+}
+
 /// The side that takes requests and answers each, on processor 1.
 struct RingLoadBack: ~Copyable {
   private var ring: BackRing<BlkifRequest, BlkifResponse>
@@ -165,19 +192,20 @@ struct RingLoadBack: ~Copyable {
   }
 
   mutating func serve() throws(RingFault) {
+    let batch = ring.batchCount
     var finished = false
     while !finished {
-      var served = false
-      while let request = try ring.takeRequest() {
+      var served = 0
+      while served < batch, let request = try ring.takeRequest(using: { ReadRequest(copying: $0) }) {
         var response = BlkifResponse()
         response.identifier = request.identifier
         response.operation = request.operation
         ring.putResponse(response)
         finished = finished || request.identifier == finalOperation
-        served = true
+        served &+= 1
       }
       if ring.publishResponses() { EventDescriptor.signal(outgoing) }
-      if served { waiter.workArrived() } else { try wait() }
+      if served > 0 { waiter.workArrived() } else { try wait() }
     }
   }
 
