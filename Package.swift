@@ -64,7 +64,7 @@ let package = Package(
     layer("EventLoop", ["Uring", "XenPlatform", "SharedRing", "LinuxSystem", "XenInterface", system]),
     layer("XenStoreClient", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
     layer("XenStoreServer", ["XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
-    layer("Xenbus", ["XenStoreClient", "XenInterface", logging]),
+    layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),
     layer("BrokerWire", ["XenInterface", "LinuxSystem", system]),
     layer("ProcessPlatform", ["BrokerWire", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     layer("Broker", ["BrokerWire", "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
