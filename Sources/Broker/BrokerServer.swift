@@ -10,7 +10,9 @@ public import XenPlatform
 /// `domains/N/broker.sock`, where they act as domain N. Who may open a socket is who may act as its domain.
 ///
 /// Part of `pvio daemon`. Everything runs on the loop's thread, and every call must come from there.
-public final class BrokerServer {
+public final class BrokerServer: @unchecked Sendable {
+  // SAFETY of @unchecked: everything is touched on the loop's thread only (checked where calls come in).
+
   /// Called when a domain is made, before anybody hears of it: the store introduces it here. Throwing undoes the domain.
   /// Must not call the server.
   public var onDomainCreated: ((DomainID, String) throws(PlatformError) -> Void)?
@@ -41,6 +43,7 @@ public final class BrokerServer {
 
   /// Listens for domain 0. The run directory must exist.
   public func start() throws(PlatformError) {
+    precondition(loop.isCurrent, "called from another thread than the loop's")
     // Every arena and every event channel of every domain costs the broker descriptors.
     do { try ProcessLimits.raiseOpenFileLimit() } catch { throw .system(operation: "raise the limit of open files", error) }
     try directory.prepare()
@@ -49,6 +52,7 @@ public final class BrokerServer {
 
   /// Closes every socket and forgets every domain but domain 0.
   public func stop() {
+    precondition(loop.isCurrent, "called from another thread than the loop's")
     for domain in state.domains.keys.sorted() where domain != .control {
       do { apply(try state.destroyDomain(domain)) } catch { logger.error("\(error)") }
     }
@@ -59,10 +63,12 @@ public final class BrokerServer {
 
   /// Makes a domain and its socket; without a number the broker picks one.
   public func createDomain(_ domain: DomainID? = nil, name: String) throws(PlatformError) -> DomainID {
-    try state.createDomain(domain, name: name)
+    precondition(loop.isCurrent, "called from another thread than the loop's")
+    return try state.createDomain(domain, name: name)
   }
 
   public func destroyDomain(_ domain: DomainID) throws(PlatformError) {
+    precondition(loop.isCurrent, "called from another thread than the loop's")
     apply(try state.destroyDomain(domain))
   }
 

@@ -13,8 +13,7 @@ import XenPlatform
 final class ProcessFixture: PlatformFixture {
   let runDirectory: String
   private let thread: EventLoopThread
-  /// Touched on the loop's thread only.
-  private nonisolated(unsafe) let server: BrokerServer
+  private let server: BrokerServer
   private let domains = Mutex<Set<DomainID>>([.control])
 
   init(guestLimits: DomainLimits = .guest, controlLimits: DomainLimits = .control, outgoingMessages: Int = 20_000) throws {
