@@ -1,33 +1,38 @@
+import Testing
 import XenInterface
 import XenPlatform
 
 /// One kind of platform with its hypervisor, set up for one test.
 protocol PlatformFixture: AnyObject, Sendable {
-  /// A connection of its own to the hypervisor, acting for `domain`, which exists afterwards.
+  /// A process of its own, acting for `domain`, which is made if it does not exist.
   func platform(for domain: DomainID) throws -> any XenPlatform
-  /// What a process's death does to everything that `platform` made.
+  /// What the death of the process does to everything that `platform` made.
   func kill(_ platform: any XenPlatform)
-  /// Arenas, pages and ports that the hypervisor still knows of; empty when everything has been given back.
+  func destroy(_ domain: DomainID) throws
+  /// What the hypervisor still knows of; empty when everything has been given back.
   func leaks() -> String
-  /// Ends the hypervisor.
   func tearDown()
 }
 
 /// Which platform a conformance test runs on.
 enum PlatformKind: String, CaseIterable, Sendable {
-  case process
+  case process, simulated
 
-  func makeFixture(guestLimits: DomainLimits = .guest) throws -> any PlatformFixture {
-    switch self {
-    case .process: try ProcessFixture(guestLimits: guestLimits)
-    }
-  }
-
-  /// Runs `body` on a fresh fixture, and checks that nothing is left behind in the hypervisor.
-  func run(guestLimits: DomainLimits = .guest, _ body: (any PlatformFixture) throws -> Void) throws -> String {
-    let fixture = try makeFixture(guestLimits: guestLimits)
+  /// Runs `body` on a fresh platform, and checks that nothing is left behind in the hypervisor.
+  func run(guestLimits: DomainLimits = .guest, _ body: (any PlatformFixture) throws -> Void) throws {
+    let fixture: any PlatformFixture =
+      switch self {
+      case .process: try ProcessFixture(guestLimits: guestLimits)
+      case .simulated: SimulatedFixture(guestLimits: guestLimits)
+      }
     defer { fixture.tearDown() }
     try body(fixture)
-    return eventually { fixture.leaks() == "" } ? "" : fixture.leaks()
+    _ = eventually { fixture.leaks() == "" }
+    #expect(fixture.leaks() == "")
   }
+}
+
+extension DomainID {
+  static let front = DomainID(rawValue: 1)
+  static let other = DomainID(rawValue: 2)
 }

@@ -45,6 +45,11 @@ final class ProcessFixture: PlatformFixture {
     return try ProcessPlatform.connect(socketPath: socketPath(of: domain))
   }
 
+  func destroy(_ domain: DomainID) throws {
+    domains.withLock { _ = $0.remove(domain) }
+    try thread.sync { [server] _ in try server.destroyDomain(domain) }
+  }
+
   func kill(_ platform: any XenPlatform) { (platform as? ProcessPlatform)?.disconnect() }
 
   var usage: BrokerState.Usage {
