@@ -49,6 +49,17 @@ public final class SharedRegion: Sendable {
     self.access = access
   }
 
+  /// Maps zeroed memory of this process alone, of which the system provides a page when it is first written.
+  public init(anonymousByteCount byteCount: Int) throws(Errno) {
+    precondition(byteCount > 0)
+    let flags = MAP_PRIVATE | Int32(MAP_ANONYMOUS) | Int32(MAP_NORESERVE)
+    let pointer = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0)
+    guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { throw Errno.last }
+    self.address = UInt(bitPattern: pointer)
+    self.byteCount = byteCount
+    self.access = .readWrite
+  }
+
   deinit {
     // SAFETY: the range was mapped by an initialiser, and every SharedBytes into it holds a reference to this object.
     unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount)

@@ -101,6 +101,7 @@ enum {
   PVIO_SEAL_GROW = 4,
   PVIO_SEAL_FUTURE_WRITE = 16,
   PVIO_O_DIRECT = __O_DIRECT,
+  PVIO_O_PATH = __O_PATH,
 };
 static inline int pvio_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int pvio_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
@@ -119,6 +120,8 @@ static inline int pvio_set_fd_flags(int fd, int flags) { return fcntl(fd, F_SETF
 static inline int pvio_block_device_byte_count(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
 static inline int pvio_block_device_sector_size(int fd, int *bytes) { return ioctl(fd, BLKSSZGET, bytes); }
 static inline int pvio_block_device_physical_sector_size(int fd, unsigned *bytes) { return ioctl(fd, BLKPBSZGET, bytes); }
+
+static inline int pvio_fallocate(int fd, int mode, int64_t offset, int64_t length) { return (int)syscall(SYS_fallocate, fd, mode, offset, length); }
 
 static inline int pvio_pin_to_cpu(int cpu) {
   unsigned long mask[16] = {0};

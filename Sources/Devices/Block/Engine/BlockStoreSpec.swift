@@ -1,0 +1,25 @@
+/// What backs a disk, and how.
+public struct BlockStoreSpec: Sendable, Equatable {
+  public enum Backing: Sendable, Equatable {
+    /// An image file or a block device of the host.
+    case file(path: String)
+    /// Memory of this process; its contents end with it.
+    case memory(byteCount: UInt64)
+    /// Nothing: every request succeeds at once, and reads leave the buffer as it is.
+    case null(byteCount: UInt64)
+  }
+
+  public var backing: Backing
+  public var isReadOnly: Bool
+  /// Go around the page cache (`O_DIRECT`) where the file system can.
+  public var isDirect: Bool
+  /// Logical sector size in bytes, 512 or 4096; nil: 512, or what the file asks for.
+  public var sectorByteCount: Int?
+
+  public init(_ backing: Backing, isReadOnly: Bool = false, isDirect: Bool = true, sectorByteCount: Int? = nil) {
+    self.backing = backing
+    self.isReadOnly = isReadOnly
+    self.isDirect = isDirect
+    self.sectorByteCount = sectorByteCount
+  }
+}
