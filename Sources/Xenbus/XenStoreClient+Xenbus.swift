@@ -61,8 +61,8 @@ extension XenStoreClient: XenbusStore {
     do throws(XenStoreClientError) {
       return try await isIntroduced(domain)
     } catch {
-      let home = try? await readIfPresent("/local/domain/\(domain)")
-      return home != .some(nil)
+      // A failure to look is no sign that the domain is gone.
+      do throws(XenStoreClientError) { return try await readIfPresent("/local/domain/\(domain)") != nil } catch { return true }
     }
   }
 }
@@ -97,7 +97,7 @@ private struct StoreTransaction: XenbusTransaction {
     do throws(XenStoreClientError) {
       return try await body()
     } catch {
-      if error.storeError == .notFound || error.storeError == .accessDenied { return nil }
+      if error.storeError == .noEntry || error.storeError == .accessDenied { return nil }
       throw error
     }
   }
