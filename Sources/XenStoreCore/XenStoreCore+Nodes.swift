@@ -122,20 +122,17 @@ extension XenStoreCore {
     if !request.connection.isPrivileged { permissions[0].domain = request.connection.domain }
 
     let generation = nextGeneration()
-    request.transaction?.noteChange(place, .silent)
-    for name in path.names.dropFirst(place.depth) {
-      place = place.appending(validName: name)
-      let isLast = place == path
-      if let transaction = request.transaction {
-        transaction.working.insert(value: isLast ? value : [], permissions: permissions, at: place, generation: generation)
-        transaction.noteChange(place, isLast ? .changed : .silent)
-      } else {
-        tree.insert(value: isLast ? value : [], permissions: permissions, at: place, generation: generation)
-      }
-    }
-    if request.transaction == nil {
+    guard let transaction = request.transaction else {
+      tree.create(value: value, permissions: permissions, at: path, generation: generation)
       version = generation
       report(path, permissions: [permissions, parentPermissions(of: path, in: tree)])
+      return
+    }
+    transaction.working.create(value: value, permissions: permissions, at: path, generation: generation)
+    transaction.noteChange(place, .silent)
+    for name in path.names.dropFirst(place.depth) {
+      place = path.prefix(through: name)
+      transaction.noteChange(place, place == path ? .changed : .silent)
     }
   }
 

@@ -23,13 +23,13 @@ struct XenStoreTree {
   /// The deepest node that exists on the way to `path`, and where it is.
   func nearestNode(to path: XenStorePath) -> (path: XenStorePath, node: XenStoreNode) {
     var node = root
-    var reached = XenStorePath.root
+    var reached: Substring?
     for name in path.names {
       guard let child = node.child(named: name) else { break }
       node = child
-      reached = reached.appending(validName: name)
+      reached = name
     }
-    return (reached, node)
+    return (reached.map { path.prefix(through: $0) } ?? .root, node)
   }
 
   /// Changes the value of a node that exists.
@@ -46,11 +46,21 @@ struct XenStoreTree {
     node?.generation = generation
   }
 
-  /// Adds a node below one that exists.
-  mutating func insert(value: [UInt8], permissions: [XenStorePermission], at path: XenStorePath, generation: UInt64) {
-    guard let parentPath = path.parent, let parent = mutableNode(at: parentPath) else { return }
-    parent.insert(XenStoreNode(value: value, permissions: permissions, generation: generation), named: path.lastName)
-    parent.generation = generation
+  /// Adds a node that is missing, and empty ones for what is missing on the way to it, all with the same permissions.
+  mutating func create(value: [UInt8], permissions: [XenStorePermission], at path: XenStorePath, generation: UInt64) {
+    makeRootMutable()
+    var node = root
+    for name in path.names {
+      if let child = node.mutableChild(named: name) {
+        node = child
+      } else {
+        let child = XenStoreNode(value: [], permissions: permissions, generation: generation)
+        node.insert(child, named: name)
+        node.generation = generation
+        node = child
+      }
+    }
+    node.value = value
   }
 
   /// Takes a node and everything below it out of the tree.
@@ -90,12 +100,16 @@ struct XenStoreTree {
 
   /// A node that only this tree has, with every node on the way to it; nil when there is no such node.
   private mutating func mutableNode(at path: XenStorePath) -> XenStoreNode? {
-    if !isKnownUniquelyReferenced(&root) { root = root.copy() }
+    makeRootMutable()
     var node = root
     for name in path.names {
       guard let child = node.mutableChild(named: name) else { return nil }
       node = child
     }
     return node
+  }
+
+  private mutating func makeRootMutable() {
+    if !isKnownUniquelyReferenced(&root) { root = root.copy() }
   }
 }

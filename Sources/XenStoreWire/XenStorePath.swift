@@ -70,6 +70,9 @@ public struct XenStorePath: Hashable, Sendable, Comparable, CustomStringConverti
     XenStorePath(canonical: isRoot ? "/" + name : text + "/" + name)
   }
 
+  /// This path up to and including `name`, which must be one of its own ``names``.
+  public func prefix(through name: Substring) -> XenStorePath { XenStorePath(canonical: String(text[..<name.endIndex])) }
+
   /// Whether `other` is this path or below it.
   public func contains(_ other: XenStorePath) -> Bool {
     if isRoot { return true }

@@ -41,6 +41,11 @@ import XenStoreWire
     #expect(path.relative(to: try XenStorePath("/x")) == nil)
   }
 
+  @Test func aPathsPrefixesAreThoseOfItsNames() throws {
+    let path = try XenStorePath("/a/b-c/a")
+    #expect(path.names.map { path.prefix(through: $0).text } == ["/a", "/a/b-c", "/a/b-c/a"])
+  }
+
   @Test func aRelativePathIsBelowItsDomain() throws {
     let five = DomainID(rawValue: 5)
     #expect(try XenStorePath(Array("a/b".utf8)[...], relativeTo: five).text == "/local/domain/5/a/b")
