@@ -125,7 +125,7 @@ let package = Package(
     tests(
       "XenStoreServerTests",
       ["XenStoreServer", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
-    tests("XenbusTests", ["Xenbus", "XenStoreClient", "XenInterface"]),
+    tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(
       "PlatformConformance",
       [

@@ -28,6 +28,7 @@ actor XenbusRunner<State: XenbusEndState> {
 
   private var peerPath: String?
   private var peerState = XenbusState.unknown
+  private var peerDomainWasSeen = false
   private var pendingKeys: [String: String] = [:]
   private var operation: Task<Void, Never>?
   private var watches: [Task<Void, Never>] = []
@@ -148,8 +149,11 @@ actor XenbusRunner<State: XenbusEndState> {
     if touched && peerNow == peerState { notices.pending.withLock { $0.repeated = true } }
     peerState = peerNow
     if own == nil || online == "0" { notices.pending.withLock { $0.removed = true } }
-    if domainsTouched, await !store.domainExists(paths.domain(of: side.peer)) {
-      notices.pending.withLock { $0.domainReleased = true }
+    if domainsTouched {
+      // A domain that was never known to the store cannot be released: its toolstack does not introduce domains.
+      let exists = await store.domainExists(paths.domain(of: side.peer))
+      if peerDomainWasSeen && !exists { notices.pending.withLock { $0.domainReleased = true } }
+      peerDomainWasSeen = peerDomainWasSeen || exists
     }
   }
 
@@ -245,11 +249,10 @@ actor XenbusRunner<State: XenbusEndState> {
   }
 
   private func inspect() async throws {
-    try await locatePeer()
-    let path = ownPath + "/state"
-    guard let own = try await store.transaction({ try await $0.read(path) }) else {
+    guard let own = try await store.read(ownPath + "/state") else {
       throw XenbusError.deviceMissing(side: side, directory: ownPath)
     }
+    try await locatePeer()
     published = XenbusState(storeValue: own)
     let event: XenbusEvent = published == .initialising || published == .unknown ? .foundFresh : .foundStale
     notices.raise { $0.outcome = XenbusHookOutcome(event: event) }

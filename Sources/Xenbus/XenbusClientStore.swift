@@ -2,11 +2,16 @@ public import XenInterface
 public import XenStoreClient
 import XenStoreWire
 
-extension XenStoreClient: XenbusStore {
+/// A store's client as the life cycle uses it. One connection serves any number of devices.
+public struct XenbusClientStore: XenbusStore {
+  public let client: XenStoreClient
+
+  public init(_ client: XenStoreClient) { self.client = client }
+
   /// As ``XenbusStore/read(_:)``; a node that we may not see reads as missing.
   public func read(_ path: String) async throws -> String? {
     do throws(XenStoreClientError) {
-      return try await readIfPresent(path)
+      return try await client.readIfPresent(path)
     } catch {
       if error.storeError == .accessDenied { return nil }
       throw error
@@ -19,7 +24,7 @@ extension XenStoreClient: XenbusStore {
     var attempts = 0
     while true {
       attempts += 1
-      let transaction = try await beginTransaction()
+      let transaction = try await client.beginTransaction()
       let result: Result
       do {
         result = try await body(StoreTransaction(transaction: transaction))
@@ -43,7 +48,7 @@ extension XenStoreClient: XenbusStore {
   private static let transactionAttempts = 100
 
   public func watch(_ path: String) async throws -> AsyncStream<Void> {
-    let watch: XenStoreWatch = try await self.watch(path, token: nil)
+    let watch = try await client.watch(path)
     let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     let pump = Task {
       for await _ in watch { continuation.yield() }
@@ -59,10 +64,13 @@ extension XenStoreClient: XenbusStore {
   public func domainExists(_ domain: DomainID) async -> Bool {
     // Only a privileged client may ask; for the others the domain's home tells, which the toolstack removes.
     do throws(XenStoreClientError) {
-      return try await isIntroduced(domain)
+      return try await client.isIntroduced(domain)
     } catch {
-      // A failure to look is no sign that the domain is gone.
-      do throws(XenStoreClientError) { return try await readIfPresent("/local/domain/\(domain)") != nil } catch { return true }
+      do throws(XenStoreClientError) {
+        return try await client.readIfPresent("/local/domain/\(domain)") != nil
+      } catch {
+        return true
+      }
     }
   }
 }
