@@ -1,0 +1,171 @@
+import LinuxSystem
+import SharedMemory
+import Synchronization
+import Testing
+import XenInterface
+import XenPlatform
+
+/// The mapping algorithm against a granter that writes whatever it likes into its entries. Platforms share the algorithm.
+@Suite struct HostileGranterTests {
+  @Test(arguments: [4, 5, 255, 1 << 20, 1 << 52, UInt64.max, UInt64.max >> 12] as [UInt64])
+  func aFrameOutsideTheArenaIsRefused(frame: UInt64) throws {
+    let granter = try HostileGranter(pageCount: 4)
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: frame, at: 1)
+    let grants = granter.grants()
+    #expect(throws: GrantError.badPage(granter.reference(1), frame: frame)) { try grants.map(granter.reference(1), writable: true) }
+    #expect(grants.mappedPageCount == 0 && granter.status(at: 1) == 0)
+  }
+
+  @Test(arguments: [0, 2, 3] as [UInt16])
+  func anEntryOfAnotherTypeIsRefused(type: UInt16) throws {
+    let granter = try HostileGranter(pageCount: 4)
+    granter.write(flags: type, domain: 0, frame: 0, at: 0)
+    let grants = granter.grants()
+    #expect(throws: GrantError.badReference(granter.reference(0))) { try grants.map(granter.reference(0), writable: false) }
+  }
+
+  @Test func anEntryForAnotherDomainIsRefused() throws {
+    let granter = try HostileGranter(pageCount: 4)
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 9, frame: 0, at: 0)
+    let grants = granter.grants()
+    #expect(throws: GrantError.badReference(granter.reference(0))) { try grants.map(granter.reference(0), writable: false) }
+  }
+
+  @Test func anEntryThatNamesAnotherPageOfTheArenaGivesThatPage() throws {
+    let granter = try HostileGranter(pageCount: 4)
+    granter.mappings.data.store8(33, at: 3 * pageByteCount)
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 3, at: 0)
+    let grants = granter.grants()
+    let page = try grants.map(granter.reference(0), writable: false)
+    #expect(grants.bytes(of: page).load8(at: 0) == 33)
+    // The entry changes while it is mapped: what is given back is what was mapped.
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 1, at: 0)
+    grants.unmap(page)
+    #expect(grants.mappedPageCount == 0 && granter.status(at: 0) == 0)
+  }
+
+  @Test func theStatusWordSaysHowAPageIsMapped() throws {
+    let granter = try HostileGranter(pageCount: 4)
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 2, at: 2)
+    let grants = granter.grants()
+    let reader = try grants.map(granter.reference(2), writable: false)
+    #expect(granter.status(at: 2) == GrantEntryLayout.reading)
+    let writer = try grants.map(granter.reference(2), writable: true)
+    #expect(granter.status(at: 2) == GrantEntryLayout.reading | GrantEntryLayout.writing)
+    grants.unmap(writer)
+    #expect(granter.status(at: 2) == GrantEntryLayout.reading)
+    grants.unmap(reader)
+    #expect(granter.status(at: 2) == 0)
+  }
+
+  @Test func mappingEndsWhileTheGranterFlipsItsEntriesAllTheTime() throws {
+    let granter = try HostileGranter(pageCount: 4)
+    let stop = Atomic<Bool>(false)
+    let flips = Counter()
+    try SystemThread.start(name: "granter") {
+      var round: UInt64 = 0
+      while !stop.load(ordering: .relaxed) {
+        round &+= 1
+        granter.write(flags: UInt16(truncatingIfNeeded: round % 8), domain: UInt16(round % 3 / 2), frame: round % 5, at: Int(round % 4))
+        if round % 1024 == 0 { flips.add() }
+      }
+      flips.add(1 << 40)
+    }
+    let grants = granter.grants()
+    var mapped = 0
+    var refused = 0
+    while mapped < 2000 || refused < 2000 {
+      let reference = granter.reference((mapped + refused) % 4)
+      do throws(GrantError) {
+        let page = try grants.map(reference, writable: mapped % 2 == 0)
+        #expect(page.address >= grants.accessibleRanges[0].address)
+        #expect(page.address - grants.accessibleRanges[0].address <= UInt(3 * pageByteCount))
+        mapped += 1
+        grants.unmap(page)
+      } catch {
+        refused += 1
+        if case .platform = error { Issue.record("\(error)") }
+      }
+    }
+    stop.store(true, ordering: .relaxed)
+    #expect(eventually { flips.value >= 1 << 40 })
+    #expect(grants.mappedPageCount == 0)
+    for slot in 0..<4 { #expect(granter.status(at: slot) == 0) }
+  }
+
+  @Test func aMapperHasALimit() throws {
+    let granter = try HostileGranter(pageCount: 4)
+    for slot in 0..<4 { granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: UInt64(slot), at: slot) }
+    let grants = granter.grants(maximumMappedPages: 2)
+    let pages = [try grants.map(granter.reference(0), writable: true), try grants.map(granter.reference(1), writable: true)]
+    #expect(throws: GrantError.tooManyMapped(limit: 2)) { try grants.map(granter.reference(2), writable: true) }
+    #expect(granter.status(at: 2) == 0)
+    pages.forEach(grants.unmap)
+    grants.unmap(try grants.map(granter.reference(2), writable: true))
+  }
+
+  @Test func onePageCannotBeMappedMoreOftenThanCanBeCounted() throws {
+    let granter = try HostileGranter(pageCount: 1)
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 0, at: 0)
+    let grants = granter.grants()
+    var pages: [MappedPage] = []
+    var failure: GrantError?
+    while failure == nil, pages.count < 1 << 17 {
+      do throws(GrantError) { pages.append(try grants.map(granter.reference(0), writable: true)) } catch { failure = error }
+    }
+    #expect(failure == .tooManyMapped(limit: pages.count))
+    pages.forEach(grants.unmap)
+    #expect(grants.mappedPageCount == 0 && granter.status(at: 0) == 0)
+  }
+
+  @Test func aMapperThatGivesAPageBackTwiceTraps() async {
+    await #expect(processExitsWith: .failure) {
+      let granter = try HostileGranter(pageCount: 1)
+      granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 0, at: 0)
+      let grants = granter.grants()
+      let page = try grants.map(granter.reference(0), writable: true)
+      grants.unmap(page)
+      grants.unmap(page)
+    }
+  }
+
+  @Test func aSourceThatGivesTheWrongArenaIsNotBelieved() throws {
+    let granter = try HostileGranter(pageCount: 4)
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 0, at: 0)
+    let grants = granter.grants()
+    let reference = GrantReference(rawValue: granter.reference(0).rawValue + 4)
+    #expect(throws: GrantError.badReference(reference)) { try grants.map(reference, writable: false) }
+  }
+}
+
+/// A granter with its hands in the entries, and a source that gives its arena to anybody who asks.
+private final class HostileGranter: ForeignArenaSource {
+  let mappings: ArenaFiles.Mappings
+  private let files: ArenaFiles
+  private let pageCount: Int
+  private let first = GrantReference(rawValue: 512)
+
+  init(pageCount: Int) throws {
+    self.pageCount = pageCount
+    (files, mappings) = try ArenaFiles.make(access: .readWrite, pageCount: pageCount)
+  }
+
+  func grants(maximumMappedPages: Int = 1 << 20) -> SharedForeignGrants {
+    SharedForeignGrants(granter: .front, mappedBy: .control, source: self, maximumMappedPages: maximumMappedPages)
+  }
+
+  func openArena(containing reference: GrantReference, of granter: DomainID) throws(PlatformError) -> ForeignArena? {
+    try files.restrictedForMapper(access: .readWrite).openAsMapper(firstReference: first, access: .readWrite, pageCount: pageCount)
+  }
+
+  func reference(_ slot: Int) -> GrantReference { GrantReference(rawValue: first.rawValue + UInt32(slot)) }
+
+  func write(flags: UInt16, domain: UInt16, frame: UInt64, at slot: Int) {
+    let entry = slot * GrantEntryLayout.entryByteCount
+    mappings.entries.store16(domain, at: entry + GrantEntryLayout.domainOffset)
+    mappings.entries.store64(frame, at: entry + GrantEntryLayout.frameOffset)
+    mappings.entries.storeRelease16(flags, at: entry + GrantEntryLayout.flagsOffset)
+  }
+
+  func status(at slot: Int) -> UInt16 { mappings.status.loadAcquire16(at: slot * GrantEntryLayout.statusByteCount) }
+}
