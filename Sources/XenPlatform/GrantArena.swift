@@ -56,6 +56,8 @@ public final class GrantArena {
   /// Gives a page back that is not granted.
   public func free(page: Int) {
     precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
+    let flags = memory.entries.load16(at: page * GrantEntryLayout.entryByteCount + GrantEntryLayout.flagsOffset)
+    precondition(flags == 0, "page \(page) is freed while it is granted")
     freePages.append(Int32(page))
   }
 

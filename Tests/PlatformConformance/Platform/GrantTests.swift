@@ -277,6 +277,23 @@ import XenPlatform
     }
   }
 
+  @Test func pagesAreHandedOutLastInFirstOutAndInRuns() throws {
+    let arena = try SimulatedFixture(guestLimits: .guest).platform(for: .front).makeGrantArena(for: .control, access: .readWrite, pageCount: 8)
+    #expect(arena.allocatePage() == 0 && arena.allocatePage() == 1 && arena.allocatePage() == 2)
+    arena.free(page: 1)
+    #expect(arena.allocatePages(contiguous: 6) == nil)
+    #expect(arena.allocatePages(contiguous: 5) == 3)
+    #expect(arena.freePageCount == 1 && arena.allocatePage() == 1 && arena.allocatePage() == nil)
+  }
+
+  @Test func aPageCannotBeFreedWhileItIsGranted() async {
+    await #expect(processExitsWith: .failure) {
+      let arena = try SimulatedFixture(guestLimits: .guest).platform(for: .front).makeGrantArena(for: .control, access: .readWrite, pageCount: 1)
+      arena.grant(page: 0)
+      arena.free(page: 0)
+    }
+  }
+
   @Test(arguments: PlatformKind.allCases)
   func quotasNameWhatWasExceeded(kind: PlatformKind) throws {
     try kind.run(guestLimits: DomainLimits(arenas: 2, arenaPages: 10, eventChannels: 4, connections: 4)) { hypervisor in
