@@ -71,13 +71,6 @@ extension BackRing {
     return request
   }
 
-  /// As ``takeRequest()``, copying only what the operation defines: `definedByteCount` says, from the first eight bytes
-  /// of the request, how many bytes that is; the rest of the copy is zero. Each word is loaded at most once.
-  @inlinable @inline(__always)
-  public mutating func takeRequest(definedByteCount: (UInt64) -> Int) throws(RingFault) -> Request? {
-    try takeRequest { slot in slot.withPrefix(definedByteCount: definedByteCount) { Request(copying: $0, at: 0) } }
-  }
-
   /// Asks for an event at the next request, and looks again (`RING_FINAL_CHECK_FOR_REQUESTS`). True: there is a request
   /// already, do not sleep. False: an event will come. Throws as ``takeRequest()`` does.
   @inlinable public mutating func armRequestEvent() throws(RingFault) -> Bool {

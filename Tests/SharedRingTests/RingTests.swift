@@ -140,6 +140,15 @@ import XenInterface
     #expect(words == [0x89AB_CDEF, 0x0123_4567])
   }
 
+  @Test(arguments: [1, 2, 32, 256, 512])
+  func threeBatchesFillTheRing(entryCount: Int) throws {
+    let memory = try makeRingMemory(entryCount: entryCount)
+    let front = TestFront(initializing: memory, entryByteCount: testEntryByteCount)
+    let back = try TestBack(attaching: memory, entryByteCount: testEntryByteCount)
+    #expect(front.batchCount >= 1 && front.batchCount * 3 >= entryCount && (front.batchCount - 1) * 3 < entryCount)
+    #expect(back.batchCount == front.batchCount)
+  }
+
   @Test func describesItselfWithPrivateAndSharedIndices() throws {
     let memory = try makeSharedPages()
     var front = TestFront(initializing: memory, entryByteCount: testEntryByteCount, startingAt: 40)
