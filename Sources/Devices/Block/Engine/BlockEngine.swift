@@ -76,6 +76,11 @@ public final class BlockEngine: LoopSource {
 
   /// Size and access of the disk.
   public var geometry: BlockGeometry { store.geometry }
+  /// Adds attributes to the disk's: what an owner forbids, what backs it cannot allow.
+  public func restrict(_ info: VdiskInfo) {
+    store.geometry.info.formUnion(info)
+    if store.geometry.isReadOnly { store.supportsDiscard = false }
+  }
   /// Requests begun and not completed.
   public var requestsInFlight: Int { pool.usedCount }
   /// Places for vectors over all requests: a transport that keeps something per vector sizes its table by this.

@@ -1,0 +1,267 @@
+import BlockEngine
+import BlockInterface
+import EventLoop
+import Logging
+import SharedMemory
+import SharedRing
+import XenInterface
+import XenPlatform
+
+/// The ring half of a connected block back-end: all queues of one device, served together on the device's loop.
+///
+/// A turn takes up to ``budget`` requests from each queue, hands them to the engine, publishes all responses that came
+/// meanwhile once, and signals once. Lives from connect to disconnect; every call on the loop's thread.
+final class BlkifPlane: LoopSource {
+  struct Configuration {
+    var features: BlockFeatures
+    var polling = PollingPolicy.standard
+    /// Pages that may stay mapped between requests, over all queues; used when both ends want persistent grants.
+    var persistentGrantLimit = 1056
+    /// Memory for tables of large requests in bytes.
+    var largeTableByteCount = 1 << 20
+  }
+
+  /// A request between its ring and the engine, at the engine's index for it.
+  struct Row {
+    var identifier: UInt64 = 0
+    var queue: Int32 = 0
+    var pageCount: Int32 = 0
+    /// What the response says: for an indirect request the wrapped operation (`make_response`, Linux).
+    var operation: UInt8 = 0
+  }
+
+  /// Requests that one queue may have handled in one turn.
+  static let budget = 64
+
+  let engine: BlockEngine
+  let features: BlockFeatures
+  let logger: Logger
+  let isPersistent: Bool
+  let onFault: (_ queue: Int, RingFault) -> Void
+  private(set) var queues: [BlkifQueue] = []
+  var rows: [Row]
+  var pages: HeldPages
+  /// Segments of the request that is being handled, copied once.
+  var segments: [BlkifSegment]
+  var limiter = LogLimiter()
+  private(set) var inFlightCount = 0
+
+  private var poller: AdaptivePoller
+  private var workedSincePoll = false
+  private var firstQueue = 0
+  private var stopping: ((_ leakedPageCount: Int) -> Void)?
+  private var openChannels = 0
+  private var client: PlaneClient?
+
+  /// Maps the front-end's rings and begins to serve them. `channels` are bound to the ports of `transport`'s queues.
+  /// On failure nothing stays mapped.
+  /// - Parameter onFault: told once a queue when the front-end broke its ring; on the loop.
+  init(
+    engine: BlockEngine, grants: ForeignGrants, transport: BlockTransport, channels: [EventChannel], configuration: Configuration,
+    logger: Logger, onFault: @escaping (_ queue: Int, RingFault) -> Void
+  ) throws(BlkifConnectError) {
+    precondition(channels.count == transport.queues.count)
+    guard let loop = engine.loop else { preconditionFailure("the engine has no loop") }
+    guard engine.client == nil else { throw .alreadyConnected }
+    self.engine = engine
+    self.features = configuration.features
+    self.logger = logger
+    self.onFault = onFault
+    isPersistent = transport.persistentGrants && configuration.features.persistentGrants
+    poller = AdaptivePoller(configuration.polling)
+
+    var queues: [BlkifQueue] = []
+    for (index, queue) in transport.queues.enumerated() {
+      queues.append(BlkifQueue(index: index, ring: try Self.attach(queue, index, grants, transport.protocol)))
+    }
+    engine.resizePool(
+      BlockEngine.Sizing(
+        requestCount: queues.reduce(0) { $0 + $1.ring.entryCount },
+        maximumVectorCount: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount),
+        largeTableByteCount: configuration.largeTableByteCount))
+    rows = Array(repeating: Row(), count: engine.requestCapacity)
+    pages = HeldPages(
+      grants: grants, capacity: engine.vectorCapacity, persistentLimit: isPersistent ? configuration.persistentGrantLimit : 0)
+    segments = Array(repeating: BlkifSegment(), count: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount))
+    self.queues = queues
+    super.init()
+    loop.attach(self)
+    let client = PlaneClient(self)
+    self.client = client
+    engine.client = client
+    openChannels = channels.count
+    for (queue, channel) in zip(queues, channels) {
+      // Events are looked at in turn: the loop serves this source after it has taken the completion that the event is.
+      queue.channel = LoopEventChannel(channel, loop: loop) {}
+    }
+  }
+
+  private static func attach(
+    _ queue: BlockTransport.Queue, _ index: Int, _ grants: ForeignGrants, _ layout: BlkifProtocol
+  ) throws(BlkifConnectError) -> AnyBlkifRing {
+    let mapping: GrantMapping
+    do throws(GrantError) { mapping = try grants.mapContiguously(queue.ringReferences) } catch { throw .ringNotMapped(queue: index, error) }
+    do throws(RingFault) { return try AnyBlkifRing(mapping, layout: layout) } catch { throw .ringBroken(queue: index, error) }
+  }
+
+  // MARK: Turns
+
+  override func service() -> Service {
+    var worked = false
+    var more = false
+    if stopping == nil, !queues.isEmpty {
+      // Another queue goes first each turn, so that none lives on what the others leave of the engine.
+      firstQueue = firstQueue + 1 < queues.count ? firstQueue + 1 : 0
+      for offset in queues.indices {
+        let position = firstQueue + offset
+        let queue = queues[position < queues.count ? position : position - queues.count]
+        switch take(from: queue) {
+        case .idle: break
+        case .worked: worked = true
+        case .moreToDo: more = true
+        }
+      }
+    }
+    for queue in queues where queue.hasUnpublished {
+      worked = true
+      publish(queue)
+    }
+    if worked || more { workedSincePoll = true }
+    return more ? .moreToDo : worked ? .worked : .idle
+  }
+
+  /// Handles what the queue has, within the budget.
+  private func take(from queue: BlkifQueue) -> Service {
+    if queue.fault != nil { return .idle }
+    var count = 0
+    if let request = queue.deferred {
+      guard handle(request, of: queue) else { return .idle }
+      queue.deferred = nil
+      count = 1
+    }
+    while count < Self.budget {
+      let request: BlkifRequest
+      do throws(RingFault) {
+        guard let taken = try queue.ring.takeRequest() else { return count > 0 ? .worked : .idle }
+        request = taken
+      } catch {
+        giveUp(queue, error)
+        return .worked
+      }
+      count += 1
+      queue.counters.requests &+= 1
+      queue.sawRequests = true
+      guard handle(request, of: queue) else {
+        queue.counters.backPressure &+= 1
+        queue.deferred = request
+        return .worked
+      }
+    }
+    return .moreToDo
+  }
+
+  private func publish(_ queue: BlkifQueue) {
+    queue.hasUnpublished = false
+    if queue.fault == nil, queue.ring.publishResponses() { queue.channel?.signal() }
+  }
+
+  /// The front-end has done what no front-end can: its ring is not touched any more, and whoever runs the device is told.
+  private func giveUp(_ queue: BlkifQueue, _ fault: RingFault) {
+    queue.fault = fault
+    queue.deferred = nil
+    logger.error("queue \(queue.index) is broken: \(fault)")
+    onFault(queue.index, fault)
+  }
+
+  override func hasWork() -> Bool {
+    guard stopping == nil else { return false }
+    for queue in queues where queue.canTake && queue.ring.hasRequests() { return true }
+    return false
+  }
+
+  override func wantsPolling(now: UInt64) -> Bool {
+    if workedSincePoll {
+      workedSincePoll = false
+      poller.workArrived(at: now)
+    }
+    return stopping == nil && poller.shouldKeepPolling(now: now)
+  }
+
+  override func prepareToSleep() -> Bool {
+    guard stopping == nil else { return false }
+    var pending = false
+    for queue in queues where queue.canTake {
+      if queue.channel?.isPending == true {
+        queue.channel?.rearm(spurious: !queue.sawRequests)
+        queue.sawRequests = false
+      }
+      do throws(RingFault) {
+        if try queue.ring.armRequestEvent() { pending = true }
+      } catch {
+        giveUp(queue, error)
+      }
+    }
+    return pending
+  }
+
+  // MARK: Requests that the engine has
+
+  func began() { inFlightCount += 1 }
+
+  /// The engine has done request `index`: its pages go back before its answer goes out.
+  func completed(_ index: Int, _ status: BlockStatus) {
+    let row = rows[index]
+    if row.pageCount > 0 { pages.release(first: engine.firstVector(of: index), count: Int(row.pageCount)) }
+    inFlightCount -= 1
+    answer(queues[Int(row.queue)], identifier: row.identifier, operation: row.operation, status)
+    if stopping != nil { finishStopping() }
+  }
+
+  func answer(_ queue: BlkifQueue, identifier: UInt64, operation: UInt8, _ status: BlockStatus) {
+    guard queue.fault == nil else { return }
+    var response = BlkifResponse()
+    response.identifier = identifier
+    response.operation = operation
+    response.status = status.blkif.rawValue
+    queue.ring.putResponse(response)
+    queue.counters.responses &+= 1
+    queue.hasUnpublished = true
+  }
+
+  // MARK: The end
+
+  /// Takes no more requests, waits for those under way, and gives everything back; then calls `done` with the number of
+  /// pages that are still mapped, which is zero unless there is a mistake in this program.
+  func stop(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
+    precondition(stopping == nil, "stopped twice")
+    stopping = done
+    for queue in queues { queue.deferred = nil }
+    finishStopping()
+  }
+
+  private func finishStopping() {
+    guard inFlightCount == 0, client != nil else { return }
+    client = nil
+    for queue in queues where queue.hasUnpublished { publish(queue) }
+    for queue in queues { queue.channel?.close { [self] in channelClosed() } }
+  }
+
+  private func channelClosed() {
+    openChannels -= 1
+    guard openChannels == 0, let done = stopping else { return }
+    pages.releasePersistent()
+    queues.removeAll()
+    engine.client = nil
+    engine.forgetBuffers()
+    loop?.detach(self)
+    stopping = { _ in }
+    done(pages.grants.mappedPageCount)
+  }
+}
+
+/// Hears the engine for a plane, which has another base class already.
+private final class PlaneClient: BlockEngineClient {
+  private unowned let plane: BlkifPlane
+  init(_ plane: BlkifPlane) { self.plane = plane }
+  override func completed(tag: UInt64, status: BlockStatus) { plane.completed(Int(tag), status) }
+}

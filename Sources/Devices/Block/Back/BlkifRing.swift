@@ -1,0 +1,80 @@
+import SharedMemory
+import SharedRing
+import XenInterface
+import XenPlatform
+
+/// A ring with the mapping it lies in: one cannot outlive the other.
+final class BlkifRing<Request: WireRecord, Response: WireRecord> {
+  var ring: BackRing<Request, Response>
+  private let mapping: GrantMapping
+
+  init(_ mapping: consuming GrantMapping) throws(RingFault) {
+    ring = try BackRing(attaching: mapping.bytes, entryByteCount: Request.byteCount)
+    self.mapping = mapping
+  }
+}
+
+/// The ring in the layout that the front-end chose. Whatever that is, requests come out in the x86_64 layout.
+///
+/// Two optional references instead of a generic parameter, so that everything behind it is compiled once, for concrete types.
+struct AnyBlkifRing {
+  private let native: BlkifRing<BlkifRequest, BlkifResponse>?
+  private let narrow: BlkifRing<BlkifRequestX8632, BlkifResponseX8632>?
+
+  /// Attaches to the ring in `mapping`. Throws when its indices are impossible.
+  init(_ mapping: consuming GrantMapping, layout: BlkifProtocol) throws(RingFault) {
+    switch layout {
+    case .x8664, .arm:
+      native = try BlkifRing(mapping)
+      narrow = nil
+    case .x8632:
+      native = nil
+      narrow = try BlkifRing(mapping)
+    }
+  }
+
+  private var other: BlkifRing<BlkifRequestX8632, BlkifResponseX8632> {
+    guard let narrow else { preconditionFailure("a ring without a layout") }
+    return narrow
+  }
+
+  var entryCount: Int { native?.ring.entryCount ?? other.ring.entryCount }
+  var unansweredCount: Int { native?.ring.unansweredCount ?? other.ring.unansweredCount }
+
+  @inline(__always) func hasRequests() -> Bool {
+    if let native { return native.ring.hasRequests() }
+    return other.ring.hasRequests()
+  }
+
+  /// Copies the next request out, as `BackRing.takeRequest()` does.
+  @inline(__always) func takeRequest() throws(RingFault) -> BlkifRequest? {
+    if let native { return try native.ring.takeRequest() }
+    guard let request = try other.ring.takeRequest() else { return nil }
+    return Self.translated(request)
+  }
+
+  @inline(__always) func putResponse(_ response: BlkifResponse) {
+    if let native { return native.ring.putResponse(response) }
+    other.ring.putResponse(BlkifResponseX8632(response))
+  }
+
+  /// Shows the responses to the front-end; true when it wants a signal.
+  @inline(__always) func publishResponses() -> Bool {
+    if let native { return native.ring.publishResponses() }
+    return other.ring.publishResponses()
+  }
+
+  func armRequestEvent() throws(RingFault) -> Bool {
+    if let native { return try native.ring.armRequestEvent() }
+    return try other.ring.armRequestEvent()
+  }
+
+  /// The operation, copied already, says which message the slot holds.
+  private static func translated(_ slot: BlkifRequestX8632) -> BlkifRequest {
+    switch BlkifOperation(rawValue: slot.operation) {
+    case .indirect: BlkifRequest(BlkifRequestIndirect(slot))
+    case .discard: BlkifRequest(BlkifRequestDiscard(slot))
+    case .read, .write, .writeBarrier, .flush, .reserved, nil: BlkifRequest(slot)
+    }
+  }
+}
