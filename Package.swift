@@ -93,8 +93,8 @@ let package = Package(
     layer(
       "BlockFront",
       [
-        "BlockInterface", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface",
-        system, logging,
+        "BlockInterface", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
+        "XenInterface", system, logging,
       ],
       path: "Sources/Devices/Block/Front"),
 
@@ -113,6 +113,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .executableTarget(name: "pvgen", dependencies: [yams, argumentParser], swiftSettings: strict),
+
+    // A back-end in memory and a hypervisor in one process, for the tests of devices.
+    layer(
+      "BlockTestSupport",
+      ["BlockFront", "BlockInterface", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"],
+      path: "Tests/BlockTestSupport"),
 
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),
@@ -135,10 +141,12 @@ let package = Package(
     tests(
       "BlockTests",
       [
-        "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient",
-        "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
+        "BlockTestSupport", "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform",
+        "XenStoreClient", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
       ]),
-    tests("NBDExportTests", ["NBDExport", "BlockFront", "XenInterface"]),
+    tests(
+      "NBDExportTests",
+      ["NBDExport", "BlockTestSupport", "BlockFront", "EventLoop", "LinuxSystem", "XenInterface", system]),
     tests("Integration", ["XenInterface", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]

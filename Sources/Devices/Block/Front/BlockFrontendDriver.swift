@@ -1,0 +1,116 @@
+import BlockInterface
+import EventLoop
+public import Logging
+import Synchronization
+import XenInterface
+public import XenPlatform
+public import Xenbus
+
+/// The store half of a block front-end: negotiates, makes arena and event channels, and tells the ring half when to use them.
+///
+/// ```swift
+/// let notices = XenbusNotices()
+/// let driver = BlockFrontendDriver(disk, platform: platform, notices: notices)
+/// let ending = try await XenbusFrontend(driver: driver, paths: paths, store: store, notices: notices).run()
+/// await disk.close()
+/// ```
+public final class BlockFrontendDriver: FrontendDriver {
+  private let frontend: BlockFrontend
+  private let platform: any XenPlatform
+  private let notices: XenbusNotices
+  private let logger: Logger
+  private let channels = Mutex<[EventChannel]>([])
+
+  public init(
+    _ frontend: BlockFrontend, platform: any XenPlatform, notices: XenbusNotices, logger: Logger = Logger(label: "block.frontend")
+  ) {
+    self.frontend = frontend
+    self.platform = platform
+    self.notices = notices
+    self.logger = logger
+  }
+
+  public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
+    let shape = try BlockFrontConnection.Shape(backend: backend, configuration: frontend.configuration)
+    // Off the loop: the platform may have to ask the broker, and a new arena's pages take a while.
+    let arena = Mutex<GrantArena?>(
+      try platform.makeGrantArena(for: backend.domain, access: .readWrite, pageCount: shape.pageCount))
+    let made = try makeChannels(shape.queueCount, for: backend.domain)
+    let handOver = ArenaHandOver(arena)
+    let rings = await frontend.loop.run { [frontend, notices] in
+      let plane = frontend.plane.value
+      let connection = BlockFrontConnection(shape: shape, arena: handOver.take(), channels: made)
+      plane.prepare(connection)
+      plane.onFault = { notices.peerViolation($0.description) }
+      return connection.queues.map(\.ringReferences)
+    }
+    channels.withLock { $0 = made }
+    for channel in made { channel.onPeerClosed { [weak self] in self?.peerClosed() } }
+    let queues = zip(rings, made).map { BlockTransport.Queue(ringReferences: $0, port: $1.port) }
+    return BlockTransport(queues: queues, persistentGrants: shape.isPersistent).keys
+  }
+
+  public func connected(backend: XenbusDirectory) async throws {
+    let geometry = try BlockFrontGeometry(backend: backend)
+    await frontend.loop.run { [frontend] in frontend.plane.value.start(geometry) }
+  }
+
+  public func backendChanged(backend: XenbusDirectory) async {
+    do {
+      let geometry = try BlockFrontGeometry(backend: backend)
+      await frontend.loop.run { [frontend] in frontend.plane.value.change(geometry) }
+    } catch {
+      logger.warning("the back-end's new keys are not used: \(error)")
+    }
+  }
+
+  public func quiesce() async {
+    let frontend = frontend
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+        frontend.loop.execute { frontend.plane.value.quiesce { continuation.resume() } }
+      }
+    } onCancel: {
+      frontend.loop.execute { frontend.plane.value.abandonQuiescing() }
+    }
+  }
+
+  public func disconnect() async {
+    let held = channels.withLock { channels in
+      defer { channels = [] }
+      return channels
+    }
+    for channel in held { channel.onPeerClosed(nil) }
+    let frontend = frontend
+    let stillMapped = await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
+      frontend.loop.execute { frontend.plane.value.disconnect { continuation.resume(returning: $0) } }
+    }
+    if stillMapped > 0 {
+      logger.notice("the back-end had not let go of \(stillMapped) pages; they are given up with their arena")
+    }
+  }
+
+  private func makeChannels(_ count: Int, for domain: DomainID) throws -> [EventChannel] {
+    var made: [EventChannel] = []
+    for _ in 0..<count { made.append(try platform.allocateUnboundChannel(for: domain)) }
+    return made
+  }
+
+  private func peerClosed() {
+    let reason = "its end of the event channel was closed"
+    frontend.loop.execute { [frontend] in frontend.plane.value.backendVanished(reason) }
+    notices.peerVanished()
+  }
+}
+
+/// Carries a new arena to the loop that will own it.
+private final class ArenaHandOver: Sendable {
+  private let arena: Mutex<GrantArena?>
+
+  init(_ arena: consuming sending Mutex<GrantArena?>) { self.arena = arena }
+
+  func take() -> sending GrantArena {
+    guard let taken = arena.withLock({ $0.take() }) else { preconditionFailure("an arena was handed over twice") }
+    return taken
+  }
+}

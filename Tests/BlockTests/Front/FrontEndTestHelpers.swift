@@ -1,0 +1,24 @@
+import BlockFront
+import BlockTestSupport
+import EventLoop
+import Testing
+
+/// Bytes that are different at every place and for every seed.
+func pattern(_ count: Int, seed: UInt8) -> [UInt8] {
+  (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8 ^ $0 >> 16) &+ seed }
+}
+
+func configuration(_ shape: BlockFrontConnection.Shape) -> BlockFrontConfiguration {
+  var configuration = BlockFrontConfiguration()
+  configuration.maximumSegmentCount = max(11, shape.maximumIndirectSegments)
+  return configuration
+}
+
+/// Ends a device and checks that nothing is left of it.
+func end(_ pair: DevicePair, _ backend: LoopConfined<MemoryBackend>) async {
+  await pair.kill(backend)
+  #expect(await pair.disconnect() == 0, "no page is still mapped")
+  await pair.close()
+  let ledger = pair.hypervisor.ledger
+  #expect(ledger.arenas == 0)
+}
