@@ -30,7 +30,8 @@ public import XenPlatform
   private let onEvent: () -> Void
   private let words: UnsafeMutablePointer<UInt64>
   private var waitUserData: UInt64?
-  private var signalInFlight = false
+  private var signalUserData: UInt64?
+  /// A signal could not go out yet: one is in flight, or the loop has too many operations.
   private var signalWanted = false
   private var closing: (() -> Void)?
   private var isClosed = false
@@ -58,15 +59,12 @@ public import XenPlatform
   /// Signals the peer with this turn's submission. At most one signal is in flight: more coalesce into the next.
   public func signal() {
     guard !isClosed else { return }
-    guard !signalInFlight else {
+    guard signalUserData == nil, let userData = loop.begin(self, tag: Tag.signal) else {
       signalWanted = true
       return
     }
-    guard let userData = loop.begin(self, tag: Tag.signal) else {
-      signalWanted = true
-      return
-    }
-    signalInFlight = true
+    signalWanted = false
+    signalUserData = userData
     counters.signals &+= 1
     let address = unsafe UInt(bitPattern: words + 1)
     precondition(loop.uring.prepareWrite(.descriptor(channel.signalDescriptor.rawValue), address: address, byteCount: 8, offset: 0, userData: userData))
@@ -94,11 +92,20 @@ public import XenPlatform
     guard !isClosed else { return done() }
     isClosed = true
     closing = done
-    if let waitUserData, let userData = loop.begin(self, tag: Tag.cancel) {
+    signalWanted = false
+    // A signal can be stuck as well as the wait: on a counter that the peer has filled.
+    for target in [waitUserData, signalUserData] {
+      guard let target, let userData = loop.begin(self, tag: Tag.cancel) else { continue }
       cancelsInFlight += 1
-      precondition(loop.uring.prepareCancel(target: waitUserData, userData: userData))
+      precondition(loop.uring.prepareCancel(target: target, userData: userData))
     }
     finishClosing()
+  }
+
+  public override func service() -> Service {
+    guard signalWanted, signalUserData == nil, !isClosed else { return .idle }
+    signal()
+    return signalUserData == nil ? .idle : .worked
   }
 
   public override func completed(tag: UInt64, result: Int32) {
@@ -116,11 +123,7 @@ public import XenPlatform
       waitUserData = nil
       if !isClosed, result > 0 { wait() }
     case Tag.signal:
-      signalInFlight = false
-      if signalWanted, !isClosed {
-        signalWanted = false
-        signal()
-      }
+      signalUserData = nil
     default:
       cancelsInFlight -= 1
     }
@@ -148,8 +151,7 @@ public import XenPlatform
   }
 
   private func finishClosing() {
-    // A signal stuck on a counter that the peer filled is cancelled like the wait.
-    guard waitUserData == nil, cancelsInFlight == 0, !signalInFlight, let done = closing else { return }
+    guard waitUserData == nil, cancelsInFlight == 0, signalUserData == nil, let done = closing else { return }
     closing = nil
     loop.detach(self)
     done()

@@ -113,6 +113,25 @@ import XenPlatform
     #expect(await loop.run { 7 } == 7)
     EventDescriptor.drain(channels.right.waitDescriptor)
   }
+
+  @Test func closingAChannelDoesNotWaitForASignalThatThePeerBlocks() async throws {
+    let thread = try EventLoopThread.start(name: "test")
+    defer { thread.stopAndJoin() }
+    let loop = thread.loop
+    let channels = try ChannelPair(nonBlocking: false)
+    var full = UInt64.max - 1
+    let filled = unsafe write(channels.left.signalDescriptor.rawValue, &full, 8)
+    #expect(filled == 8)
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      loop.execute { [loop] in
+        let sender = LoopEventChannel(channels.left, loop: loop) {}
+        sender.signal()
+        loop.submitNow()
+        loop.schedule(afterNanoseconds: 20_000_000) { sender.close { continuation.resume() } }
+      }
+    }
+    #expect(await loop.run { [loop] in loop.operationsInFlight } <= 2, "only the mailbox's watch may be left")
+  }
 }
 
 /// Two ends of a channel without a broker.
