@@ -135,8 +135,8 @@ let package = Package(
     tests(
       "PlatformConformance",
       [
-        "ProcessPlatform", "Broker", "BrokerWire", "SimulatedPlatform", "XenPlatform", "EventLoop", "SharedMemory", "LinuxSystem",
-        "XenInterface", system, logging,
+        "ProcessPlatform", "Broker", "BrokerWire", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop", "SharedMemory",
+        "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests(
       "BlockTests",

@@ -3,6 +3,7 @@ import Synchronization
 import SystemPackage
 public import XenInterface
 public import XenPlatform
+import XenStoreCore
 
 /// A hypervisor in memory: several domains in one process, every resource counted, faults on demand.
 ///
@@ -36,6 +37,7 @@ public final class SimulatedHypervisor: Sendable {
   struct WeakChannel { weak var channel: EventChannel? }
 
   let state: Mutex<State>
+  let store = SimulatedStore()
 
   /// `seed` decides which calls fail when faults are random; `limits` are every domain's quotas.
   public init(seed: UInt64 = 0, limits: DomainLimits = .guest) {
@@ -44,25 +46,29 @@ public final class SimulatedHypervisor: Sendable {
 
   /// A process of `domain`, which is made if it does not exist.
   public func platform(for domain: DomainID) -> SimulatedPlatform {
-    state.withLock { state in
-      state.domains.insert(domain)
+    let (holder, isNew) = state.withLock { state in
       state.lastHolder += 1
-      return SimulatedPlatform(domain: domain, holder: HolderID(rawValue: state.lastHolder), hypervisor: self)
+      return (HolderID(rawValue: state.lastHolder), state.domains.insert(domain).inserted)
     }
+    if isNew { store.service.introduce(domain) }
+    return SimulatedPlatform(domain: domain, holder: holder, hypervisor: self)
   }
 
-  /// The death of one process: its ports are closed, which the peers notice, its arenas cannot be opened any more, and its
-  /// further calls throw `disconnected`. What it had mapped stays mapped until its objects go away.
+  /// The death of one process: its ports are closed, which the peers notice, its arenas cannot be opened any more, its store
+  /// connections end, and its further calls throw `disconnected`. What it had mapped stays mapped until its objects go away.
   public func kill(_ platform: SimulatedPlatform) {
     let closed = state.withLock { state in
       state.dead.insert(platform.holder)
       return state.closeEverything(of: platform.domain, platform.holder)
     }
     for channel in closed { channel.peerDidClose() }
+    store.closeConnections(of: platform.holder)
   }
 
-  /// The end of a domain: the death of all its processes, and what others prepared for it becomes useless.
+  /// The end of a domain: the death of all its processes, and what others prepared for it becomes useless. The store forgets it
+  /// and tells those who watch `@releaseDomain`.
   public func destroy(_ domain: DomainID) {
+    precondition(domain != .control, "domain 0 cannot be destroyed")
     let closed = state.withLock { state in
       let holders = Set(state.channels.ends(of: domain).map(\.holder) + state.arenas.arenas(of: domain).map(\.holder))
       var closed: [EventChannel] = []
@@ -73,6 +79,7 @@ public final class SimulatedHypervisor: Sendable {
       return closed
     }
     for channel in closed { channel.peerDidClose() }
+    store.service.release(domain)
   }
 
   /// Changes the fault plan; calls made before do not count.

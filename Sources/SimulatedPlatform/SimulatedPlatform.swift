@@ -3,6 +3,7 @@ import Synchronization
 import SystemPackage
 public import XenInterface
 public import XenPlatform
+public import XenStoreClient
 
 /// One process of a simulated domain. Thread-safe.
 public final class SimulatedPlatform: XenPlatform {
@@ -17,6 +18,9 @@ public final class SimulatedPlatform: XenPlatform {
     self.holder = holder
     self.hypervisor = hypervisor
   }
+
+  /// A connection of this process to the hypervisor's store: privileged in domain 0, held to its permissions elsewhere.
+  public func connectToStore() -> XenStoreClient { hypervisor.store.connect(domain: domain, owner: holder) }
 
   public func makeGrantArena(for peer: DomainID, access: GrantAccess, pageCount: Int) throws(PlatformError) -> GrantArena {
     guard pageCount > 0, pageCount <= Int(UInt32.max) else {

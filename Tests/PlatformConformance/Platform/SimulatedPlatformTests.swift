@@ -2,6 +2,7 @@ import SimulatedPlatform
 import Testing
 import XenInterface
 import XenPlatform
+import XenStoreClient
 
 @Suite struct SimulatedPlatformTests {
   @Test func theLedgerNamesWhatIsHeldAndByWhom() throws {
@@ -70,5 +71,29 @@ import XenPlatform
     #expect(failures(seed: 5) == failures(seed: 5))
     #expect(failures(seed: 5) != failures(seed: 6))
     #expect(failures(seed: 5).contains(true) && failures(seed: 5).contains(false))
+  }
+
+  @Test func everyDomainReachesTheStoreAndIsHeldToItsPermissions() async throws {
+    let hypervisor = SimulatedHypervisor()
+    let control = hypervisor.platform(for: .control).connectToStore()
+    let front = hypervisor.platform(for: .front).connectToStore()
+    try await control.write("/local/domain/1/name", "front")
+    await #expect(throws: XenStoreClientError.self) { try await front.write("/local/domain/1/name", "mine") }
+    #expect(try await control.isIntroduced(.front))
+    #expect(try await control.read("/local/domain/1/name") == "front")
+  }
+
+  @Test func aDeadProcessAndADestroyedDomainLoseTheStore() async throws {
+    let hypervisor = SimulatedHypervisor()
+    let control = hypervisor.platform(for: .control)
+    let killed = hypervisor.platform(for: .front)
+    let killedStore = killed.connectToStore()
+    let survivorStore = hypervisor.platform(for: .front).connectToStore()
+    hypervisor.kill(killed)
+    await #expect(throws: XenStoreClientError.self) { try await killedStore.directory("/") }
+    #expect(try await survivorStore.domainPath(.front) == "/local/domain/1")
+    hypervisor.destroy(.front)
+    await #expect(throws: XenStoreClientError.self) { try await survivorStore.domainPath(.front) }
+    #expect(try await !control.connectToStore().isIntroduced(.front))
   }
 }
