@@ -12,16 +12,18 @@ final class BrokerConnection {
   private static let messagesPerTurn = 16
 
   private let socket: OwnedDescriptor
+  private let disposal: DescriptorDisposal
   private let onMessage: ([UInt8], [SharedDescriptor]) -> Void
   private let onEnd: (String) -> Void
   private var watch: DescriptorWatch?
   private var outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = []
 
   init(
-    socket: consuming OwnedDescriptor, loop: EventLoop, onMessage: @escaping ([UInt8], [SharedDescriptor]) -> Void,
+    socket: consuming OwnedDescriptor, loop: EventLoop, disposal: DescriptorDisposal, onMessage: @escaping ([UInt8], [SharedDescriptor]) -> Void,
     onEnd: @escaping (String) -> Void
   ) {
     self.socket = socket
+    self.disposal = disposal
     self.onMessage = onMessage
     self.onEnd = onEnd
     watch = loop.watchDescriptor(self.socket.rawValue, for: .readable) { [weak self] in self?.ready($0) }
@@ -73,7 +75,7 @@ final class BrokerConnection {
       guard watch != nil, outgoing.isEmpty else { return }
       do throws(Errno) {
         let packet = try UnixSocket.receive(capacity: BrokerProtocol.maximumMessageByteCount, on: socket, nonBlocking: true)
-        let descriptors = packet.descriptors.map { SharedDescriptor(owning: $0) }
+        guard let descriptors = adopt(packet.descriptors) else { return onEnd("it sent a descriptor that is not a memory file") }
         guard !packet.bytes.isEmpty else { return onEnd("the client is gone") }
         onMessage(packet.bytes, descriptors)
       } catch {
@@ -82,5 +84,13 @@ final class BrokerConnection {
         return
       }
     }
+  }
+
+  /// Takes over descriptors that a client sent, or nil when one is of a kind that no request has.
+  private func adopt(_ descriptors: [Int32]) -> [SharedDescriptor]? {
+    let strange = descriptors.filter { !MemoryFile.isMemoryFile($0) }
+    let adopted = descriptors.filter { !strange.contains($0) }.map { SharedDescriptor(owning: $0) }
+    for descriptor in strange { disposal.close(descriptor) }
+    return strange.isEmpty ? adopted : nil
   }
 }

@@ -27,6 +27,7 @@ public final class BrokerServer: @unchecked Sendable {
   private var state: BrokerState!
   private var listeners: [DomainID: BrokerListener] = [:]
   private var connections: [HolderID: BrokerConnection] = [:]
+  private var disposals: [DomainID: DescriptorDisposal] = [:]
 
   public init(loop: EventLoop, runDirectory: String, limits: BrokerLimits = BrokerLimits(), logger: Logger) {
     self.loop = loop
@@ -92,6 +93,7 @@ public final class BrokerServer: @unchecked Sendable {
 
   private func closeDomain(_ domain: DomainID) {
     listeners.removeValue(forKey: domain)?.close()
+    if disposals[domain]?.isClogged == false { disposals[domain] = nil }
     onDomainDestroyed?(domain)
     directory.removeDirectory(of: domain)
     logger.info("domain destroyed", metadata: ["domain": "\(domain)"])
@@ -104,12 +106,18 @@ public final class BrokerServer: @unchecked Sendable {
   // MARK: - Connections
 
   private func accepted(_ socket: consuming OwnedDescriptor, as domain: DomainID) {
+    let disposal = disposals[domain] ?? DescriptorDisposal(label: "pvio-disposal-\(domain)")
+    disposals[domain] = disposal
+    guard !disposal.isClogged else {
+      logger.warning("connection refused", metadata: ["domain": "\(domain)", "reason": "files that it sent cannot be closed"])
+      return
+    }
     do {
       let credentials = try UnixSocket.peerCredentials(of: socket)
       try UnixSocket.setSendBuffer(byteCount: BrokerConnection.sendBufferByteCount, of: socket)
       let holder = try state.connect(as: domain, credentials: credentials)
       let connection = BrokerConnection(
-        socket: socket, loop: loop,
+        socket: socket, loop: loop, disposal: disposal,
         onMessage: { [unowned self] bytes, descriptors in apply(state.handle(bytes, descriptors: descriptors, from: holder)) },
         onEnd: { [unowned self] reason in apply(state.drop(holder, reason: reason)) })
       connections[holder] = connection

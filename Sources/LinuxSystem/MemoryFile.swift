@@ -35,6 +35,9 @@ public enum MemoryFile {
     return Int(status.st_size)
   }
 
+  /// Whether a descriptor that somebody sent is a memory file at all. Never waits, whatever it is; neither does closing a memory file.
+  public static func isMemoryFile(_ descriptor: Int32) -> Bool { pvio_get_seals(descriptor) >= 0 }
+
   /// Whether only mappings that existed when the file was sealed can write to it.
   public static func refusesNewWriters(_ file: borrowing OwnedDescriptor) -> Bool {
     let seals = pvio_get_seals(file.rawValue)
