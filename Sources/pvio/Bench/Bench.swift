@@ -3,7 +3,7 @@ import ArgumentParser
 /// `pvio bench`: measured figures, interleaved with a peer's in the same run.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure, alone or interleaved with a peer.", subcommands: [BenchRing.self, RingWorker.self])
+    abstract: "Measure, alone or interleaved with a peer.", subcommands: [BenchRing.self, BenchGrant.self, RingWorker.self])
 }
 
 /// What every benchmark takes.
