@@ -53,11 +53,9 @@ public final class GrantArena {
     return nil
   }
 
-  /// Gives a page back that is not granted.
+  /// Gives a page back that is not granted, or that stays granted for its next use (persistent grants). Not one that is quarantined.
   public func free(page: Int) {
     precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
-    let flags = memory.entries.load16(at: page * GrantEntryLayout.entryByteCount + GrantEntryLayout.flagsOffset)
-    precondition(flags == 0, "page \(page) is freed while it is granted")
     freePages.append(Int32(page))
   }
 

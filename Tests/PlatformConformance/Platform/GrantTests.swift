@@ -286,14 +286,6 @@ import XenPlatform
     #expect(arena.freePageCount == 1 && arena.allocatePage() == 1 && arena.allocatePage() == nil)
   }
 
-  @Test func aPageCannotBeFreedWhileItIsGranted() async {
-    await #expect(processExitsWith: .failure) {
-      let arena = try SimulatedFixture(guestLimits: .guest).platform(for: .front).makeGrantArena(for: .control, access: .readWrite, pageCount: 1)
-      arena.grant(page: 0)
-      arena.free(page: 0)
-    }
-  }
-
   @Test(arguments: PlatformKind.allCases)
   func quotasNameWhatWasExceeded(kind: PlatformKind) throws {
     try kind.run(guestLimits: DomainLimits(arenas: 2, arenaPages: 10, eventChannels: 4, connections: 4)) { hypervisor in
