@@ -34,9 +34,9 @@ public enum UnixSocket {
       if unsafe access(path, F_OK) == 0 { throw .addressInUse }
     }
     let descriptor = try make(kind)
-    let previousMask = umask(0o777 & ~mode)
-    defer { umask(previousMask) }
     try unsafe withAddress(path) { address, length in unsafe Glibc.bind(descriptor.rawValue, address, length) }
+    // Nobody can connect before `listen`. A mask set for the moment would fall on files that other threads make.
+    try check(unsafe chmod(path, mode))
     try check(Glibc.listen(descriptor.rawValue, backlog))
     return descriptor
   }

@@ -12,6 +12,8 @@ protocol PlatformFixture: AnyObject, Sendable {
   /// What the hypervisor still knows of; empty when everything has been given back.
   func leaks() -> String
   func tearDown()
+  /// Removes what the hypervisor has in the file system, for a test whose process will not live to tear it down.
+  func removeFiles()
 }
 
 /// Which platform a conformance test runs on.

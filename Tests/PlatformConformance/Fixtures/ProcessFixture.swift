@@ -65,6 +65,14 @@ final class ProcessFixture: PlatformFixture {
   func tearDown() {
     try? thread.sync { [server] _ in server.stop() }
     thread.stopAndJoin()
+    removeFiles()
+  }
+
+  func removeFiles() {
+    for domain in domains.withLock({ $0 }) {
+      unsafe unlink(socketPath(of: domain))
+      unsafe rmdir("\(runDirectory)/domains/\(domain)")
+    }
     unsafe rmdir("\(runDirectory)/domains")
     unsafe rmdir(runDirectory)
   }

@@ -12,4 +12,5 @@ final class SimulatedFixture: PlatformFixture {
   func destroy(_ domain: DomainID) { hypervisor.destroy(domain) }
   func leaks() -> String { hypervisor.ledger.leaks }
   func tearDown() {}
+  func removeFiles() {}
 }

@@ -329,6 +329,7 @@ private func writeToAReadOnlyArena(kind: PlatformKind) throws {
     let arena = try hypervisor.platform(for: .front).makeGrantArena(for: .control, access: .readOnly, pageCount: 1)
     let grants = try hypervisor.platform(for: .control).foreignGrants(of: .front)
     let page = try grants.map(arena.grant(page: 0), writable: false)
+    hypervisor.removeFiles()
     // No crash reports of a crash that is meant.
     signal(SIGSEGV, SIG_DFL)
     grants.bytes(of: page).store8(1, at: 0)
