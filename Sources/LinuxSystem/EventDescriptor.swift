@@ -4,9 +4,12 @@ public import SystemPackage
 
 /// Counters to wait on and to signal (`eventfd(2)`).
 public enum EventDescriptor {
-  /// A non-blocking, close-on-exec counter that starts at zero.
-  public static func create() throws(Errno) -> OwnedDescriptor {
-    OwnedDescriptor(owning: try check(pvio_eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))))
+  /// A close-on-exec counter that starts at zero.
+  ///
+  /// `nonBlocking` is for counters that are read and written with plain calls. One that is waited for through io_uring is
+  /// better without: the kernel then waits by itself, where a non-blocking one fails and has to be polled first.
+  public static func create(nonBlocking: Bool = true) throws(Errno) -> OwnedDescriptor {
+    OwnedDescriptor(owning: try check(pvio_eventfd(0, Int32(nonBlocking ? EFD_NONBLOCK | EFD_CLOEXEC : EFD_CLOEXEC))))
   }
 
   /// Adds one. Only for counters that no other process holds: a peer could make this block.
