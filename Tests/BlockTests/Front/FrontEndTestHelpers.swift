@@ -3,10 +3,6 @@ import BlockTestSupport
 import EventLoop
 import Testing
 
-/// Bytes that are different at every place and for every seed.
-func pattern(_ count: Int, seed: UInt8) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8 ^ $0 >> 16) &+ seed }
-}
 
 func configuration(_ shape: BlockFrontConnection.Shape) -> BlockFrontConfiguration {
   var configuration = BlockFrontConfiguration()

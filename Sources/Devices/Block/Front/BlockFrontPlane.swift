@@ -70,6 +70,9 @@ public final class BlockFrontPlane: LoopSource {
   /// The connection there is, prepared or in use.
   public var currentConnection: BlockFrontConnection? { connection }
 
+  /// Operations are sent; otherwise they wait.
+  public var isConnected: Bool { phase == .connected }
+
   /// Ring requests that are not answered.
   public var requestsInFlightCount: Int { requestsInFlight }
 

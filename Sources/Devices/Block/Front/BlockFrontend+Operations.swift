@@ -104,8 +104,9 @@ final class AsyncTransfer {
   }
 
   func start(on plane: BlockFrontPlane) {
-    // Before memory of the caller's size is taken; without a geometry, the plane checks each piece when there is one.
-    if let refusal = plane.geometry?.refusal(operation, offset: offset, byteCount: byteCount) { return finish(refusal) }
+    // Before memory of the caller's size is taken. While disconnected the device may be changing its size: then the plane
+    // checks each piece when there is a connection.
+    if plane.isConnected, let refusal = plane.geometry?.refusal(operation, offset: offset, byteCount: byteCount) { return finish(refusal) }
     guard operation == .read || operation == .write else {
       pieces = 1
       let piece = AsyncPiece(self, plane, at: 0)

@@ -32,6 +32,9 @@ public final class IOBufferPool {
   @usableFromInline var nextPage: [Int32]
   @usableFromInline var states: [PageState]
   @usableFromInline var indirectPages: [Int32] = []
+  /// Pages that were used and are free again, the one used last at the end. They may still be granted, so the arena does
+  /// not get them back.
+  private var freePages: [Int32] = []
 
   @usableFromInline enum PageState: UInt8 {
     case ungranted
@@ -45,22 +48,25 @@ public final class IOBufferPool {
     self.isPersistent = isPersistent
     nextPage = Array(repeating: -1, count: arena.pageCount)
     states = Array(repeating: .ungranted, count: arena.pageCount)
+    freePages.reserveCapacity(arena.pageCount)
   }
 
   /// Pages that can be taken now.
-  public var freePageCount: Int { arena.freePageCount }
+  public var freePageCount: Int { freePages.count + arena.freePageCount }
 
   /// Takes pages for `byteCount` bytes, or nil when there are not enough.
   public func makeBuffer(byteCount: Int) -> IOBuffer? {
     precondition(byteCount > 0, "an empty buffer")
     let count = (byteCount + pageByteCount - 1) / pageByteCount
-    guard arena.freePageCount >= count else { return nil }
+    guard freePageCount >= count else { return nil }
     var first: Int32 = -1
     var last = -1
     for _ in 0..<count {
-      guard let page = arena.allocatePage() else { preconditionFailure("the arena has fewer pages than it said") }
-      if last < 0 { first = Int32(page) } else { nextPage[last] = Int32(page) }
-      last = page
+      guard let page = freePages.popLast() ?? arena.allocatePage().map(Int32.init) else {
+        preconditionFailure("the arena has fewer pages than it said")
+      }
+      if last < 0 { first = page } else { nextPage[last] = page }
+      last = Int(page)
     }
     nextPage[last] = -1
     return IOBuffer(firstPage: first, pageCount: Int32(count), byteCount: byteCount)
@@ -68,7 +74,7 @@ public final class IOBufferPool {
 
   /// Gives a buffer back. No request may be using it.
   public func free(_ buffer: IOBuffer) {
-    // Turned round first: the arena hands out the last page first, so the next buffer gets them in the same order again,
+    // Turned round first: the last page is handed out first, so the next buffer gets them in the same order again,
     // and pages that are neighbours stay one stretch.
     var reversed: Int32 = -1
     var page = buffer.firstPage
@@ -81,7 +87,7 @@ public final class IOBufferPool {
     while reversed >= 0 {
       let next = nextPage[Int(reversed)]
       nextPage[Int(reversed)] = -1
-      if states[Int(reversed)] != .quarantined { arena.free(page: Int(reversed)) }
+      if states[Int(reversed)] != .quarantined { freePages.append(reversed) }
       reversed = next
     }
   }
