@@ -142,7 +142,7 @@ let package = Package(
       "BlockTests",
       [
         "BlockTestSupport", "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform",
-        "XenStoreClient", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
+        "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
       ]),
     tests(
       "NBDExportTests",
