@@ -61,7 +61,8 @@ let package = Package(
     layer("Uring", ["CLiburing", "CLinuxShims", "LinuxSystem", system]),
 
     // 3: loops, store, life cycle, platforms
-    layer("EventLoop", ["Uring", "XenPlatform", "SharedRing", "LinuxSystem", "XenInterface", system]),
+    layer(
+      "EventLoop", ["Uring", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "CLinuxShims", "XenInterface", system]),
     layer("XenStoreClient", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
     layer("XenStoreServer", ["XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
     layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),

@@ -18,6 +18,8 @@ struct RunDirectory {
 
   func makeDirectory(of domain: DomainID) throws(PlatformError) { try make(directoryPath(of: domain), mode: 0o700) }
 
+  // SAFETY of the calls below: each takes one path, a terminated string for the length of the call, and keeps nothing.
+
   func removeSocket(of domain: DomainID) { unsafe unlink(socketPath(of: domain)) }
 
   /// Removes the socket, and the directory if nothing else is in it.

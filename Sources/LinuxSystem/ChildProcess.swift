@@ -36,6 +36,7 @@ public struct ChildProcess: Sendable {
   /// Starts `program` (looked up in PATH unless it has a slash) with `arguments`, which do not include the program's name.
   /// Signals are unblocked and at their defaults in the child.
   public static func spawn(_ program: String, _ arguments: [String], _ options: Options = Options()) throws(Errno) -> ChildProcess {
+    // SAFETY: the actions and attributes are initialised here, destroyed when this returns, and only lent to the calls between.
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
@@ -64,6 +65,7 @@ public struct ChildProcess: Sendable {
 
     var pid: pid_t = 0
     let environment = mergedEnvironment(options.environment)
+    // SAFETY: both tables end with nil and live until the call returns; the kernel copies them.
     let result = unsafe withCStrings([program] + arguments) { argv in
       unsafe withCStrings(environment) { envp in unsafe posix_spawnp(&pid, program, &actions, &attributes, argv, envp) }
     }
@@ -74,6 +76,7 @@ public struct ChildProcess: Sendable {
   /// The program that is running now, to start more of it.
   public static var ownExecutable: String {
     var buffer = [CChar](repeating: 0, count: 4096)
+    // SAFETY: at most `buffer.count - 1` bytes are written.
     let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
     return count > 0 ? String(decoding: buffer.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self) : "pvio"
   }
@@ -85,6 +88,7 @@ public struct ChildProcess: Sendable {
   @discardableResult
   public func wait() -> Ending {
     var status: Int32 = 0
+    // SAFETY: the status is a local variable, written before the call returns.
     while unsafe waitpid(processID, &status, 0) < 0 {
       if Errno.last != .interrupted { return .exited(-1) }
     }
@@ -94,6 +98,7 @@ public struct ChildProcess: Sendable {
   /// How the child ended, or nil while it runs. Once it has said so, do not ask again.
   public func poll() -> Ending? {
     var status: Int32 = 0
+    // SAFETY: as in `wait()`.
     return unsafe waitpid(processID, &status, WNOHANG) == processID ? Self.ending(status) : nil
   }
 
@@ -103,6 +108,7 @@ public struct ChildProcess: Sendable {
 
   private static func mergedEnvironment(_ additions: [String: String]) -> [String] {
     var result: [String] = []
+    // SAFETY: `environ` is a table of terminated strings that ends with nil. Nothing in this program changes the environment.
     var cursor = unsafe environ
     while let entry = unsafe cursor.pointee {
       let text = unsafe String(cString: entry)
@@ -114,6 +120,7 @@ public struct ChildProcess: Sendable {
   }
 
   private static func withCStrings(_ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32) -> Int32 {
+    // SAFETY: each copy is freed once, after `body` has returned; the table has at least its nil, so it has a base address.
     var pointers: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) } + [nil]
     defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
     return unsafe pointers.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress!) }

@@ -20,6 +20,7 @@ public struct DiskFile: Sendable, Equatable {
   /// Looks at an open file, which may be open as a path only.
   public init(inspecting descriptor: borrowing OwnedDescriptor) throws(Errno) {
     var status = stat()
+    // SAFETY: the kernel fills a structure of this very type.
     try check(unsafe fstat(descriptor.rawValue, &status))
     switch status.st_mode & S_IFMT {
     case S_IFREG:
@@ -38,6 +39,7 @@ public struct DiskFile: Sendable, Equatable {
     if kind == .blockDevice {
       var logical: Int32 = 0
       var physical: UInt32 = 0
+      // SAFETY: each call writes one number of the type that the shim declares.
       try check(unsafe pvio_block_device_byte_count(descriptor.rawValue, &byteCount))
       try check(unsafe pvio_block_device_sector_size(descriptor.rawValue, &logical))
       try check(unsafe pvio_block_device_physical_sector_size(descriptor.rawValue, &physical))
@@ -46,6 +48,7 @@ public struct DiskFile: Sendable, Equatable {
     }
     var memory: UInt32 = 0
     var offset: UInt32 = 0
+    // SAFETY: as above; both are left alone when the call fails.
     if unsafe pvio_direct_io_alignment(descriptor.rawValue, &memory, &offset) == 0 {
       directMemoryAlignment = Int(memory)
       directOffsetAlignment = Int(offset)

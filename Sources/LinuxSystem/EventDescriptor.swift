@@ -15,12 +15,14 @@ public enum EventDescriptor {
   /// Adds one. Only for counters that no other process holds: a peer could make this block.
   public static func signal(_ descriptor: borrowing OwnedDescriptor) {
     var one: UInt64 = 1
+    // SAFETY: eight bytes are read from a variable of eight bytes.
     _ = unsafe Glibc.write(descriptor.rawValue, &one, 8)
   }
 
   /// Whether one can be added without waiting, at this moment. False only when the count is as high as it can be.
   public static func isWritable(_ descriptor: borrowing OwnedDescriptor) -> Bool {
     var poll = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
+    // SAFETY: one entry is given and one is what the count says.
     return unsafe Glibc.poll(&poll, 1, 0) == 1
   }
 
@@ -28,6 +30,7 @@ public enum EventDescriptor {
   @discardableResult
   public static func drain(_ descriptor: borrowing OwnedDescriptor) -> UInt64 {
     var count: UInt64 = 0
+    // SAFETY: at most eight bytes are written to a variable of eight bytes.
     return unsafe Glibc.read(descriptor.rawValue, &count, 8) == 8 ? count : 0
   }
 }

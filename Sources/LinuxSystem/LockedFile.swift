@@ -13,12 +13,14 @@ public struct LockedFile: ~Copyable, Sendable {
     try check(flock(descriptor.rawValue, LOCK_EX | LOCK_NB))
     try check(ftruncate(descriptor.rawValue, 0))
     let text = Array("\(getpid())\n".utf8)
+    // SAFETY: the text is not empty, so it has a base address; as many bytes are read as it has.
     let written = unsafe text.withUnsafeBytes { unsafe write(descriptor.rawValue, $0.baseAddress!, $0.count) }
     try check(written)
     self.descriptor = descriptor
     self.path = path
   }
 
+  // SAFETY: the path is a terminated string for the length of the call.
   deinit { unsafe unlink(path) }
 
   /// The process that holds the lock at `path`, or nil when nobody does.
@@ -26,6 +28,7 @@ public struct LockedFile: ~Copyable, Sendable {
     guard let file = try? OwnedDescriptor.open(path, flags: O_RDONLY) else { return nil }
     if flock(file.rawValue, LOCK_SH | LOCK_NB) == 0 { return nil }
     var buffer = [UInt8](repeating: 0, count: 32)
+    // SAFETY: at most as many bytes are written as the buffer has.
     let count = unsafe read(file.rawValue, &buffer, buffer.count)
     guard count > 0 else { return nil }
     return Int32(String(decoding: buffer.prefix(count), as: UTF8.self).filter(\.isNumber))

@@ -13,6 +13,7 @@ public enum MemoryFile {
 
   /// A zero-filled file that its maker must ``seal(_:againstNewWriters:)`` before showing it to anybody.
   public static func createUnsealed(name: String, byteCount: Int) throws(Errno) -> OwnedDescriptor {
+    // SAFETY: the name is a terminated string for the length of the call.
     let file = OwnedDescriptor(owning: try check(unsafe pvio_memfd_create(name, UInt32(PVIO_MFD_CLOEXEC | PVIO_MFD_ALLOW_SEALING))))
     try check(ftruncate(file.rawValue, byteCount))
     return file
@@ -31,6 +32,7 @@ public enum MemoryFile {
     guard seals >= 0, seals & requiredSeals == requiredSeals else { return nil }
     guard try check(pvio_is_on_tmpfs(file.rawValue)) == 1 else { return nil }
     var status = stat()
+    // SAFETY: the kernel fills a structure of this very type.
     try check(unsafe fstat(file.rawValue, &status))
     return Int(status.st_size)
   }

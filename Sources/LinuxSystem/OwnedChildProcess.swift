@@ -53,6 +53,7 @@ public struct OwnedChildProcess: ~Copyable {
     if outputNumber < 0 { return "" }
     let descriptor = outputNumber
     var failure: Errno?
+    // SAFETY: `read` writes at most `buffer.count` bytes, and their number is what is returned as initialised.
     let text = unsafe String(unsafeUninitializedCapacity: 65_536) { buffer in
       var count: Int
       repeat { count = unsafe read(descriptor, buffer.baseAddress!, buffer.count) } while count < 0 && Errno.last == .interrupted

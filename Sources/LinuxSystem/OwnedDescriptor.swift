@@ -29,6 +29,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
   /// Opens `path` (`open(2)`, always close-on-exec).
   public static func open(_ path: String, flags: Int32, mode: Int32 = 0o600) throws(Errno) -> OwnedDescriptor {
+    // SAFETY: the path is a terminated string for the length of the call.
     OwnedDescriptor(owning: try check(unsafe pvio_open(path, flags | O_CLOEXEC, mode)))
   }
 

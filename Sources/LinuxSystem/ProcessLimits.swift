@@ -7,6 +7,7 @@ public enum ProcessLimits {
   @discardableResult
   public static func raiseOpenFileLimit() throws(Errno) -> Int {
     var limit = rlimit()
+    // SAFETY: both calls get a local structure of the type that they expect.
     try check(unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit))
     limit.rlim_cur = limit.rlim_max
     try check(unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit))

@@ -2,6 +2,8 @@ import CLinuxShims
 import Glibc
 public import SystemPackage
 
+// SAFETY of the calls below: each gets one local variable, and the size or count of exactly that variable.
+
 /// SIGINT, SIGTERM and SIGHUP as something to wait for, instead of a handler that interrupts.
 public final class TerminationSignals: Sendable {
   private let descriptor: OwnedDescriptor

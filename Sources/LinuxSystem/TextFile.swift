@@ -8,6 +8,7 @@ public enum TextFile {
     let file = try OwnedDescriptor.open(path, flags: O_RDONLY)
     let descriptor = file.rawValue
     var failure: Errno?
+    // SAFETY: each `read` writes only behind what is filled, at most to the buffer's end; `filled` bytes are initialised.
     let text = unsafe String(unsafeUninitializedCapacity: maximumByteCount) { buffer in
       var filled = 0
       while filled < buffer.count {
@@ -28,6 +29,7 @@ public enum TextFile {
     let descriptor = file.rawValue
     var remaining = Array(text.utf8)[...]
     while !remaining.isEmpty {
+      // SAFETY: as many bytes are read as the slice has.
       let count = unsafe remaining.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
       remaining = remaining.dropFirst(Int(try check(count)))
     }

@@ -2,6 +2,9 @@ import CLinuxShims
 import Glibc
 public import SystemPackage
 
+// SAFETY of this file's calls: every buffer is lent for one call, together with its own length; what the kernel writes is a
+// structure of the type that is passed, at most as many bytes as the buffer has, or at most eight descriptors. Nothing is kept.
+
 /// Unix-domain sockets: streams for xs_wire and NBD, packets with descriptors for the broker.
 public enum UnixSocket {
   public enum Kind: Sendable { case stream, sequencedPacket }

@@ -20,6 +20,7 @@ extension SharedBytes {
   /// The stretch of `count` bytes at `offset`, by address.
   @inlinable public func vector(at offset: Int, byteCount count: Int) -> SharedVector {
     checkRange(offset, count)
+    // SAFETY: only the number is taken; nothing is accessed.
     return SharedVector(address: unsafe UInt(bitPattern: base) + UInt(offset), byteCount: count)
   }
 
@@ -27,6 +28,7 @@ extension SharedBytes {
   /// - Safety: the mapping that `source` was taken from must still exist.
   @inlinable @unsafe public func copyIn(_ source: SharedVector, at offset: Int) {
     checkRange(offset, source.byteCount)
+    // SAFETY: our range was checked just above; the source is mapped, as the caller promises.
     if source.byteCount > 0 { unsafe memcpy(base + offset, UnsafeRawPointer(bitPattern: source.address)!, source.byteCount) }
   }
 
@@ -34,6 +36,7 @@ extension SharedBytes {
   /// - Safety: the mapping that `destination` was taken from must still exist and be writable.
   @inlinable @unsafe public func copyOut(at offset: Int, to destination: SharedVector) {
     checkRange(offset, destination.byteCount)
+    // SAFETY: our range was checked just above; the destination is mapped and writable, as the caller promises.
     if destination.byteCount > 0 {
       unsafe memcpy(UnsafeMutableRawPointer(bitPattern: destination.address)!, base + offset, destination.byteCount)
     }

@@ -14,6 +14,8 @@ public import SystemPackage
   }
 
   public let features: Features
+  // SAFETY of every use in this file: allocated and set up in `init` before anybody can see it, at this address until
+  // `deinit`, which is the only place that frees it; the type is not copyable, so there is one user, on one thread.
   @usableFromInline let ring: UnsafeMutablePointer<io_uring>
   private let ownsQueues: Bool
 
@@ -71,6 +73,7 @@ public import SystemPackage
     var userData: UInt64 = 0
     var result: Int32 = 0
     var flags: UInt32 = 0
+    // SAFETY: the entry is copied to local variables before it is given back to the kernel.
     guard unsafe pvio_uring_take(ring, &userData, &result, &flags) != 0 else { return nil }
     return UringCompletion(userData: userData, result: result, flags: flags)
   }

@@ -25,6 +25,7 @@ public import SystemPackage
 
 /// A table of (address, length) pairs for vectored operations, at a stable address, owned by whoever submits it.
 @safe public struct VectorTable: ~Copyable {
+  // SAFETY of every use: `capacity` initialised entries from `init` to `deinit`, and every index is checked against it.
   @usableFromInline let base: UnsafeMutablePointer<iovec>
   public let capacity: Int
 
@@ -54,6 +55,9 @@ public import SystemPackage
 
 // Each `prepare…` queues one operation and returns false when the submission queue is full (submit, then try again).
 // `userData` comes back with the completion.
+//
+// SAFETY: an entry that `io_uring_get_sqe` returns is ours to fill until the next submission, and is not kept. Addresses are
+// only handed to the kernel, which checks them itself; that memory stays valid until the completion is the caller's promise.
 extension Uring {
   @inlinable @inline(__always) func finish(_ entry: UnsafeMutablePointer<io_uring_sqe>, _ file: UringFile, _ userData: UInt64) {
     unsafe entry.pointee.user_data = userData
@@ -186,6 +190,8 @@ extension Uring {
 }
 
 // MARK: - Registration
+
+// SAFETY: the kernel copies the arrays that these calls are given; nothing of them is kept after the call.
 
 extension Uring {
   /// Lets operations name these files by index, which saves a reference count each time. Replaces nothing: call once.

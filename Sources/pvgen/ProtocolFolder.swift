@@ -53,6 +53,7 @@ struct ProtocolFolder {
       while let name = found?.nextObject() as? String {
         let path = folder + "/" + name
         var isFolder: ObjCBool = false
+        // SAFETY: the flag is a local variable, written before the call returns.
         let exists = unsafe FileManager.default.fileExists(atPath: root.appendingPathComponent(path).path, isDirectory: &isFolder)
         if exists && !isFolder.boolValue && !wanted.contains(path) { stale.append(path) }
       }

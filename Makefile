@@ -1,0 +1,67 @@
+# Everyday jobs. `make demo` and `make test` work on a fresh checkout: they install the Debian packages that are missing
+# (as root; otherwise they say which), and build what they need.
+
+SWIFT ?= swift
+.DEFAULT_GOAL := build
+.PHONY: build test demo dist bench generate check-generated model single-access clean toolchain help
+
+## build: everything, for development
+build: toolchain
+	Scripts/install-packages.sh build
+	$(SWIFT) build
+
+## test: every test that CI runs
+test: toolchain
+	Scripts/install-packages.sh test
+	$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
+	$(SWIFT) run --skip-build pvgen check
+	Protocols/ring/check-model.sh
+	Tests/check-single-access.sh
+	$(SWIFT) test --skip-build --disable-xctest
+
+## demo: serve a disk from one process to another and use it, in under two minutes after the build
+demo: toolchain
+	Scripts/install-packages.sh demo
+	$(SWIFT) build -c release --product pvio
+	Scripts/demo.sh
+
+## dist: dist/pvio, which needs neither Swift nor liburing on the host
+dist: toolchain
+	Scripts/install-packages.sh build
+	Scripts/build-dist.sh
+
+## bench: what is measured in docs/performance.md; the machine should be idle
+bench: toolchain
+	Scripts/install-packages.sh bench
+	$(SWIFT) build -c release --product pvio
+	.build/release/pvio bench ring --peer xen-ring
+
+## generate: write the files that follow from Protocols/
+generate: toolchain
+	Scripts/install-packages.sh build
+	$(SWIFT) run pvgen generate
+
+## check-generated: fail when one of them is stale
+check-generated: toolchain
+	Scripts/install-packages.sh build
+	$(SWIFT) run pvgen check
+
+## model: check the ring's notification protocol with spin
+model:
+	Scripts/install-packages.sh test
+	Protocols/ring/check-model.sh
+
+## single-access: check in the compiler's output that shared words are loaded once
+single-access: build
+	Tests/check-single-access.sh
+
+## clean: remove everything that was built
+clean:
+	rm -rf .build dist
+
+toolchain:
+	@Scripts/check-toolchain.sh
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile | expand -t 26

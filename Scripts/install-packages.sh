@@ -1,0 +1,42 @@
+#!/bin/bash
+# Installs the Debian packages that a job needs and that are missing; nothing when all are there.
+# Usage: install-packages.sh build|test|demo|bench ...
+# As root it installs; otherwise it says what to install and fails.
+set -euo pipefail
+
+packages_of() {
+  case $1 in
+    # What the compiler and the linker need.
+    build) echo liburing-dev pkg-config gcc libc6-dev ;;
+    # Xen's headers and store tools, NBD clients, the model checker, tools that tests run.
+    test) echo "$(packages_of build)" libxen-dev xenstore-utils qemu-utils libnbd-bin fio spin e2fsprogs jq procps ;;
+    demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps ;;
+    # Peers to compare with.
+    bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq ;;
+    *) echo "usage: install-packages.sh build|test|demo|bench ..." >&2; exit 2 ;;
+  esac
+}
+
+[ $# -gt 0 ] || { echo "usage: install-packages.sh build|test|demo|bench ..." >&2; exit 2; }
+wanted=
+for job in "$@"; do wanted+=" $(packages_of "$job")"; done
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+  echo "install-packages: this is no Debian system; make sure that there is what these packages hold:$wanted" >&2
+  exit 0
+fi
+
+missing=()
+for package in $(printf '%s\n' $wanted | sort -u); do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+  echo "install-packages: missing packages. As root: apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+echo "Installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

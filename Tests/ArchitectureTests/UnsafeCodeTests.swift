@@ -1,0 +1,78 @@
+import Testing
+
+/// Unsafe code is where a reviewer expects it: each file that has some is listed here, so that a new one is noticed.
+@Suite struct UnsafeCodeTests {
+  /// Modules whose job is what the compiler cannot check: system calls, mappings, the kernel's rings.
+  static let primitiveFiles: Set = [
+    "Sources/Broker/RunDirectory.swift",
+    "Sources/EventLoop/CounterSignaller.swift",
+    "Sources/EventLoop/EventLoop.swift",
+    "Sources/EventLoop/EventLoopThread.swift",
+    "Sources/EventLoop/LoopEventChannel.swift",
+    "Sources/LinuxSystem/ChildProcess.swift",
+    "Sources/LinuxSystem/DiskFile.swift",
+    "Sources/LinuxSystem/EventDescriptor.swift",
+    "Sources/LinuxSystem/LockedFile.swift",
+    "Sources/LinuxSystem/MemoryFile.swift",
+    "Sources/LinuxSystem/OwnedChildProcess.swift",
+    "Sources/LinuxSystem/OwnedDescriptor.swift",
+    "Sources/LinuxSystem/ProcessLimits.swift",
+    "Sources/LinuxSystem/SystemThread.swift",
+    "Sources/LinuxSystem/TerminationSignals.swift",
+    "Sources/LinuxSystem/TextFile.swift",
+    "Sources/LinuxSystem/UnixSocket.swift",
+    "Sources/SharedMemory/SharedBytes+Arrays.swift",
+    "Sources/SharedMemory/SharedBytes+Release.swift",
+    "Sources/SharedMemory/SharedBytes+Wire.swift",
+    "Sources/SharedMemory/SharedBytes.swift",
+    "Sources/SharedMemory/SharedRegion.swift",
+    "Sources/SharedMemory/SharedSlot.swift",
+    "Sources/SharedMemory/SharedSlots.swift",
+    "Sources/SharedMemory/SharedVector.swift",
+    "Sources/Uring/Uring.swift",
+    "Sources/Uring/UringError.swift",
+    "Sources/Uring/UringOperation.swift",
+  ]
+
+  /// Single places elsewhere, with the reason why the primitive modules do not do it for them.
+  static let exceptions: [String: String] = [
+    "Sources/Devices/Block/Engine/BlockEngine+Memory.swift": "copies between a disk in memory and a granted page, both by address",
+    "Sources/pvgen/ProtocolFolder.swift": "Foundation says through a pointer whether a path is a folder",
+    "Sources/pvio/Daemon/ServiceManager.swift": "environment and socket of the service manager",
+    "Sources/pvio/Pvio.swift": "exit codes and signals of the process",
+    "Sources/pvio/Support/RunDirectory.swift": "environment and directories of the command",
+  ]
+
+  static let sources = Repository.swiftFiles(under: "Sources")
+
+  @Test func unsafeCodeIsOnlyInListedFiles() {
+    for file in Self.sources where !Self.primitiveFiles.contains(file.path) && Self.exceptions[file.path] == nil {
+      for line in file.unsafeLines { Issue.record("\(file):\(line): unsafe code in a file that is not listed for it") }
+    }
+  }
+
+  @Test func aListedPrimitiveFileHasUnsafeCode() {
+    let withUnsafeCode = Set(Self.sources.filter { !$0.unsafeLines.isEmpty }.map(\.path))
+    for path in Self.primitiveFiles.sorted() where !withUnsafeCode.contains(path) {
+      Issue.record("\(path) need not be listed any more")
+    }
+  }
+
+  @Test func aFileWithUnsafeCodeSaysWhyItIsSafe() {
+    for file in Self.sources where !file.unsafeLines.isEmpty || file.text.contains("@unchecked Sendable") {
+      if !file.text.contains("// SAFETY") { Issue.record("\(file) has unsafe code and no SAFETY comment") }
+    }
+  }
+
+  @Test func compilerFlagsThatSwitchChecksOffAreNotUsed() throws {
+    let manifest = try Repository.text(of: "Package.swift")
+    for flag in ["unsafeFlags", "-Ounchecked", "-enforce-exclusivity=unchecked"] { #expect(!manifest.contains(flag), "\(flag)") }
+  }
+}
+
+extension Repository.File {
+  /// Numbers of the lines with the word `unsafe` in code: as an expression, an attribute or an argument.
+  var unsafeLines: [Int] {
+    code.filter { _, text in text.split { !($0.isLetter || $0.isNumber || $0 == "_") }.contains("unsafe") }.map(\.number)
+  }
+}
