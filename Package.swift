@@ -108,7 +108,7 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "ProcessPlatform", "XenStoreServer",
+        "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer",
         "XenStoreClient", "XenStoreCore", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],

@@ -76,5 +76,13 @@ public struct OwnedChildProcess: ~Copyable {
   public var processID: Int32 { process.processID }
 
   /// Ends the calling process when the one that started it ends: for helpers that must not outlive their command.
-  public static func endWithParent() { _ = pvio_die_with_parent(SIGKILL) }
+  public static func endWithParent(signal: TerminationSignal = .kill) { _ = pvio_die_with_parent(signal.rawValue) }
+
+  /// How a process is ended.
+  public enum TerminationSignal: Int32, Sendable {
+    /// At once (`SIGKILL`).
+    case kill = 9
+    /// With time to clean up (`SIGTERM`).
+    case terminate = 15
+  }
 }

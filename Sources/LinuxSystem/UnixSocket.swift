@@ -161,3 +161,24 @@ public enum UnixSocket {
     try check(result)
   }
 }
+
+extension UnixSocket {
+  /// Sends one datagram to the socket at `path`; a leading `@` names an abstract one.
+  public static func sendDatagram(_ bytes: [UInt8], to path: String) throws(Errno) {
+    let descriptor = OwnedDescriptor(owning: try check(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    var name = Array(path.utf8)
+    guard name.count <= maximumPathByteCount, !name.isEmpty else { throw .fileNameTooLong }
+    let isAbstract = name[0] == UInt8(ascii: "@")
+    if isAbstract { name[0] = 0 }
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
+    let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count + (isAbstract ? 0 : 1))
+    let result = unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+        unsafe bytes.withUnsafeBytes { unsafe sendto(descriptor.rawValue, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), pointer, length) }
+      }
+    }
+    try check(result)
+  }
+}

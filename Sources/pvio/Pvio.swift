@@ -1,6 +1,78 @@
 import ArgumentParser
+import Glibc
+import LinuxSystem
 
-@main struct Pvio: ParsableCommand {
+/// The `pvio` command: the place where concrete platforms, stores and engines are put together.
+@main
+struct Pvio: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "pvio", abstract: "Xen-style paravirtual devices between processes.", subcommands: [Bench.self])
+    commandName: "pvio",
+    abstract: "Paravirtual block devices over Xen-format rings, served from isolated processes.",
+    version: "0.1.0",
+    subcommands: [
+      DaemonCommand.self, RunCommand.self, BackendCommand.self, DomainCommand.self, AttachCommand.self, DetachCommand.self,
+      ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, DoctorCommand.self, Bench.self,
+    ])
+
+  /// Exit codes are part of the interface: 0 done, 1 failed, 2 usage. Errors are one line on stderr.
+  static func main() async {
+    do {
+      unsafe Process.signals = try TerminationSignals()
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      finish(error)
+    }
+  }
+
+  private static func finish(_ error: any Error) -> Never {
+    if let help = error as? HelpRequest {
+      print(help.text)
+      Glibc.exit(0)
+    }
+    if let failure = error as? CommandFailure {
+      Process.writeError("pvio: \(failure.message)\n")
+      Glibc.exit(failure.exitCode)
+    }
+    let code = exitCode(for: error)
+    if code == .success {
+      print(fullMessage(for: error))
+      Glibc.exit(0)
+    }
+    if code == .validationFailure {
+      Process.writeError("pvio: \(message(for: error)) (see 'pvio help')\n")
+      Glibc.exit(2)
+    }
+    Process.writeError("pvio: \(message(for: error))\n")
+    Glibc.exit(code.rawValue == 0 ? 1 : code.rawValue)
+  }
+}
+
+/// What belongs to the whole process.
+enum Process {
+  /// Set once, at the start of `main`, before any other thread exists.
+  nonisolated(unsafe) static var signals: TerminationSignals?
+
+  /// Blocks until SIGINT, SIGTERM or SIGHUP; nil when `timeoutMilliseconds` pass first.
+  static func waitForSignal(timeoutMilliseconds: Int32 = -1) -> Int32? {
+    // SAFETY: written once before the first thread was started.
+    unsafe signals?.wait(timeoutMilliseconds: timeoutMilliseconds)
+  }
+
+  /// The next of SIGINT, SIGTERM and SIGHUP.
+  static func nextSignal() async -> Int32 {
+    await withCheckedContinuation { continuation in
+      let started: Void? = try? SystemThread.start(name: "signals") { continuation.resume(returning: waitForSignal() ?? SIGTERM) }
+      if started == nil { continuation.resume(returning: SIGTERM) }
+    }
+  }
+
+  static func writeError(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress!, $0.count) }
+  }
 }

@@ -18,7 +18,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -204,15 +203,9 @@ static inline int pvio_peer_credentials(int socket, int *pid, unsigned *uid, uns
   return result;
 }
 
-// Blocks `signals` (a bit mask, bit n = signal n+1) for this thread and those it starts, and returns a signalfd for them.
-static inline int pvio_signalfd(uint64_t signals) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int i = 0; i < 63; i++)
-    if (signals >> i & 1) sigaddset(&set, i + 1);
-  if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) return -1;
-  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
+// Makes SIGINT, SIGTERM and SIGHUP write their number, one byte each, to a pipe whose reading end is returned (-1 with
+// errno on failure). A handler and not a blocked mask: runtimes start threads before `main`, and those would take the signal.
+int pvio_signal_pipe(void);
 
 // Memory and offset alignment that O_DIRECT asks of this file (STATX_DIOALIGN); 0/0 where the kernel cannot say.
 static inline int pvio_direct_io_alignment(int fd, unsigned *memory, unsigned *offset) {

@@ -1,0 +1,12 @@
+import Glibc
+public import SystemPackage
+
+/// What can be asked of a file by its name.
+public enum RegularFile {
+  /// Size of the regular file at `path` in bytes; nil when it is something else (a device, a directory).
+  public static func byteCount(_ path: String) throws(Errno) -> UInt64? {
+    var status = stat()
+    try check(unsafe stat(path, &status))
+    return status.st_mode & S_IFMT == S_IFREG ? UInt64(status.st_size) : nil
+  }
+}

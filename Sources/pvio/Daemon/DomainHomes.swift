@@ -1,0 +1,44 @@
+import XenInterface
+import XenStoreCore
+import XenStoreWire
+
+/// What the toolstack writes into the store when a domain is made, and takes out when it is gone, as libxl does. Loop thread only.
+struct DomainHomes {
+  private let core: XenStoreCore
+  private let connection: XenStoreConnectionID
+
+  init(core: XenStoreCore) {
+    self.core = core
+    connection = core.connect(domain: .control, privileged: true)
+  }
+
+  /// `/local/domain/N` is the control domain's, readable for the domain; `device`, `error` and `data` in it are the domain's own.
+  func create(_ domain: DomainID, name: String) {
+    let path = "/local/domain/\(domain)"
+    write(path, "", permissions: domain == .control ? ["n0"] : ["n0", "r\(domain)"])
+    write("\(path)/name", name)
+    write("\(path)/domid", "\(domain)")
+    guard domain != .control else { return }
+    for own in ["device", "error", "data"] { write("\(path)/\(own)", "", permissions: ["n\(domain)", "r0"]) }
+  }
+
+  /// Takes the domain's directories away.
+  func remove(_ domain: DomainID) {
+    ask(.remove, ["/local/domain/\(domain)"])
+    ask(.remove, ["/libxl/\(domain)"])
+  }
+
+  private func write(_ path: String, _ value: String, permissions: [String]? = nil) {
+    core.handle(XenStorePacket(.write, payload: XenStorePayload.join([path]) + Array(value.utf8)), from: connection)
+    drain()
+    if let permissions { ask(.setPermissions, [path] + permissions) }
+  }
+
+  private func ask(_ type: XenStoreMessageType, _ strings: [String]) {
+    core.handle(XenStorePacket(type, strings: strings), from: connection)
+    drain()
+  }
+
+  /// The replies say nothing new: writing cannot fail for the control domain, and what is to be removed may be gone already.
+  private func drain() { while core.nextOutput(for: connection) != nil {} }
+}

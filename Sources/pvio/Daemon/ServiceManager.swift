@@ -1,0 +1,14 @@
+import Glibc
+import LinuxSystem
+
+/// Tells a service manager how we are (sd_notify(3)): a datagram to the socket that it names in `NOTIFY_SOCKET`.
+enum ServiceManager {
+  static func notifyReady() { send("READY=1\nMAINPID=\(getpid())") }
+  static func notifyStopping() { send("STOPPING=1") }
+
+  private static func send(_ text: String) {
+    guard let path = unsafe getenv("NOTIFY_SOCKET") else { return }
+    // Without a service manager there is nobody to tell, and one that does not listen is not our failure.
+    _ = try? UnixSocket.sendDatagram(Array(text.utf8), to: unsafe String(cString: path))
+  }
+}

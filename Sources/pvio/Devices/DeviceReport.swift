@@ -1,0 +1,47 @@
+import LinuxSystem
+import XenInterface
+import XenStoreClient
+import Xenbus
+
+/// Everything that can be seen of a device from outside: what stands in the store, who serves it, what they say.
+struct DeviceReport {
+  var address: DeviceAddress
+  var frontend: XenbusState
+  var backend: XenbusState
+  var frontendProcess: Int32?
+  var backendProcess: Int32?
+  var parameters: String
+  var isReadOnly: Bool
+  /// Size in bytes; nil before a back-end has said it.
+  var byteCount: UInt64?
+  /// One line: connected, or which side, which key, since when, what to do.
+  var diagnosis: String
+  var status: DiskStatusFile.Contents?
+
+  static func read(_ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient) async throws -> DeviceReport {
+    let front = try await values(below: address.paths.frontend, store)
+    let back = try await values(below: address.paths.backend, store)
+    let paths = address.paths
+    let diagnosis = XenbusDiagnosis(
+      paths: paths,
+      frontend: front.map { XenbusDirectory(side: .frontend, path: paths.frontend, domain: paths.frontendDomain, values: $0) },
+      backend: back.map { XenbusDirectory(side: .backend, path: paths.backend, domain: paths.backendDomain, values: $0) },
+      frontendError: try await store.readIfPresent(paths.error(of: .frontend)),
+      backendError: try await store.readIfPresent(paths.error(of: .backend)))
+    let files = directory.device(address.id)
+    return DeviceReport(
+      address: address, frontend: XenbusState(storeValue: front?["state"]), backend: XenbusState(storeValue: back?["state"]),
+      frontendProcess: LockedFile.holder(of: files.frontendLock), backendProcess: LockedFile.holder(of: files.backendLock),
+      parameters: back?["params"] ?? "", isReadOnly: back?["mode"] == "r",
+      byteCount: back?["sectors"].flatMap(UInt64.init).map { $0 * 512 }, diagnosis: diagnosis.text,
+      status: readJSON(DiskStatusFile.Contents.self, from: files.backendStatus))
+  }
+
+  /// The directory's keys, nil when it is missing.
+  private static func values(below path: String, _ store: XenStoreClient) async throws -> [String: String]? {
+    guard try await store.exists(path) else { return nil }
+    var result: [String: String] = [:]
+    for node in try await StoreWalk.nodes(below: path, store) { result[String(node.path.dropFirst(path.count + 1))] = node.value }
+    return result
+  }
+}

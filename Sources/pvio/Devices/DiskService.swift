@@ -1,0 +1,61 @@
+import BlockBack
+import BlockEngine
+import EventLoop
+import Logging
+import PVDriver
+import ProcessPlatform
+import XenInterface
+import XenStoreClient
+import Xenbus
+
+/// One disk being served: the driver, its life cycle, its status file, resizing, and the signals that end it.
+struct DiskService {
+  let address: DeviceAddress
+  let spec: DiskSpec
+  let directory: RunDirectory
+  let logger: Logger
+
+  /// Serves until the device is detached, a signal comes or it cannot go on.
+  func run(platform: ProcessPlatform, store: XenStoreClient) async throws -> BackendSupervisor.Report {
+    let thread: EventLoopThread
+    do { thread = try EventLoopThread.start(name: "block") } catch { throw CommandFailure("\(error)") }
+    defer { thread.stopAndJoin() }
+    let notices = XenbusNotices()
+    var configuration = BlockBackendConfiguration()
+    configuration.maximumQueueCount = spec.queueCount
+    let driver: BlockBackendDriver
+    do {
+      driver = try await BlockBackendDriver.open(
+        spec.store, loop: thread.loop, platform: platform, notices: notices, configuration: configuration, logger: logger)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+    let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
+    let helpers = [
+      Task { [logger] in
+        let signal = await Process.nextSignal()
+        logger.info("signal \(signal): finishing requests and closing")
+        supervisor.stop()
+      },
+      Task { await DiskStatusFile(path: directory.device(address.id).backendStatus).keepWriting(driver) },
+      Task { await DiskResizing(address: address, driver: driver, store: store, logger: logger).serve() },
+    ]
+    let report = await supervisor.run(driver)
+    for helper in helpers { helper.cancel() }
+    await driver.close()
+    return report
+  }
+}
+
+extension DiskSpec {
+  /// What the engine opens.
+  var store: BlockStoreSpec {
+    let backing: BlockStoreSpec.Backing =
+      switch self.backing {
+      case .file(let path): .file(path: path)
+      case .ram(let byteCount): .memory(byteCount: byteCount)
+      case .null(let byteCount): .null(byteCount: byteCount)
+      }
+    return BlockStoreSpec(backing, isReadOnly: isReadOnly, isDirect: usesDirectIO, sectorByteCount: sectorByteCount)
+  }
+}

@@ -1,0 +1,71 @@
+import BlockBack
+import BlockEngine
+import BlockInterface
+import EventLoop
+import XenInterface
+
+/// What a back-end says of itself, for `pvio status` and `pvio list`, in a file that is replaced in one step.
+struct DiskStatusFile {
+  let path: String
+
+  /// The file's contents. Units are in the names.
+  struct Contents: Codable, Equatable {
+    struct Queue: Codable, Equatable {
+      var entries: Int
+      var in_flight: Int
+      var requests: UInt64
+      var rejections: UInt64
+      var events: UInt64
+      var spurious_events: UInt64
+      var signals: UInt64
+      var fault: String?
+    }
+    var bytes: UInt64
+    var sector_bytes: Int
+    var read_only: Bool
+    var reads: UInt64
+    var writes: UInt64
+    var flushes: UInt64
+    var discards: UInt64
+    var read_bytes: UInt64
+    var written_bytes: UInt64
+    var failures: UInt64
+    var last_failure: String?
+    var refusals: UInt64
+    var mapped_pages: Int
+    var persistent_grants: Int
+    var queues: [Queue]
+    var notices: [String]
+  }
+
+  /// Writes the driver's status whenever it has changed, once a second at most, until the task is cancelled.
+  func keepWriting(_ driver: BlockBackendDriver) async {
+    var last: Contents?
+    while !Task.isCancelled {
+      let contents = Contents(await driver.status())
+      if contents != last {
+        // A full disk under the run directory must not stop the service; the next change tries again.
+        try? writeJSON(contents, to: path)
+        last = contents
+      }
+      try? await Task.sleep(for: .milliseconds(500))
+    }
+  }
+}
+
+extension DiskStatusFile.Contents {
+  init(_ status: BlockBackendStatus) {
+    let engine = status.engine
+    self.init(
+      bytes: status.geometry.byteCount, sector_bytes: status.geometry.sectorByteCount, read_only: status.geometry.isReadOnly,
+      reads: engine.reads, writes: engine.writes, flushes: engine.flushes, discards: engine.discards,
+      read_bytes: engine.readByteCount, written_bytes: engine.writtenByteCount, failures: engine.failures,
+      last_failure: engine.lastFailure?.description, refusals: engine.refusals.total, mapped_pages: status.mappedPageCount,
+      persistent_grants: status.persistentGrantCount,
+      queues: status.queues.map {
+        Queue(
+          entries: $0.entryCount, in_flight: $0.inFlight, requests: $0.counters.requests, rejections: $0.counters.rejections.total,
+          events: $0.events.events, spurious_events: $0.events.spuriousEvents, signals: $0.events.signals, fault: $0.fault.map { "\($0)" })
+      }, notices: status.notices)
+  }
+}

@@ -1,0 +1,55 @@
+import ArgumentParser
+import XenInterface
+
+/// `pvio list`: every device, a line each.
+struct ListCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "list", abstract: "List the devices.")
+
+  @OptionGroup var common: CommonOptions
+  @Flag(help: "Print JSON.") var json = false
+
+  struct Row: Encodable {
+    var id: String
+    var domid: UInt16
+    var kind = "disk"
+    var device: String
+    var frontend_state: UInt32
+    var backend_state: UInt32
+    var frontend_pid: Int32?
+    var backend_pid: Int32?
+    var source: String
+    var bytes: UInt64?
+    var read_only: Bool
+
+    init(_ report: DeviceReport) {
+      id = report.address.id
+      domid = report.address.domain.rawValue
+      device = report.address.device.name
+      frontend_state = report.frontend.rawValue
+      backend_state = report.backend.rawValue
+      frontend_pid = report.frontendProcess
+      backend_pid = report.backendProcess
+      source = report.parameters
+      bytes = report.byteCount
+      read_only = report.isReadOnly
+    }
+  }
+
+  func run() async throws {
+    let directory = common.runDirectory
+    let rows = try await withStore(common) { store in
+      var rows: [Row] = []
+      for address in try await DeviceAddress.all(store) { rows.append(Row(try await DeviceReport.read(address, directory, store))) }
+      return rows
+    }
+    if json { return try printJSON(["devices": rows]) }
+    var table = TextTable(header: ["ID", "DOMID", "KIND", "DEVICE", "FRONT", "BACK", "FRONT PID", "BACK PID", "SIZE", "SOURCE"])
+    table.rows = rows.map {
+      [
+        $0.id, "\($0.domid)", $0.kind, $0.device, "\($0.frontend_state)", "\($0.backend_state)", $0.frontend_pid.map(String.init) ?? "-",
+        $0.backend_pid.map(String.init) ?? "-", $0.bytes.map { ByteCount($0).text } ?? "-", $0.source,
+      ]
+    }
+    print(table.text)
+  }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Glibc
+import LinuxSystem
+import XenInterface
+import XenStoreClient
+
+/// `pvio run`: devices for one command, from nothing to nothing.
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Serve disks, run a command with their addresses in its environment, take everything down.",
+    discussion: "Without a command, serves until a signal comes. The command sees PVIO_RUN_DIR, PVIO_DOMID, and PVIO_DISK<n>_NBD for disk n.")
+
+  @OptionGroup var common: CommonOptions
+  @Option(name: .customLong("disk"), help: ArgumentHelp("A disk to serve ('help' lists the keys); may be repeated.", valueName: "spec"))
+  var disks: [String] = []
+  @Option(help: ArgumentHelp("'embedded', or the run directory of a daemon that is running.", valueName: "embedded|dir"))
+  var daemon = "embedded"
+  @Argument(parsing: .postTerminator, help: "The command to run.") var command: [String] = []
+
+  func run() async throws {
+    let specs = try disks.map { try DiskSpec.parse($0) }
+    guard !specs.isEmpty else { throw CommandFailure.usage("run: give it at least one --disk (for example --disk file=disk.img)") }
+    let pidfile = try common.holdPIDFile()
+    let session = try await RunSession.open(common: common, daemon: daemon)
+    do {
+      for spec in specs { try await session.add(spec) }
+      print(session.summary)
+      flushOutput()
+      ServiceManager.notifyReady()
+      let code = command.isEmpty ? await session.waitForSignal() : try await session.execute(command)
+      await session.close()
+      _ = consume pidfile
+      if code != 0 { throw ExitCode(code) }
+    } catch {
+      await session.close()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import Glibc
+
+/// What a disk is served from and how (`--disk SPEC`).
+struct DiskSpec: Sendable, Equatable {
+  enum Backing: Sendable, Equatable {
+    /// An image file or a host block device.
+    case file(path: String)
+    /// Memory of the back-end process, zero at the start.
+    case ram(byteCount: UInt64)
+    /// Reads nothing, keeps nothing: for measuring everything else.
+    case null(byteCount: UInt64)
+  }
+
+  enum Export: String, Sendable { case nbd, none }
+
+  var backing: Backing
+  var isReadOnly: Bool
+  var usesDirectIO: Bool
+  var queueCount: Int
+  var sectorByteCount: Int
+  var id: String?
+  var export: Export
+  /// As the user wrote it, to be handed on.
+  var text: String
+
+  static let keys: [KeyValueSpec.Key] = [
+    .init(name: "file", expectation: "PATH           an image file or block device"),
+    .init(name: "ram", expectation: "SIZE            memory of the back-end, lost with it"),
+    .init(name: "null", expectation: "SIZE           keeps nothing"),
+    .init(name: "format", expectation: "raw          the only format"),
+    .init(name: "readonly", expectation: "on|off     refuse writes (off)"),
+    .init(name: "direct", expectation: "on|off       bypass the page cache (on)"),
+    .init(name: "queues", expectation: "N            most queues to offer, 1 to 16 (4)"),
+    .init(name: "sector-size", expectation: "512|4096 logical sector size (512)"),
+    .init(name: "id", expectation: "NAME             name under the run directory"),
+    .init(name: "export", expectation: "nbd|none     how 'run' makes the disk reachable (nbd)"),
+  ]
+
+  init(_ text: String, option: String = "--disk") throws {
+    let spec = try KeyValueSpec(text, option: option, keys: Self.keys)
+    self.text = text
+    let ram = try spec.byteCount("ram")
+    let null = try spec.byteCount("null")
+    switch (spec["file"], ram, null) {
+    case (let path?, nil, nil): backing = .file(path: path)
+    case (nil, let count?, nil): backing = .ram(byteCount: count)
+    case (nil, nil, let count?): backing = .null(byteCount: count)
+    default: throw CommandFailure.usage("\(option) \(text): expected exactly one of file=, ram= and null=")
+    }
+    if let format = spec["format"], format != "raw" { throw spec.bad("format", format, "raw") }
+    isReadOnly = try spec.flag("readonly", default: false)
+    usesDirectIO = try spec.flag("direct", default: true)
+    queueCount = try spec.number("queues", in: 1...16, default: 4)
+    sectorByteCount = try spec.number("sector-size", in: 512...4096, default: 512)
+    guard sectorByteCount == 512 || sectorByteCount == 4096 else { throw spec.bad("sector-size", "\(sectorByteCount)", "512 or 4096") }
+    let name = spec["id"]
+    id = name
+    if let id = name, !id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }) || id.hasPrefix(".") {
+      throw spec.bad("id", id, "letters, digits, '-', '_' and '.'")
+    }
+    guard let export = Export(rawValue: spec["export"] ?? "nbd") else { throw spec.bad("export", spec["export"] ?? "", "nbd or none") }
+    self.export = export
+  }
+
+  /// Takes a `--disk` argument apart. An image named relative to us is named in full afterwards: other processes get it.
+  static func parse(_ text: String, option: String = "--disk") throws -> DiskSpec {
+    var spec = try DiskSpec(text, option: option)
+    guard case .file(let path) = spec.backing, !path.hasPrefix("/") else { return spec }
+    var buffer = [CChar](repeating: 0, count: 4096)
+    guard unsafe getcwd(&buffer, buffer.count) != nil else { return spec }
+    let directory = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    spec.backing = .file(path: "\(directory)/\(path)")
+    spec.text = text.split(separator: ",").map { $0.hasPrefix("file=") ? "file=\(directory)/\(path)" : String($0) }.joined(separator: ",")
+    return spec
+  }
+
+  /// What libxl calls the source in the back-end's `params`.
+  var parameters: String {
+    switch backing {
+    case .file(let path): path
+    case .ram(let count): "ram:\(count)"
+    case .null(let count): "null:\(count)"
+    }
+  }
+}

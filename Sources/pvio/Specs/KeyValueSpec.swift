@@ -1,0 +1,94 @@
+/// A `key=value,key=value` list as QEMU users know it, taken apart strictly.
+struct KeyValueSpec {
+  private var values: [String: String]
+  private let option: String
+  private let text: String
+
+  /// What a key means, for `help` and for errors.
+  struct Key {
+    var name: String
+    var expectation: String
+  }
+
+  /// Throws a usage failure that names the key for an unknown, repeated or valueless key; `help` lists the keys instead.
+  init(_ text: String, option: String, keys: [Key]) throws {
+    self.option = option
+    self.text = text
+    values = [:]
+    if text == "help" {
+      let list = keys.map { "  \($0.name)=\($0.expectation)" }.joined(separator: "\n")
+      throw HelpRequest(text: "\(option) KEY=VALUE[,KEY=VALUE]...\n\(list)")
+    }
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      let name = String(pair[0])
+      guard keys.contains(where: { $0.name == name }) else {
+        throw CommandFailure.usage("\(option) \(text): unknown key '\(name)'; expected one of \(keys.map(\.name).joined(separator: ", "))")
+      }
+      guard pair.count == 2, !pair[1].isEmpty else { throw CommandFailure.usage("\(option) \(text): key '\(name)' needs a value") }
+      guard values.updateValue(String(pair[1]), forKey: name) == nil else {
+        throw CommandFailure.usage("\(option) \(text): key '\(name)' is given twice")
+      }
+    }
+  }
+
+  subscript(_ key: String) -> String? { values[key] }
+
+  func flag(_ key: String, default fallback: Bool) throws -> Bool {
+    switch values[key] {
+    case nil: return fallback
+    case "on": return true
+    case "off": return false
+    case let value?: throw bad(key, value, "on or off")
+    }
+  }
+
+  func number(_ key: String, in range: ClosedRange<Int>, default fallback: Int) throws -> Int {
+    guard let value = values[key] else { return fallback }
+    guard let number = Int(value), range.contains(number) else {
+      throw bad(key, value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  func byteCount(_ key: String) throws -> UInt64? {
+    guard let value = values[key] else { return nil }
+    guard let count = ByteCount(value) else { throw bad(key, value, "a size such as 512M or 1G") }
+    return count.value
+  }
+
+  func bad(_ key: String, _ value: String, _ expectation: String) -> CommandFailure {
+    .usage("\(option) \(text): '\(key)=\(value)' is wrong; expected \(expectation)")
+  }
+}
+
+/// Somebody asked what could be said here: printed, and the command ends well.
+struct HelpRequest: Error { var text: String }
+
+/// A size in bytes, written with an optional K, M, G or T (powers of 1024).
+struct ByteCount: Equatable {
+  var value: UInt64
+
+  init?(_ text: String) {
+    let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
+    var digits = Substring(text)
+    var shift: UInt64 = 0
+    if let last = text.last, let known = shifts[Character(last.uppercased())] {
+      shift = known
+      digits = digits.dropLast()
+    }
+    guard digits.allSatisfy(\.isNumber), let number = UInt64(digits), number > 0, number <= UInt64.max >> (shift + 1) else { return nil }
+    value = number << shift
+  }
+
+  init(_ value: UInt64) { self.value = value }
+
+  /// As short as it can be said exactly to one decimal.
+  var text: String {
+    for (name, shift) in [("T", UInt64(40)), ("G", 30), ("M", 20), ("K", 10)] where value >= 1 << shift {
+      let tenths = ((value >> (shift - 10)) * 10) >> 10
+      return tenths % 10 == 0 ? "\(tenths / 10)\(name)" : "\(tenths / 10).\(tenths % 10)\(name)"
+    }
+    return "\(value)"
+  }
+}
