@@ -12,6 +12,7 @@ struct Pvio: AsyncParsableCommand {
     subcommands: [
       DaemonCommand.self, RunCommand.self, BackendCommand.self, DomainCommand.self, AttachCommand.self, DetachCommand.self,
       ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, DoctorCommand.self, Bench.self,
+      CompletionsCommand.self,
     ])
 
   /// Exit codes are part of the interface: 0 done, 1 failed, 2 usage. Errors are one line on stderr.
