@@ -35,6 +35,7 @@ bench: toolchain
 	Scripts/install-packages.sh bench
 	$(SWIFT) build -c release --product pvio
 	.build/release/pvio bench ring --peer xen-ring
+	.build/release/pvio bench grant
 
 ## generate: write the files that follow from Protocols/
 generate: toolchain

@@ -31,6 +31,7 @@ import Testing
     "Sources/SharedMemory/SharedVector.swift",
     "Sources/Uring/Uring.swift",
     "Sources/Uring/UringError.swift",
+    "Sources/Uring/UringMessage.swift",
     "Sources/Uring/UringOperation.swift",
   ]
 
@@ -47,7 +48,8 @@ import Testing
 
   @Test func unsafeCodeIsOnlyInListedFiles() {
     for file in Self.sources where !Self.primitiveFiles.contains(file.path) && Self.exceptions[file.path] == nil {
-      for line in file.unsafeLines { Issue.record("\(file):\(line): unsafe code in a file that is not listed for it") }
+      guard let line = file.unsafeLines.first else { continue }
+      Issue.record("\(file):\(line): unsafe code in a file that is not listed for it")
     }
   }
 
