@@ -13,7 +13,9 @@ link_archive() { # NAME PATH: makes the archive at PATH found before a shared li
   ln -sf "$2" "$archives/$1"
 }
 link_archive liburing.a "$(pkg-config --variable=libdir liburing)/liburing.a"
-link_archive libstdc++.a "$(gcc -print-file-name=libstdc++.a)"
+# Foundation is part C++. Where the compiler has no such archive the host must have the library.
+standard=$(gcc -print-file-name=libstdc++.a)
+[ ! -e "$standard" ] || link_archive libstdc++.a "$standard"
 cat >"$archives/liburing.pc" <<PC
 Name: liburing
 Description: liburing, as an archive
