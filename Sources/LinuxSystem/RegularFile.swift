@@ -7,6 +7,7 @@ public enum RegularFile {
   /// Size of the regular file at `path` in bytes; nil when it is something else (a device, a directory).
   public static func byteCount(_ path: String) throws(Errno) -> UInt64? {
     var status = stat()
+    // SAFETY: the kernel fills a structure of this very type; the path is a terminated string for the length of the call.
     try check(unsafe stat(path, &status))
     return status.st_mode & S_IFMT == S_IFREG ? UInt64(status.st_size) : nil
   }

@@ -17,6 +17,7 @@ import Testing
     "Sources/LinuxSystem/OwnedChildProcess.swift",
     "Sources/LinuxSystem/OwnedDescriptor.swift",
     "Sources/LinuxSystem/ProcessLimits.swift",
+    "Sources/LinuxSystem/RegularFile.swift",
     "Sources/LinuxSystem/SystemThread.swift",
     "Sources/LinuxSystem/TerminationSignals.swift",
     "Sources/LinuxSystem/TextFile.swift",
@@ -39,9 +40,13 @@ import Testing
   static let exceptions: [String: String] = [
     "Sources/Devices/Block/Engine/BlockEngine+Memory.swift": "copies between a disk in memory and a granted page, both by address",
     "Sources/pvgen/ProtocolFolder.swift": "Foundation says through a pointer whether a path is a folder",
-    "Sources/pvio/Daemon/ServiceManager.swift": "environment and socket of the service manager",
-    "Sources/pvio/Pvio.swift": "exit codes and signals of the process",
-    "Sources/pvio/Support/RunDirectory.swift": "environment and directories of the command",
+    "Sources/pvio/Daemon/ServiceManager.swift": "the service manager's address is in the environment",
+    "Sources/pvio/Devices/ResizeCommand.swift": "sets the size of an image by its path",
+    "Sources/pvio/Doctor/DoctorCommand.swift": "looks at limits, paths and installed programs",
+    "Sources/pvio/Pvio.swift": "standard error, and the one object that holds the process's signals",
+    "Sources/pvio/Run/RunSession.swift": "waits for a socket's file, removes its temporary folders",
+    "Sources/pvio/Specs/DiskSpec.swift": "makes a relative path absolute",
+    "Sources/pvio/Support/RunDirectory.swift": "environment and folders of the command",
   ]
 
   static let sources = Repository.swiftFiles(under: "Sources")
@@ -53,9 +58,9 @@ import Testing
     }
   }
 
-  @Test func aListedPrimitiveFileHasUnsafeCode() {
+  @Test func aListedFileHasUnsafeCode() {
     let withUnsafeCode = Set(Self.sources.filter { !$0.unsafeLines.isEmpty }.map(\.path))
-    for path in Self.primitiveFiles.sorted() where !withUnsafeCode.contains(path) {
+    for path in Self.primitiveFiles.union(Self.exceptions.keys).sorted() where !withUnsafeCode.contains(path) {
       Issue.record("\(path) need not be listed any more")
     }
   }

@@ -7,6 +7,7 @@ enum ServiceManager {
   static func notifyStopping() { send("STOPPING=1") }
 
   private static func send(_ text: String) {
+    // SAFETY: a terminated string of the environment, which this program never changes; copied here.
     guard let path = unsafe getenv("NOTIFY_SOCKET") else { return }
     // Without a service manager there is nobody to tell, and one that does not listen is not our failure.
     _ = try? UnixSocket.sendDatagram(Array(text.utf8), to: unsafe String(cString: path))

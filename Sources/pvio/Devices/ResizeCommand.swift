@@ -50,6 +50,7 @@ struct ResizeCommand: AsyncParsableCommand {
     if byteCount < current, !shrink {
       throw CommandFailure("\(path) has \(current) bytes: a smaller SIZE loses what lies behind it; add --shrink to do that")
     }
+    // SAFETY: the path is a terminated string for the length of the call.
     guard unsafe truncate(path, off_t(byteCount)) == 0 else { throw CommandFailure("cannot resize \(path): \(Errno(rawValue: errno))") }
   }
 

@@ -49,6 +49,7 @@ struct DoctorCommand: ParsableCommand {
 
   private var openFiles: Finding {
     var limit = rlimit()
+    // SAFETY: the call fills a local structure of the type that it expects.
     unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     let enough = limit.rlim_max >= 4096
     return Finding(
@@ -63,6 +64,7 @@ struct DoctorCommand: ParsableCommand {
     } catch {
       return Finding(check: "run directory", verdict: .bad, text: "cannot make \(path): choose another with --run-dir or $PVIO_RUN_DIR")
     }
+    // SAFETY: the path is a terminated string for the length of the call, as in `tools`.
     let writable = unsafe access(path, W_OK) == 0
     return Finding(check: "run directory", verdict: writable ? .ok : .bad, text: path + (writable ? "" : " is not writable"))
   }

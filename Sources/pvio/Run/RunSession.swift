@@ -87,6 +87,7 @@ final class RunSession {
       throw CommandFailure("cannot start the export of \(address.device): \(error)")
     }
     for _ in 0..<3000 {
+      // SAFETY: the path is a terminated string for the length of the call, as in the removal below.
       if unsafe access(files.nbdSocket, F_OK) == 0 { return export }
       if let ending = export.poll() {
         throw CommandFailure(files.lastLogLine(of: files.frontendLog) ?? "the export of \(address.device) ended with \(ending)")

@@ -67,6 +67,7 @@ struct DiskSpec: Sendable, Equatable {
     var spec = try DiskSpec(text, option: option)
     guard case .file(let path) = spec.backing, !path.hasPrefix("/") else { return spec }
     var buffer = [CChar](repeating: 0, count: 4096)
+    // SAFETY: at most `buffer.count` bytes are written, the last of them zero.
     guard unsafe getcwd(&buffer, buffer.count) != nil else { return spec }
     let directory = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     spec.backing = .file(path: "\(directory)/\(path)")

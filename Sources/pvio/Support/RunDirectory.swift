@@ -31,6 +31,7 @@ struct RunDirectory: Sendable {
     var made = ""
     for part in path.split(separator: "/", omittingEmptySubsequences: true) {
       made += "/" + part
+      // SAFETY: the path is a terminated string for the length of the call, as in `remove()`.
       if unsafe mkdir(made, 0o700) != 0, errno != EEXIST {
         throw CommandFailure("cannot make directory \(made): \(Errno(rawValue: errno))")
       }
@@ -38,6 +39,7 @@ struct RunDirectory: Sendable {
   }
 
   private static func environment(_ name: String) -> String? {
+    // SAFETY: a terminated string of the environment, which this program never changes; copied here.
     guard let value = unsafe getenv(name), unsafe value.pointee != 0 else { return nil }
     return unsafe String(cString: value)
   }
