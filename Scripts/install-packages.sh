@@ -10,7 +10,7 @@ packages_of() {
     build) echo liburing-dev pkg-config gcc libc6-dev ;;
     # Xen's headers and store tools, NBD clients, the model checker, tools that tests run.
     test) echo "$(packages_of build)" libxen-dev xenstore-utils qemu-utils libnbd-bin fio spin e2fsprogs jq procps ;;
-    demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps ;;
+    demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps bsdextrautils ;;
     # Peers to compare with.
     bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq ;;
     *) echo "usage: install-packages.sh build|test|demo|bench ..." >&2; exit 2 ;;
