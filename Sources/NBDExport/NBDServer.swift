@@ -15,19 +15,24 @@ public import SystemPackage
 /// Whoever may open the socket (mode 0600) may read and write the device.
 public final class NBDServer: Sendable {
   public let socketPath: String
+  /// Served as long as its clients are.
+  private let frontend: BlockFrontend
   private let listener: LoopConfined<NBDListener>
 
-  private init(socketPath: String, listener: LoopConfined<NBDListener>) {
+  private init(_ frontend: BlockFrontend, socketPath: String, listener: LoopConfined<NBDListener>) {
+    self.frontend = frontend
     self.socketPath = socketPath
     self.listener = listener
   }
 
   /// Begins to listen. The device should be connected: without a geometry, clients are told to come later.
-  /// - Throws: `EADDRINUSE` when somebody listens at the path, and what else the socket calls say.
+  /// - Throws: `EADDRINUSE` when somebody listens at the path, `ENAMETOOLONG` for a name above 256 or a description above 1024
+  ///   bytes or a path that is no socket address, and what else the socket calls say.
   public static func start(
     _ frontend: BlockFrontend, socketPath: String, configuration: NBDExportConfiguration = NBDExportConfiguration()
   ) async throws(Errno) -> NBDServer {
-    precondition(configuration.name.utf8.count <= 256 && configuration.description.utf8.count <= 1024, "export name or description too long")
+    // What every client can read (doc/proto.md, "Limits" asks for names of at most 4096 bytes).
+    guard configuration.name.utf8.count <= 256, configuration.description.utf8.count <= 1024 else { throw .fileNameTooLong }
     let result = await frontend.loop.run { () -> Result<LoopConfined<NBDListener>, Errno> in
       do throws(Errno) {
         let listener = try NBDListener(path: socketPath, plane: frontend.plane.value, export: configuration)
@@ -36,7 +41,7 @@ public final class NBDServer: Sendable {
         return .failure(error)
       }
     }
-    return NBDServer(socketPath: socketPath, listener: try result.get())
+    return NBDServer(frontend, socketPath: socketPath, listener: try result.get())
   }
 
   /// Clients that are connected now.

@@ -86,6 +86,8 @@ import XenInterface
     await pair.frontend.close()
     await #expect(throws: BlockFrontError.closed) { try await waiting.value }
     await #expect(throws: BlockFrontError.closed) { try await started.value }
+    await #expect(throws: BlockFrontError.closed, "also what comes later") { try await pair.frontend.read(at: 0, byteCount: 512) }
+    await #expect(throws: BlockFrontError.closed) { try await pair.frontend.flush() }
     pair.thread.stopAndJoin()
   }
 

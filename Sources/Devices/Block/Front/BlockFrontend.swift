@@ -31,6 +31,11 @@ public final class BlockFrontend: Sendable {
     loop.execute { loop.attach(plane.value) }
   }
 
+  deinit {
+    // Until then it is served, so that whoever still asks a closed front-end is told.
+    loop.execute { [plane] in plane.value.loop?.detach(plane.value) }
+  }
+
   /// Connection, geometry and the last failure, as they are now.
   public var status: BlockFrontStatus { reporter.status }
 
@@ -58,14 +63,13 @@ public final class BlockFrontend: Sendable {
   /// What has been done since the front-end was made.
   public func counters() async -> BlockFrontPlane.Counters { await loop.run { [plane] in plane.value.counters } }
 
-  /// Fails what waits and everything from now on, and stops being served. After the life cycle has ended.
+  /// Fails what waits and everything from now on. After the life cycle has ended.
   public func close() async {
     await withCheckedContinuation { continuation in
       loop.execute { [plane] in
         let plane = plane.value
         plane.disconnect { _ in
           plane.close()
-          plane.loop?.detach(plane)
           continuation.resume()
         }
       }
