@@ -1,9 +1,9 @@
 import ArgumentParser
 
 /// `pvio bench`: measured figures, interleaved with a peer's in the same run.
-struct Bench: ParsableCommand {
+struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure, alone or interleaved with a peer.", subcommands: [BenchRing.self, BenchGrant.self, RingWorker.self])
+    abstract: "Measure, alone or interleaved with a peer.", subcommands: [BenchRing.self, BenchBlock.self, BenchGrant.self, RingWorker.self, BlockWorker.self])
 }
 
 /// What every benchmark takes.

@@ -11,3 +11,17 @@ func interleave(
   }
   return (BenchReport.Series(values: ourValues), peer == nil ? nil : BenchReport.Series(values: peerValues))
 }
+
+/// As ``interleave(rounds:ours:peer:)``, for measurements that take time of their own and give several figures.
+func interleave<Figures>(
+  rounds: Int, ours: () async throws -> Figures, peer: (() async throws -> Figures)?
+) async throws -> (ours: [Figures], peer: [Figures]?) {
+  var ourFigures: [Figures] = []
+  var peerFigures: [Figures] = []
+  for round in 0..<rounds {
+    if round.isMultiple(of: 2) { ourFigures.append(try await ours()) }
+    if let peer { peerFigures.append(try await peer()) }
+    if !round.isMultiple(of: 2) { ourFigures.append(try await ours()) }
+  }
+  return (ourFigures, peer == nil ? nil : peerFigures)
+}

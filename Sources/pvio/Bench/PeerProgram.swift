@@ -34,6 +34,20 @@ struct PeerProgram {
 
 /// Helpers for programs that print one number and end.
 enum BenchProcess {
+  /// Every number in what the program prints.
+  static func numbers(printedBy path: String, _ arguments: [String]) throws -> [Double] {
+    try output(of: path, arguments).split { $0 == "\n" || $0 == " " }.compactMap { Double($0) }
+  }
+
+  /// What a program prints that ends well.
+  static func output(of path: String, _ arguments: [String]) throws -> String {
+    let process = try OwnedChildProcess.start(path, arguments: arguments, capturingOutput: true)
+    let text = try allOutput(of: process)
+    let exit = process.waitForExit()
+    guard exit == .exited(0) else { throw BenchFailure("\(path) \(arguments.joined(separator: " ")) failed: \(exit)") }
+    return text
+  }
+
   static func number(printedBy path: String, _ arguments: [String]) throws -> Double {
     let process = try OwnedChildProcess.start(path, arguments: arguments, capturingOutput: true)
     let text = try allOutput(of: process)

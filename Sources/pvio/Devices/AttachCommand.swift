@@ -53,6 +53,8 @@ struct DiskAttachment {
   let store: XenStoreClient
   /// The back-end ends with this process.
   var endsWithUs = false
+  /// Further arguments of the back-end.
+  var backendArguments: [String] = []
 
   /// How long a back-end may take to open its image.
   private static let patience = Duration.seconds(30)
@@ -89,7 +91,7 @@ struct DiskAttachment {
       options.newSession = true
       let arguments =
         ["backend", "block"] + common.forwarded + ["--domain", "\(address.domain)", "--device", address.device.name, "--disk", spec.text]
-        + (endsWithUs ? ["--exit-with-parent"] : [])
+        + (endsWithUs ? ["--exit-with-parent"] : []) + backendArguments
       return try ChildProcess.spawn(ChildProcess.ownExecutable, arguments, options)
     } catch {
       throw CommandFailure("cannot start a back-end for \(address.device): \(error)")

@@ -29,6 +29,9 @@ struct BackendBlockCommand: AsyncParsableCommand {
   @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden))
   var exitWithParent = false
 
+  @Option(help: ArgumentHelp("The processor (0-based) that serves the disk.", visibility: .hidden))
+  var processor: Int?
+
   func run() async throws {
     if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let spec = try DiskSpec.parse(disk)
@@ -40,8 +43,9 @@ struct BackendBlockCommand: AsyncParsableCommand {
     let lock = try await DeviceLock.take(address, directory)
     try await DiskToolstack.createUnlessThere(address, spec, store)
 
-    let outcome = try await DiskService(address: address, spec: spec, directory: directory, logger: common.logger("pvio.backend"))
-      .run(platform: platform, store: store)
+    let outcome = try await DiskService(
+      address: address, spec: spec, directory: directory, logger: common.logger("pvio.backend"), processor: processor
+    ).run(platform: platform, store: store)
     lock.release()
     _ = consume pidfile
     store.close()

@@ -14,11 +14,13 @@ struct DiskService {
   let spec: DiskSpec
   let directory: RunDirectory
   let logger: Logger
+  /// The processor that the disk's thread keeps to; nil: any.
+  var processor: Int?
 
   /// Serves until the device is detached, a signal comes or it cannot go on.
   func run(platform: ProcessPlatform, store: XenStoreClient) async throws -> BackendSupervisor.Report {
     let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "block") } catch { throw CommandFailure("\(error)") }
+    do { thread = try EventLoopThread.start(name: "block", processor: processor) } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     var configuration = BlockBackendConfiguration()

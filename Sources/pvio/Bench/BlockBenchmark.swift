@@ -1,0 +1,77 @@
+import ArgumentParser
+import Glibc
+import LinuxSystem
+import Logging
+import ProcessPlatform
+import XenInterface
+import XenPlatform
+import XenStoreClient
+
+/// A daemon of its own, and for each round a back-end process and a front-end process that are connected as any others are:
+/// the store, grants, event channels and rings are the real ones.
+final class BlockBenchmark {
+  private let services: DaemonServices
+  private let common: CommonOptions
+  private let platform: ProcessPlatform
+  private let store: XenStoreClient
+  private let domain: DomainID
+  private let filePath: String
+  private let seconds: Double
+
+  private init(
+    services: DaemonServices, common: CommonOptions, platform: ProcessPlatform, store: XenStoreClient, domain: DomainID, filePath: String,
+    seconds: Double
+  ) {
+    self.services = services
+    self.common = common
+    self.platform = platform
+    self.store = store
+    self.domain = domain
+    self.filePath = filePath
+    self.seconds = seconds
+  }
+
+  static func open(filePath: String, seconds: Double) async throws -> BlockBenchmark {
+    let common = try CommonOptions.parse(["--run-dir", "\(RunDirectory.defaultPath)-bench-\(getpid())"])
+    let services = try await DaemonServices.start(in: common.runDirectory, logger: common.logger("pvio.daemon"))
+    let platform = try DaemonConnection.platform(common.runDirectory)
+    let store = try DaemonConnection.store(common.runDirectory)
+    let domain = try named { () throws(PlatformError) in try platform.administrator.createDomain(name: "bench") }
+    return BlockBenchmark(
+      services: services, common: common, platform: platform, store: store, domain: domain, filePath: filePath, seconds: seconds)
+  }
+
+  func measure(_ blockCase: BlockCase) async throws -> BlockFigures {
+    let backing = blockCase.target == .memory ? "ram=\(BlockCase.diskMebibytes)M" : "file=\(filePath),readonly=on"
+    let spec = try DiskSpec.parse("\(backing),queues=1,id=bench,export=none")
+    let attachment = DiskAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
+    let disk = try await attachment.attach(spec, to: domain, device: nil)
+    let result = Result { try runFront(of: disk, blockCase) }
+    let remark = try await DiskDetachment(directory: common.runDirectory, store: store).detach(disk.address, patience: .seconds(10))
+    disk.backend.wait()
+    if let remark { throw BenchFailure(remark) }
+    return try result.get()
+  }
+
+  private func runFront(of disk: AttachedDisk, _ blockCase: BlockCase) throws -> BlockFigures {
+    var arguments = [
+      "bench", "block-worker", "--run-dir", common.runDirectory.path, "\(domain)", disk.address.device.name,
+      "\(disk.backend.processID)", "\(blockCase.depth)", "\(seconds)",
+    ]
+    // Pages of a memory disk that were never written are all the same page of zeros.
+    if blockCase.target == .memory { arguments.append("--fill") }
+    let output = try BenchProcess.numbers(printedBy: ChildProcess.ownExecutable, arguments)
+    guard output.count == 4 else { throw BenchFailure("the front-end printed \(output.count) numbers") }
+    return BlockFigures(
+      requestsPerSecond: output[0], medianNanoseconds: output[1], tailNanoseconds: output[2], backendNanoseconds: output[3])
+  }
+
+  func close() async {
+    do { try platform.administrator.destroyDomain(domain) } catch { Process.writeError("pvio: \(error)\n") }
+    store.close()
+    platform.disconnect()
+    await services.stop()
+    let path = common.runDirectory.path
+    for part in ["/devices", "/domains", "/xenstored", ""] { unsafe rmdir(path + part) }
+  }
+}
