@@ -153,7 +153,8 @@ public final class EventLoop: @unchecked Sendable {
   public func turn(maySleep: Bool = true) {
     assertOnLoop()
     drainCompletions()
-    timers.runDue(now: MonotonicClock.nowNanoseconds)
+    let now = MonotonicClock.nowNanoseconds
+    while let call = timers.takeDue(now: now) { call() }
     var worked = false
     for index in sources.indices {
       guard let source = sources[index] else { continue }

@@ -39,12 +39,12 @@ struct TimerQueue {
     return next.deadline > now ? Int64(min(next.deadline - now, UInt64(Int64.max))) : 0
   }
 
-  mutating func runDue(now: UInt64) {
+  /// Takes the next call that is due out of the queue. The caller makes it: a call may schedule another one.
+  mutating func takeDue(now: UInt64) -> (() -> Void)? {
     while let first = timers.first, first.handler == nil || first.deadline <= now {
       timers.removeFirst()
-      let handler = first.handler
-      first.handler = nil
-      handler?()
+      if let handler = first.handler.take() { return handler }
     }
+    return nil
   }
 }

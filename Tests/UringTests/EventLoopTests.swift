@@ -36,6 +36,25 @@ import XenPlatform
     #expect(order == [1, 2])
   }
 
+  @Test func aTimerMayScheduleTheNextOne() async throws {
+    let thread = try EventLoopThread.start(name: "test")
+    defer { thread.stopAndJoin() }
+    let loop = thread.loop
+    let order = await withCheckedContinuation { (continuation: CheckedContinuation<[Int], Never>) in
+      loop.execute { [loop] in
+        var order: [Int] = []
+        loop.schedule(afterNanoseconds: 1_000_000) {
+          order.append(1)
+          loop.schedule(afterNanoseconds: 0) {
+            order.append(2)
+            continuation.resume(returning: order)
+          }
+        }
+      }
+    }
+    #expect(order == [1, 2])
+  }
+
   @Test func watchesADescriptorUntilCancelled() async throws {
     let thread = try EventLoopThread.start(name: "test")
     defer { thread.stopAndJoin() }

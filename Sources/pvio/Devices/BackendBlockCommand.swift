@@ -41,11 +41,20 @@ struct BackendBlockCommand: AsyncParsableCommand {
     let address = try await address(spec, platform, store)
     let pidfile = try common.holdPIDFile()
     let lock = try await DeviceLock.take(address, directory)
-    try await DiskToolstack.createUnlessThere(address, spec, store)
-
-    let outcome = try await DiskService(
-      address: address, spec: spec, directory: directory, logger: common.logger("pvio.backend"), processor: processor
-    ).run(platform: platform, store: store)
+    let service = DiskService(address: address, spec: spec, directory: directory, logger: common.logger("pvio.backend"), processor: processor)
+    let isNew = try await DiskToolstack.createUnlessThere(address, spec, store)
+    let outcome: BackendSupervisor.Report
+    do {
+      outcome = try await service.run(platform: platform, store: store)
+    } catch {
+      // A device that never was served is taken back: nobody else knows of it.
+      if isNew {
+        _ = try? await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).remove(patience: .zero)
+        lock.release()
+        directory.device(address.id).remove()
+      }
+      throw error
+    }
     lock.release()
     _ = consume pidfile
     store.close()

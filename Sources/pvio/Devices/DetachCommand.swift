@@ -33,7 +33,8 @@ struct DiskDetachment {
   /// Returns a remark when an end did not close by itself.
   func detach(_ address: DeviceAddress, patience: Duration) async throws -> String? {
     let files = directory.device(address.id)
-    let remark = try await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).remove(patience: patience)
+    let remark = try await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).remove(
+      patience: try await isInUse(address) ? patience : min(patience, .seconds(1)))
     // The processes see the removal and end; their files go after them.
     for _ in 0..<500 where [files.backendLock, files.frontendLock].contains(where: { LockedFile.holder(of: $0) != nil }) {
       try await Task.sleep(for: .milliseconds(10))
@@ -43,5 +44,12 @@ struct DiskDetachment {
     }
     files.remove()
     return remark
+  }
+
+  /// Whether there is a front-end, as far as can be seen: one that holds our lock, or one that has begun.
+  private func isInUse(_ address: DeviceAddress) async throws -> Bool {
+    if LockedFile.holder(of: directory.device(address.id).frontendLock) != nil { return true }
+    let state = XenbusState(storeValue: try await store.readIfPresent("\(address.paths.frontend)/state"))
+    return state != .initialising && state != .unknown
   }
 }

@@ -29,12 +29,37 @@ struct DeviceReport {
       frontendError: try await store.readIfPresent(paths.error(of: .frontend)),
       backendError: try await store.readIfPresent(paths.error(of: .backend)))
     let files = directory.device(address.id)
-    return DeviceReport(
+    var report = DeviceReport(
       address: address, frontend: XenbusState(storeValue: front?["state"]), backend: XenbusState(storeValue: back?["state"]),
       frontendProcess: LockedFile.holder(of: files.frontendLock), backendProcess: LockedFile.holder(of: files.backendLock),
       parameters: back?["params"] ?? "", isReadOnly: back?["mode"] == "r",
       byteCount: back?["sectors"].flatMap(UInt64.init).map { $0 * 512 }, diagnosis: diagnosis.text,
       status: readJSON(DiskStatusFile.Contents.self, from: files.backendStatus))
+    report.diagnosis = report.deadProcess ?? report.diagnosis
+    return report
+  }
+
+  /// What the store cannot know: an end whose state says that somebody is there, and whose process is gone.
+  ///
+  /// A front-end that is not ours holds no lock, so the lock's absence says something only where the ends disagree.
+  private var deadProcess: String? {
+    let place = "\(address.device) of domain \(address.domain)"
+    let atWork: [XenbusState] = [.initWait, .initialised, .connected, .closing]
+    if backendProcess == nil, atWork.contains(backend) {
+      return "\(place): the back-end's process is gone (its state is still \(backend)); start it again: "
+        + "pvio backend block --domain \(address.domain) --device \(address.device) --disk \(specification)"
+    }
+    if frontendProcess == nil, backendProcess != nil, backend != .connected, [.initialised, .connected, .closing].contains(frontend) {
+      return "\(place): the front-end's process is gone (its state is still \(frontend)); start another one: "
+        + "pvio export nbd \(address.domain) \(address.device)"
+    }
+    return nil
+  }
+
+  /// What `--disk` takes for this disk.
+  private var specification: String {
+    let backing = ["ram:", "null:"].contains { parameters.hasPrefix($0) } ? parameters.replacing(":", with: "=", maxReplacements: 1) : "file=\(parameters)"
+    return isReadOnly ? backing + ",readonly=on" : backing
   }
 
   /// The directory's keys, nil when it is missing.

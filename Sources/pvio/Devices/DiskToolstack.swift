@@ -5,9 +5,11 @@ import Xenbus
 /// Writes and removes a disk's directories as libxl does (`libxl_disk.c`).
 enum DiskToolstack {
   /// Makes the directories of both ends unless the device is attached already: for a back-end that is started by hand.
-  static func createUnlessThere(_ address: DeviceAddress, _ spec: DiskSpec, _ store: XenStoreClient) async throws {
-    if try await store.exists("\(address.paths.backend)/state") { return }
+  /// Returns whether they were made.
+  static func createUnlessThere(_ address: DeviceAddress, _ spec: DiskSpec, _ store: XenStoreClient) async throws -> Bool {
+    if try await store.exists("\(address.paths.backend)/state") { return false }
     try await create(address, spec, store)
+    return true
   }
 
   /// Makes the directories of both ends; fails when the device is attached already.

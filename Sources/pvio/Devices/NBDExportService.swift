@@ -103,6 +103,7 @@ struct NBDExportService {
       case .changed(let geometry): logger.notice("\(name): \(geometry.byteCount) bytes now")
       case .featureRefused(let operation): logger.warning("\(name): the back-end refuses \(operation), which it had offered; it is not used any more")
       case .backendLost(let reason): logger.error("\(name): back-end lost (\(reason)); requests wait for it to return")
+      case .disconnected: logger.notice("\(name): disconnected; requests wait for a back-end")
       case .broken(let fault): logger.error("\(name): \(fault); the connection is given up")
       case .closed: return
       }

@@ -50,7 +50,8 @@ extension BlockFrontPlane {
 
   /// The back-end's process is gone: requests in flight fail, later ones wait for another one.
   public func backendVanished(_ reason: String) {
-    guard phase == .connected || phase == .quiescing else { return }
+    // While we close and nothing is unanswered, the back-end's end goes away because it closes too: nothing is lost.
+    guard phase == .connected || (phase == .quiescing && requestsInFlight > 0) else { return }
     sever(.backendLost(reason))
   }
 
@@ -75,10 +76,14 @@ extension BlockFrontPlane {
   public func disconnect(_ done: @escaping (_ stillMapped: Int) -> Void) {
     guard let connection else { return done(0) }
     if phase == .connected || phase == .quiescing {
+      if requestsInFlight > 0 {
+        reporter.lost("the connection was closed")
+      } else {
+        reporter.disconnected()
+      }
       failInFlight(connection, .backendLost("the connection was closed"))
       disconnectedSince = MonotonicClock.nowNanoseconds
       armDeadline()
-      reporter.lost("the connection was closed")
     }
     if phase != .closed { phase = .disconnected }
     self.connection = nil

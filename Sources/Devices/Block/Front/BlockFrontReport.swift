@@ -13,6 +13,8 @@ public enum BlockFrontReport: Sendable, Equatable {
   case featureRefused(BlkifOperation)
   /// The back-end went away: requests in flight have failed, later ones wait.
   case backendLost(String)
+  /// The connection was closed in good order, with every request answered: later ones wait for the next connection.
+  case disconnected
   /// The back-end broke a rule: everything has failed, the connection is given up.
   case broken(BlockFrontFault)
   case closed
@@ -89,6 +91,14 @@ public final class BlockFrontReporter: Sendable {
       status.isConnected = false
       status.failure = reason
       return .backendLost(reason)
+    }
+  }
+
+  func disconnected() {
+    report { status in
+      status.isConnected = false
+      status.failure = "the connection was closed"
+      return .disconnected
     }
   }
 

@@ -54,7 +54,7 @@ public final class BlockFrontend: Sendable {
       switch report {
       case .connected(let geometry), .reconnected(let geometry): return geometry
       case .closed: throw .closed
-      case .changed, .featureRefused, .backendLost, .broken: continue
+      case .changed, .featureRefused, .backendLost, .disconnected, .broken: continue
       }
     }
     throw .closed
