@@ -144,6 +144,7 @@ let package = Package(
       [
         "BlockTestSupport", "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform",
         "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
+        logging,
       ]),
     tests(
       "NBDExportTests",

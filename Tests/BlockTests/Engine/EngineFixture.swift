@@ -3,7 +3,6 @@ import BlockInterface
 import EventLoop
 import SharedMemory
 import Testing
-import Uring
 
 /// An engine on a loop that the test turns by hand, with memory to read into and write from.
 final class EngineFixture {

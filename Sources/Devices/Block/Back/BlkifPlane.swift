@@ -250,6 +250,7 @@ final class BlkifPlane: LoopSource {
     openChannels -= 1
     guard openChannels == 0, let done = stopping else { return }
     pages.releasePersistent()
+    for queue in queues { queue.ring.unmap() }
     queues.removeAll()
     engine.client = nil
     engine.forgetBuffers()

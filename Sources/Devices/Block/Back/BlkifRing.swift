@@ -3,15 +3,18 @@ import SharedRing
 import XenInterface
 import XenPlatform
 
-/// A ring with the mapping it lies in: one cannot outlive the other.
+/// A ring with the mapping it lies in. After ``unmap()`` it must not be used.
 final class BlkifRing<Request: WireRecord, Response: WireRecord> {
   var ring: BackRing<Request, Response>
-  private let mapping: GrantMapping
+  private var mapping: GrantMapping?
 
   init(_ mapping: consuming GrantMapping) throws(RingFault) {
     ring = try BackRing(attaching: mapping.bytes, entryByteCount: Request.byteCount)
-    self.mapping = mapping
+    self.mapping = consume mapping
   }
+
+  /// Gives the ring's pages back, whoever still holds this object.
+  func unmap() { mapping = nil }
 }
 
 /// The ring in the layout that the front-end chose. Whatever that is, requests come out in the x86_64 layout.
@@ -67,6 +70,11 @@ struct AnyBlkifRing {
   func armRequestEvent() throws(RingFault) -> Bool {
     if let native { return try native.ring.armRequestEvent() }
     return try other.ring.armRequestEvent()
+  }
+
+  func unmap() {
+    native?.unmap()
+    narrow?.unmap()
   }
 
   /// The operation, copied already, says which message the slot holds.
