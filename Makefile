@@ -36,6 +36,7 @@ bench: toolchain
 	$(SWIFT) build -c release --product pvio
 	.build/release/pvio bench ring --peer xen-ring
 	.build/release/pvio bench grant
+	.build/release/pvio bench block --peer qemu-storage-daemon --peer fio
 
 ## generate: write the files that follow from Protocols/
 generate: toolchain

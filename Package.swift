@@ -143,8 +143,8 @@ let package = Package(
       "BlockTests",
       [
         "BlockTestSupport", "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform",
-        "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
-        logging,
+        "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "Uring", "SharedRing", "SharedMemory", "LinuxSystem",
+        "XenInterface", system, logging,
       ]),
     tests(
       "NBDExportTests",

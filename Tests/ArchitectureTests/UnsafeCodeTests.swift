@@ -40,6 +40,9 @@ import Testing
   static let exceptions: [String: String] = [
     "Sources/Devices/Block/Engine/BlockEngine+Memory.swift": "copies between a disk in memory and a granted page, both by address",
     "Sources/pvgen/ProtocolFolder.swift": "Foundation says through a pointer whether a path is a folder",
+    "Sources/pvio/Bench/BenchFiles.swift": "removes its temporary files",
+    "Sources/pvio/Bench/BlockBenchmark.swift": "removes its temporary folders",
+    "Sources/pvio/Bench/StorageDaemonPeer.swift": "waits for a socket's file",
     "Sources/pvio/Daemon/ServiceManager.swift": "the service manager's address is in the environment",
     "Sources/pvio/Devices/ResizeCommand.swift": "sets the size of an image by its path",
     "Sources/pvio/Doctor/DoctorCommand.swift": "looks at limits, paths and installed programs",

@@ -29,6 +29,7 @@ struct BenchFiles: ~Copyable {
 
   deinit {
     for path in [diskPath, memoryPath, socketPath] {
+      // SAFETY: each path is a terminated string for the length of the call.
       if let path { unsafe unlink(path) }
     }
   }

@@ -31,6 +31,7 @@ final class StorageDaemonPeer {
     do { daemon = try ChildProcess.spawn("taskset", arguments) } catch { throw BenchFailure("cannot start \(program): \(error)") }
     let peer = StorageDaemonPeer(daemon: daemon, socketPath: socketPath, front: front)
     for _ in 0..<500 {
+      // SAFETY: the path is a terminated string for the length of the call.
       if unsafe access(socketPath, F_OK) == 0 { return peer }
       if daemon.poll() != nil { break }
       usleep(10_000)
