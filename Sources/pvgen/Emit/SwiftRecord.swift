@@ -41,14 +41,15 @@ struct SwiftRecord {
     body.line()
     body.line("@inlinable public init() { words = InlineArray(repeating: 0) }")
     body.line()
-    body.line("@inlinable")
+    // Outlined, the copy would check its bounds again for every word.
+    body.line("@inlinable @inline(__always)")
     body.block("public init<Source: WireSource & ~Copyable>(copying source: borrowing Source, at offset: Int)") { body in
       body.line("words = [")
       for index in 0..<layout.wordCount { body.line("  source.loadWord\(layout.wordBits)(at: \(at(index * bytes))),") }
       body.line("]")
     }
     body.line()
-    body.line("@inlinable")
+    body.line("@inlinable @inline(__always)")
     body.block("public func store<Sink: WireSink & ~Copyable>(to sink: borrowing Sink, at offset: Int)") { body in
       for index in 0..<layout.wordCount { body.line("sink.storeWord\(layout.wordBits)(words[\(index)], at: \(at(index * bytes)))") }
     }

@@ -4,7 +4,10 @@ func interleave(
 ) throws -> (ours: BenchReport.Series, peer: BenchReport.Series?) {
   var ourValues: [Double] = []
   var peerValues: [Double] = []
+  let progress = ProgressLine()
+  defer { progress.clear() }
   for round in 0..<rounds {
+    progress.show("round \(round + 1) of \(rounds)")
     if round.isMultiple(of: 2) { ourValues.append(try ours()) }
     if let peer { peerValues.append(try peer()) }
     if !round.isMultiple(of: 2) { ourValues.append(try ours()) }
@@ -18,7 +21,10 @@ func interleave<Figures>(
 ) async throws -> (ours: [Figures], peer: [Figures]?) {
   var ourFigures: [Figures] = []
   var peerFigures: [Figures] = []
+  let progress = ProgressLine()
+  defer { progress.clear() }
   for round in 0..<rounds {
+    progress.show("round \(round + 1) of \(rounds)")
     if round.isMultiple(of: 2) { ourFigures.append(try await ours()) }
     if let peer { peerFigures.append(try await peer()) }
     if !round.isMultiple(of: 2) { ourFigures.append(try await ours()) }

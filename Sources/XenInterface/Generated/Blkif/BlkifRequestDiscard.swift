@@ -11,7 +11,7 @@ public struct BlkifRequestDiscard: WireRecord {
 
   @inlinable public init() { words = InlineArray(repeating: 0) }
 
-  @inlinable
+  @inlinable @inline(__always)
   public init<Source: WireSource & ~Copyable>(copying source: borrowing Source, at offset: Int) {
     words = [
       source.loadWord64(at: offset),
@@ -21,7 +21,7 @@ public struct BlkifRequestDiscard: WireRecord {
     ]
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   public func store<Sink: WireSink & ~Copyable>(to sink: borrowing Sink, at offset: Int) {
     sink.storeWord64(words[0], at: offset)
     sink.storeWord64(words[1], at: offset &+ 8)
