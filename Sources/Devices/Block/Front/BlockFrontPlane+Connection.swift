@@ -48,11 +48,16 @@ extension BlockFrontPlane {
   /// Ends a ``quiesce(_:)`` that nobody wants to wait for any more.
   public func abandonQuiescing() { quiesced.take()?() }
 
-  /// The back-end's process is gone: requests in flight fail, later ones wait for another one.
-  public func backendVanished(_ reason: String) {
-    // While we close and nothing is unanswered, the back-end's end goes away because it closes too: nothing is lost.
-    guard phase == .connected || (phase == .quiescing && requestsInFlight > 0) else { return }
-    sever(.backendLost(reason))
+  /// The back-end closed its end of an event channel: its process is gone, or it was told to let go. Requests in flight fail,
+  /// later ones wait for another back-end. False when that was to be expected, because we had stopped.
+  @discardableResult
+  public func backendVanished(_ reason: String) -> Bool {
+    switch phase {
+    case .quiescing where requestsInFlight == 0: return false
+    case .connected, .quiescing: sever(.backendLost(reason))
+    case .disconnected, .severed, .closed: break
+    }
+    return true
   }
 
   /// Stops touching the ring, and fails what is in flight; what was not sent yet fails too when the back-end broke a rule.

@@ -77,7 +77,7 @@ extension BlockFrontPlane {
       let sector = (operation.offset + UInt64(operation.dispatchedByteCount)) / UInt64(BlkifLimits.sectorByteCount)
       let next = queue.submitTransfer(
         operation.operation, sector: sector, firstPage: operation.nextPage, byteCount: count, tag: UInt64(slot(of: operation)))
-      guard next != BlockFrontQueue.refused else { return false }
+      guard next != RequestTable.refused else { return false }
       if count > BlkifLimits.segmentsPerRequest * pageByteCount { counters.indirectRequests &+= 1 }
       operation.nextPage = next
       operation.dispatchedByteCount += count

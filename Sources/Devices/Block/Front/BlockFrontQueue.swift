@@ -1,4 +1,4 @@
-public import SharedRing
+import SharedRing
 public import XenInterface
 
 /// One ring with its table of requests in flight: submit, publish, reap. Synchronous, without a loop, for one thread.
@@ -31,27 +31,9 @@ public final class BlockFrontQueue {
   public let ringReferences: [GrantReference]
   /// Most segments of one request: 11, or what the back-end takes in indirect ones.
   public let maximumSegmentCount: Int
-  /// What the back-end did wrong. Once set, the ring is not touched any more.
-  public internal(set) var fault: BlockFrontFault?
 
-  @usableFromInline var ring: FrontRing<BlkifRequest, BlkifResponse>
-  @usableFromInline var shadow: [Shadow]
-  @usableFromInline var firstFree: Int32
-  @usableFromInline var unpublishedCount = 0
-
-  /// One row for each request that can be in flight; its index is the low half of the request's identifier.
-  @usableFromInline struct Shadow {
-    @usableFromInline var tag: UInt64 = 0
-    /// High half of the identifier, so that a late answer is not taken for one to the row's next request. Even: not waiting.
-    @usableFromInline var generation: UInt32 = 0
-    @usableFromInline var nextFree: Int32 = -1
-    @usableFromInline var firstPage: Int32 = -1
-    @usableFromInline var pageCount: Int32 = 0
-    @usableFromInline var firstIndirectPage: Int32 = -1
-    @usableFromInline var operation: UInt8 = 0
-
-    @inlinable init() {}
-  }
+  /// All that changes, in one value: each call here is one access to it, which the language checks once.
+  private var requests: RequestTable
 
   /// Makes a ring of `ringPageCount` pages (a power of two) out of pages of `pool`. Nil when the pool has no such run of pages.
   /// - Parameter maximumIndirectSegments: what the back-end offers (`feature-max-indirect-segments`); used only above 11.
@@ -61,11 +43,10 @@ public final class BlockFrontQueue {
     guard let pages = pool.makeRing(pageCount: ringPageCount) else { return nil }
     self.pool = pool
     ringReferences = pages.references
-    ring = FrontRing(initializing: pages.bytes, entryByteCount: BlkifRequest.byteCount, startingAt: index)
     maximumSegmentCount = Self.maximumSegmentCount(indirect: maximumIndirectSegments)
-    shadow = Array(repeating: Shadow(), count: ring.entryCount)
-    for row in shadow.indices { shadow[row].nextFree = row + 1 < shadow.count ? Int32(row + 1) : -1 }
-    firstFree = 0
+    requests = RequestTable(
+      ring: FrontRing(initializing: pages.bytes, entryByteCount: BlkifRequest.byteCount, startingAt: index), pool: pool,
+      maximumSegmentCount: maximumSegmentCount)
   }
 
   /// Segments of one request when the back-end offers `indirect` in an indirect one.
@@ -74,33 +55,51 @@ public final class BlockFrontQueue {
       ? min(indirect, BlkifLimits.segmentsPerIndirectRequest) : BlkifLimits.segmentsPerRequest
   }
 
+  /// What the back-end did wrong. Once set, the ring is not touched any more.
+  public var fault: BlockFrontFault? { requests.fault }
   /// Requests in flight, published or not.
-  @inlinable public var inFlightCount: Int { ring.outstandingCount }
+  public var inFlightCount: Int { requests.inFlightCount }
   /// Requests that can be submitted now.
-  @inlinable public var freeRequestCount: Int { fault == nil ? ring.freeRequestCount : 0 }
-
+  public var freeRequestCount: Int { requests.freeRequestCount }
   /// Whether something was submitted that the back-end has not been shown.
-  @inlinable public var hasUnpublishedRequests: Bool { unpublishedCount > 0 && fault == nil }
+  public var hasUnpublishedRequests: Bool { requests.hasUnpublishedRequests }
+
+  // MARK: Requests
+
+  /// Reads into, or writes from, all of `buffer`, at `sector` (512-byte units whatever the sector size).
+  /// False when the ring is full or broken. The buffer must fit one request: ``maximumSegmentCount`` pages.
+  public func submit(_ operation: BlkifOperation, sector: UInt64, buffer: IOBuffer, tag: UInt64) -> Bool {
+    requests.submitTransfer(operation, sector: sector, firstPage: buffer.firstPage, byteCount: buffer.byteCount, tag: tag)
+      != RequestTable.refused
+  }
+
+  /// Makes completed writes durable. `barrier` uses the older operation that does it as well (`BLKIF_OP_WRITE_BARRIER`, empty).
+  public func submitFlush(barrier: Bool = false, tag: UInt64) -> Bool { requests.submitFlush(barrier: barrier, tag: tag) }
+
+  /// Tells the back-end that the contents of `sectorCount` sectors are not needed any more.
+  public func submitDiscard(sector: UInt64, sectorCount: UInt64, tag: UInt64) -> Bool {
+    requests.submitDiscard(sector: sector, sectorCount: sectorCount, tag: tag)
+  }
+
+  /// As ``submit(_:sector:buffer:tag:)`` for part of a buffer. Returns the page after the last one used (-1 when the
+  /// buffer ends there), or `RequestTable.refused`.
+  func submitTransfer(_ operation: BlkifOperation, sector: UInt64, firstPage: Int32, byteCount: Int, tag: UInt64) -> Int32 {
+    requests.submitTransfer(operation, sector: sector, firstPage: firstPage, byteCount: byteCount, tag: tag)
+  }
 
   /// Shows the back-end what was submitted. Returns whether it wants a signal.
-  @inlinable public func flushRequests() -> Bool {
-    guard fault == nil else { return false }
-    unpublishedCount = 0
-    return ring.publishRequests()
-  }
+  public func flushRequests() -> Bool { requests.publish() }
+
+  // MARK: Responses
+
+  /// Takes the next response, checked against its request; nil when there is none.
+  ///
+  /// Throws when the back-end broke a rule, now and on every later call: no response after that can be trusted.
+  public func reap() throws(BlockFrontFault) -> Completion? { try requests.reap() }
 
   /// Whether ``reap()`` would return or throw something: one look at shared memory.
-  @inlinable public var hasResponses: Bool { fault == nil && ring.hasResponses() }
+  public var hasResponses: Bool { requests.hasResponses }
 
   /// Asks for an event at the next response. True: there is one already, do not sleep.
-  public func armEvent() throws(BlockFrontFault) -> Bool {
-    if let fault { throw fault }
-    do { return try ring.armResponseEvent() } catch { throw giveUp(.ring(error)) }
-  }
-
-  /// Marks the ring as broken.
-  @usableFromInline func giveUp(_ fault: BlockFrontFault) -> BlockFrontFault {
-    self.fault = fault
-    return fault
-  }
+  public func armEvent() throws(BlockFrontFault) -> Bool { try requests.armEvent() }
 }

@@ -98,8 +98,10 @@ public final class BlockFrontendDriver: FrontendDriver {
 
   private func peerClosed() {
     let reason = "its end of the event channel was closed"
-    frontend.loop.execute { [frontend] in frontend.plane.value.backendVanished(reason) }
-    notices.peerVanished()
+    frontend.loop.execute { [frontend, notices] in
+      // A back-end that closes with us closes its ports before it has unmapped everything: its state says when it has.
+      if frontend.plane.value.backendVanished(reason) { notices.peerVanished() }
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import SharedMemory
-public import XenInterface
+import XenInterface
 public import XenPlatform
 
 /// Granted pages that hold the data of one operation, the first byte at the start of the first page.
@@ -28,26 +28,28 @@ public final class IOBufferPool {
   public let arena: GrantArena
   /// Pages stay granted between requests (`feature-persistent`).
   public let isPersistent: Bool
-  /// The page after each page in its buffer; -1 at the end.
-  @usableFromInline var nextPage: [Int32]
-  @usableFromInline var states: [PageState]
-  @usableFromInline var indirectPages: [Int32] = []
+  @usableFromInline var pages: [Page]
+  private var indirectPages: [Int32] = []
   /// Pages that were used and are free again, the one used last at the end. They may still be granted, so the arena does
   /// not get them back.
   private var freePages: [Int32] = []
 
-  @usableFromInline enum PageState: UInt8 {
-    case ungranted
-    case granted
-    /// Revoked while the peer had it mapped: never used again.
-    case quarantined
+  @usableFromInline struct Page {
+    @usableFromInline enum State: UInt8 {
+      case ungranted
+      case granted
+      /// Revoked while the peer had it mapped: never used again.
+      case quarantined
+    }
+    /// The page after this one in its buffer; -1 at the end.
+    @usableFromInline var next: Int32 = -1
+    @usableFromInline var state = State.ungranted
   }
 
   public init(arena: GrantArena, isPersistent: Bool) {
     self.arena = arena
     self.isPersistent = isPersistent
-    nextPage = Array(repeating: -1, count: arena.pageCount)
-    states = Array(repeating: .ungranted, count: arena.pageCount)
+    pages = Array(repeating: Page(), count: arena.pageCount)
     freePages.reserveCapacity(arena.pageCount)
   }
 
@@ -65,10 +67,10 @@ public final class IOBufferPool {
       guard let page = freePages.popLast() ?? arena.allocatePage().map(Int32.init) else {
         preconditionFailure("the arena has fewer pages than it said")
       }
-      if last < 0 { first = page } else { nextPage[last] = page }
+      if last < 0 { first = page } else { pages[last].next = page }
       last = Int(page)
     }
-    nextPage[last] = -1
+    pages[last].next = -1
     return IOBuffer(firstPage: first, pageCount: Int32(count), byteCount: byteCount)
   }
 
@@ -79,15 +81,15 @@ public final class IOBufferPool {
     var reversed: Int32 = -1
     var page = buffer.firstPage
     while page >= 0 {
-      let next = nextPage[Int(page)]
-      nextPage[Int(page)] = reversed
+      let next = pages[Int(page)].next
+      pages[Int(page)].next = reversed
       reversed = page
       page = next
     }
     while reversed >= 0 {
-      let next = nextPage[Int(reversed)]
-      nextPage[Int(reversed)] = -1
-      if states[Int(reversed)] != .quarantined { freePages.append(reversed) }
+      let next = pages[Int(reversed)].next
+      pages[Int(reversed)].next = -1
+      if pages[Int(reversed)].state != .quarantined { freePages.append(reversed) }
       reversed = next
     }
   }
@@ -96,23 +98,24 @@ public final class IOBufferPool {
 // MARK: - Granting
 
 extension IOBufferPool {
-  /// The reference to name `page` by in a request. `readOnly` is for pages that the back-end only reads; persistent grants
-  /// are always writable (`feature-persistent`, xen/include/public/io/blkif.h).
-  @usableFromInline func grantForRequest(_ page: Int32, readOnly: Bool) -> GrantReference {
+  /// The reference to name `page` by in a request, and the page after it. `readOnly` is for pages that the back-end only
+  /// reads; persistent grants are always writable (`feature-persistent`, xen/include/public/io/blkif.h).
+  func use(_ page: Int32, readOnly: Bool) -> (reference: GrantReference, next: Int32) {
     let index = Int(page)
-    if states[index] == .granted { return arena.reference(ofPage: index) }
-    states[index] = .granted
-    return arena.grant(page: index, readOnly: readOnly && !isPersistent)
+    let known = pages[index]
+    if known.state == .granted { return (arena.reference(ofPage: index), known.next) }
+    pages[index].state = .granted
+    return (arena.grant(page: index, readOnly: readOnly && !isPersistent), known.next)
   }
 
-  /// Ends what ``grantForRequest(_:readOnly:)`` began for `count` pages from `page` on. Returns how many the peer still has mapped.
-  @usableFromInline func endRequest(firstPage page: Int32, count: Int32) -> Int {
+  /// Ends what ``use(_:readOnly:)`` began for `count` pages from `page` on. Returns how many the peer still has mapped.
+  func endRequest(firstPage page: Int32, count: Int32) -> Int {
     if isPersistent { return 0 }
     var stillMapped = 0
     var page = page
     for _ in 0..<count {
       stillMapped += revoke(Int(page)) ? 0 : 1
-      page = nextPage[Int(page)]
+      page = pages[Int(page)].next
     }
     return stillMapped
   }
@@ -120,14 +123,14 @@ extension IOBufferPool {
   /// Revokes every page that is granted. Returns how many the peer still has mapped: they are never used again.
   func revokeAll() -> Int {
     var stillMapped = 0
-    for page in states.indices where states[page] == .granted { stillMapped += revoke(page) ? 0 : 1 }
+    for page in pages.indices where pages[page].state == .granted { stillMapped += revoke(page) ? 0 : 1 }
     return stillMapped
   }
 
-  @usableFromInline func revoke(_ page: Int) -> Bool {
-    guard states[page] == .granted else { return states[page] != .quarantined }
+  private func revoke(_ page: Int) -> Bool {
+    guard pages[page].state == .granted else { return pages[page].state != .quarantined }
     let ended = arena.endAccess(page: page)
-    states[page] = ended ? .ungranted : .quarantined
+    pages[page].state = ended ? .ungranted : .quarantined
     return ended
   }
 
@@ -135,10 +138,27 @@ extension IOBufferPool {
   func makeRing(pageCount: Int) -> (bytes: SharedBytes, references: [GrantReference])? {
     guard let first = arena.allocatePages(contiguous: pageCount) else { return nil }
     let references = (first..<first + pageCount).map { page in
-      states[page] = .granted
+      pages[page].state = .granted
       return arena.grant(page: page)
     }
     return (arena.bytes.slice(at: first * pageByteCount, byteCount: pageCount * pageByteCount), references)
+  }
+
+  /// Pages for tables of indirect segments that can be taken now.
+  var indirectPageCount: Int { indirectPages.count }
+
+  /// Takes a page for a table, which there must be, and links `next` behind it.
+  func takeIndirectPage(before next: Int32) -> Int32 {
+    let page = indirectPages.removeLast()
+    pages[Int(page)].next = next
+    return page
+  }
+
+  /// Gives a table's page back; tells what is linked behind it, and whether the peer let go of it.
+  func endIndirectPage(_ page: Int32) -> (next: Int32, isFree: Bool) {
+    let isFree = isPersistent || revoke(Int(page))
+    if isFree { indirectPages.append(page) }
+    return (pages[Int(page)].next, isFree)
   }
 
   /// Sets pages aside for tables of indirect segments.

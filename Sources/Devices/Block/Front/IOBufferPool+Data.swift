@@ -9,7 +9,7 @@ extension IOBufferPool {
   @inlinable public func forEachStretch(of buffer: IOBuffer, at offset: Int, byteCount count: Int, _ body: (_ arenaOffset: Int, _ byteCount: Int) -> Void) {
     precondition(offset >= 0 && count >= 0 && offset + count <= Int(buffer.pageCount) * pageByteCount, "stretch outside the buffer")
     var page = buffer.firstPage
-    for _ in 0..<offset / pageByteCount { page = nextPage[Int(page)] }
+    for _ in 0..<offset / pageByteCount { page = pages[Int(page)].next }
     var start = Int(page) * pageByteCount + offset % pageByteCount
     var length = 0
     var remaining = count
@@ -19,7 +19,7 @@ extension IOBufferPool {
       length += taken
       remaining -= taken
       if remaining == 0 { break }
-      let next = nextPage[Int(page)]
+      let next = pages[Int(page)].next
       if next != page + 1 {
         body(start, length)
         start = Int(next) * pageByteCount
@@ -78,8 +78,8 @@ extension IOBufferPool {
     while remaining > 0 {
       let length = min(remaining, pageByteCount)
       arena.bytes.copy(from: other.arena.bytes, sourceOffset: Int(from) * pageByteCount, to: Int(to) * pageByteCount, byteCount: length)
-      from = other.nextPage[Int(from)]
-      to = nextPage[Int(to)]
+      from = other.pages[Int(from)].next
+      to = pages[Int(to)].next
       remaining -= length
     }
   }

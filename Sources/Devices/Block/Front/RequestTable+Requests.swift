@@ -1,17 +1,10 @@
 import SharedMemory
-public import SharedRing
-public import XenInterface
+import SharedRing
+import XenInterface
 import XenPlatform
 
-extension BlockFrontQueue {
-  /// Reads into, or writes from, all of `buffer`, at `sector` (512-byte units whatever the sector size).
-  /// False when the ring is full or broken. The buffer must fit one request: ``maximumSegmentCount`` pages.
-  @inlinable public func submit(_ operation: BlkifOperation, sector: UInt64, buffer: IOBuffer, tag: UInt64) -> Bool {
-    submitTransfer(operation, sector: sector, firstPage: buffer.firstPage, byteCount: buffer.byteCount, tag: tag) != Self.refused
-  }
-
-  /// Makes completed writes durable. `barrier` uses the older operation that does it as well (`BLKIF_OP_WRITE_BARRIER`, empty).
-  @inlinable public func submitFlush(barrier: Bool = false, tag: UInt64) -> Bool {
+extension RequestTable {
+  mutating func submitFlush(barrier: Bool = false, tag: UInt64) -> Bool {
     guard let row = takeRow() else { return false }
     let operation = barrier ? BlkifOperation.writeBarrier : .flush
     var request = BlkifRequest()
@@ -21,8 +14,7 @@ extension BlockFrontQueue {
     return true
   }
 
-  /// Tells the back-end that the contents of `sectorCount` sectors are not needed any more.
-  @inlinable public func submitDiscard(sector: UInt64, sectorCount: UInt64, tag: UInt64) -> Bool {
+  mutating func submitDiscard(sector: UInt64, sectorCount: UInt64, tag: UInt64) -> Bool {
     guard let row = takeRow() else { return false }
     var request = BlkifRequestDiscard()
     request.operation = BlkifOperation.discard.rawValue
@@ -34,18 +26,18 @@ extension BlockFrontQueue {
   }
 
   /// What ``submitTransfer(_:sector:firstPage:byteCount:tag:)`` returns when there is no room.
-  @inlinable static var refused: Int32 { .min }
+  static var refused: Int32 { .min }
 
   /// Submits `byteCount` bytes from the linked pages that begin with `firstPage`. Returns the page after the last one used
   /// (-1 when the buffer ends there).
-  @usableFromInline func submitTransfer(_ operation: BlkifOperation, sector: UInt64, firstPage: Int32, byteCount: Int, tag: UInt64) -> Int32 {
+  mutating func submitTransfer(_ operation: BlkifOperation, sector: UInt64, firstPage: Int32, byteCount: Int, tag: UInt64) -> Int32 {
     let pageCount = (byteCount + pageByteCount - 1) / pageByteCount
     precondition(byteCount > 0 && byteCount % BlkifLimits.sectorByteCount == 0 && pageCount <= maximumSegmentCount, "not one request's worth")
     let isIndirect = pageCount > BlkifLimits.segmentsPerRequest
-    if isIndirect, pool.indirectPages.count < Self.indirectPageCount(segments: pageCount) { return Self.refused }
+    if isIndirect, pool.indirectPageCount < Self.indirectPageCount(segments: pageCount) { return Self.refused }
     guard let row = takeRow() else { return Self.refused }
-    shadow[row].firstPage = firstPage
-    shadow[row].pageCount = Int32(pageCount)
+    rows[row].firstPage = firstPage
+    rows[row].pageCount = Int32(pageCount)
     let identifier = begin(row, operation, tag)
     if isIndirect { return putIndirect(operation, row, identifier, sector: sector, firstPage: firstPage, byteCount: byteCount) }
 
@@ -57,18 +49,17 @@ extension BlockFrontQueue {
     var page = firstPage
     var remaining = byteCount
     for index in 0..<pageCount {
-      request.setSegment(segment(page, byteCount: remaining, readOnly: operation == .write), at: index)
+      request.setSegment(segment(&page, byteCount: remaining, readOnly: operation == .write), at: index)
       remaining -= pageByteCount
-      page = pool.nextPage[Int(page)]
     }
     ring.putRequest(request)
     return page
   }
 
-  private func putIndirect(
+  private mutating func putIndirect(
     _ operation: BlkifOperation, _ row: Int, _ identifier: UInt64, sector: UInt64, firstPage: Int32, byteCount: Int
   ) -> Int32 {
-    let pageCount = Int(shadow[row].pageCount)
+    let pageCount = Int(rows[row].pageCount)
     var request = BlkifRequestIndirect()
     request.operation = BlkifOperation.indirect.rawValue
     request.indirectOperation = operation.rawValue
@@ -79,48 +70,49 @@ extension BlockFrontQueue {
     var remaining = byteCount
     var table: Int32 = -1
     for number in 0..<Self.indirectPageCount(segments: pageCount) {
-      table = pool.indirectPages.removeLast()
-      pool.nextPage[Int(table)] = shadow[row].firstIndirectPage
-      shadow[row].firstIndirectPage = table
+      table = pool.takeIndirectPage(before: rows[row].firstIndirectPage)
+      rows[row].firstIndirectPage = table
       let count = min(pageCount - number * BlkifLimits.segmentsPerIndirectPage, BlkifLimits.segmentsPerIndirectPage)
       pool.arena.bytes.withSlot(at: Int(table) * pageByteCount, byteCount: pageByteCount) { slot in
         for index in 0..<count {
-          segment(page, byteCount: remaining, readOnly: operation == .write).store(to: slot, at: index * BlkifSegment.byteCount)
+          segment(&page, byteCount: remaining, readOnly: operation == .write).store(to: slot, at: index * BlkifSegment.byteCount)
           remaining -= pageByteCount
-          page = pool.nextPage[Int(page)]
         }
       }
-      request.setIndirectGrantReference(pool.grantForRequest(table, readOnly: true), at: number)
+      request.setIndirectGrantReference(pool.use(table, readOnly: true).reference, at: number)
     }
     ring.putRequest(BlkifRequest(request))
     return page
   }
 
   /// Pages of segments that an indirect request with `segments` needs.
-  @inlinable static func indirectPageCount(segments: Int) -> Int {
+  static func indirectPageCount(segments: Int) -> Int {
     (segments + BlkifLimits.segmentsPerIndirectPage - 1) / BlkifLimits.segmentsPerIndirectPage
   }
 
-  @inlinable @inline(__always) func segment(_ page: Int32, byteCount: Int, readOnly: Bool) -> BlkifSegment {
+  /// The next page of the transfer as a segment; `page` moves on.
+  @inline(__always) private func segment(_ page: inout Int32, byteCount: Int, readOnly: Bool) -> BlkifSegment {
+    let use = pool.use(page, readOnly: readOnly)
     var segment = BlkifSegment()
-    segment.grantReference = pool.grantForRequest(page, readOnly: readOnly)
+    segment.grantReference = use.reference
     segment.lastSector = UInt8(min(byteCount, pageByteCount) / BlkifLimits.sectorByteCount - 1)
+    page = use.next
     return segment
   }
 
-  @inlinable func takeRow() -> Int? {
+  mutating func takeRow() -> Int? {
     guard fault == nil, firstFree >= 0, ring.freeRequestCount > 0 else { return nil }
     let row = Int(firstFree)
-    firstFree = shadow[row].nextFree
+    firstFree = rows[row].nextFree
     return row
   }
 
   /// Notes the request in its row and returns its identifier.
-  @inlinable func begin(_ row: Int, _ operation: BlkifOperation, _ tag: UInt64) -> UInt64 {
-    shadow[row].tag = tag
-    shadow[row].operation = operation.rawValue
-    shadow[row].generation &+= 1
+  mutating func begin(_ row: Int, _ operation: BlkifOperation, _ tag: UInt64) -> UInt64 {
+    rows[row].tag = tag
+    rows[row].operation = operation.rawValue
+    rows[row].generation &+= 1
     unpublishedCount += 1
-    return UInt64(shadow[row].generation) << 32 | UInt64(row)
+    return UInt64(rows[row].generation) << 32 | UInt64(row)
   }
 }
