@@ -12,10 +12,10 @@ import XenStoreServer
 ///
 /// It introduces processes to each other and then steps aside: nothing of the data path passes through it.
 final class DaemonServices: @unchecked Sendable {
-  // SAFETY of @unchecked: `store`, `broker` and `homes` are touched on the loop's thread only.
+  // SAFETY of @unchecked: `store`, `broker` and `homes` are touched on the loop's thread only; `lock` by start() and, once, stop().
   private let thread: EventLoopThread
   private let directory: RunDirectory
-  private let lock: LockedFile
+  private var lock: LockedFile?
   private var store: XenStoreServer!
   private var broker: BrokerServer!
   private var homes: DomainHomes!
@@ -34,7 +34,7 @@ final class DaemonServices: @unchecked Sendable {
     }
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "daemon") } catch { throw CommandFailure("\(error)") }
-    let services = DaemonServices(thread: thread, directory: directory, lock: lock)
+    let services = DaemonServices(thread: thread, directory: directory, lock: consume lock)
     if let failure = await thread.loop.run({ services.open(logger) }) {
       thread.stopAndJoin()
       throw failure
@@ -45,16 +45,17 @@ final class DaemonServices: @unchecked Sendable {
   private init(thread: EventLoopThread, directory: RunDirectory, lock: consuming LockedFile) {
     self.thread = thread
     self.directory = directory
-    self.lock = lock
+    self.lock = consume lock
   }
 
-  /// Ends every connection and removes the sockets.
+  /// Ends every connection, removes the sockets, and gives the run directory up. Call it once.
   func stop() async {
     await thread.loop.run { [self] in
       broker.stop()
       store.close()
     }
     thread.stopAndJoin()
+    lock = nil
   }
 
   private func open(_ logger: Logger) -> CommandFailure? {

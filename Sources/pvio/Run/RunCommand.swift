@@ -22,18 +22,24 @@ struct RunCommand: AsyncParsableCommand {
     guard !specs.isEmpty else { throw CommandFailure.usage("run: give it at least one --disk (for example --disk file=disk.img)") }
     let pidfile = try common.holdPIDFile()
     let session = try await RunSession.open(common: common, daemon: daemon)
+    let code: Int32
     do {
-      for spec in specs { try await session.add(spec) }
-      print(session.summary)
-      flushOutput()
-      ServiceManager.notifyReady()
-      let code = command.isEmpty ? await session.waitForSignal() : try await session.execute(command)
-      await session.close()
-      _ = consume pidfile
-      if code != 0 { throw ExitCode(code) }
+      code = try await serve(specs, in: session)
     } catch {
       await session.close()
       throw error
     }
+    await session.close()
+    _ = consume pidfile
+    if code != 0 { throw ExitCode(code) }
+  }
+
+  /// Serves the disks until the command ends or a signal comes; returns the exit code.
+  private func serve(_ specs: [DiskSpec], in session: RunSession) async throws -> Int32 {
+    for spec in specs { try await session.add(spec) }
+    print(session.summary)
+    flushOutput()
+    ServiceManager.notifyReady()
+    return command.isEmpty ? await session.waitForSignal() : try await session.execute(command)
   }
 }
