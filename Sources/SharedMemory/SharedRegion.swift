@@ -55,6 +55,8 @@ public final class SharedRegion: Sendable {
     let flags = MAP_PRIVATE | Int32(MAP_ANONYMOUS) | Int32(MAP_NORESERVE)
     let pointer = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0)
     guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { throw Errno.last }
+    // Large pages where the system has them: random access to much memory otherwise spends its time on address translation.
+    _ = unsafe madvise(pointer, byteCount, Int32(MADV_HUGEPAGE))
     self.address = UInt(bitPattern: pointer)
     self.byteCount = byteCount
     self.access = .readWrite

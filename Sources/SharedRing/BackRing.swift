@@ -101,7 +101,7 @@ extension BackRing {
     return produced != requestConsumer
   }
 
-  @usableFromInline mutating func breakRing(claimedProducer: RingIndex, allowedCount: UInt32) -> RingFault {
+  @inlinable mutating func breakRing(claimedProducer: RingIndex, allowedCount: UInt32) -> RingFault {
     let fault = RingFault(offender: .front, claimedProducer: claimedProducer, consumer: requestConsumer, allowedCount: allowedCount)
     self.fault = fault
     return fault

@@ -132,7 +132,7 @@ extension FrontRing {
     return produced != responseConsumer
   }
 
-  @usableFromInline mutating func breakRing(claimedProducer: RingIndex, allowedCount: UInt32) -> RingFault {
+  @inlinable mutating func breakRing(claimedProducer: RingIndex, allowedCount: UInt32) -> RingFault {
     let fault = RingFault(offender: .back, claimedProducer: claimedProducer, consumer: responseConsumer, allowedCount: allowedCount)
     self.fault = fault
     return fault

@@ -32,6 +32,10 @@ extension BlkifPlane {
       reject(.segmentCount(count), queue, identifier: request.identifier, operation: request.operation)
       return true
     }
+    if !isPersistent, operation == .read || operation == .write, engine.transfersAtOnce {
+      transferAtOnce(request, segmentCount: count, operation, of: queue)
+      return true
+    }
     guard let index = engine.begin(vectorCount: count) else { return false }
     for position in 0..<count { segments[position] = request.segment(at: position) }
     let row = Row(identifier: request.identifier, queue: Int32(queue.index), operation: request.operation)
@@ -165,7 +169,7 @@ extension BlkifPlane {
     reject(rejection, queue, identifier: row.identifier, operation: row.operation)
   }
 
-  private func reject(_ rejection: BlkifRejection, _ queue: BlkifQueue, identifier: UInt64, operation: UInt8) {
+  func reject(_ rejection: BlkifRejection, _ queue: BlkifQueue, identifier: UInt64, operation: UInt8) {
     queue.counters.rejections.count(rejection)
     if let heldBack = limiter.admit() {
       logger.warning("queue \(queue.index): request refused: \(rejection)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
@@ -173,7 +177,7 @@ extension BlkifPlane {
     answer(queue, identifier: identifier, operation: operation, rejection.status)
   }
 
-  private func rejectGrant(_ error: GrantError, _ queue: BlkifQueue, identifier: UInt64, operation: UInt8) {
+  func rejectGrant(_ error: GrantError, _ queue: BlkifQueue, identifier: UInt64, operation: UInt8) {
     queue.counters.rejections.count(.grant)
     if let heldBack = limiter.admit() {
       logger.warning("queue \(queue.index): request refused: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
