@@ -193,8 +193,9 @@ import XenPlatform
       _ = usleep(20_000)
       unsafe queue.put(request)
       front.wasAsked.store(unsafe queue.publish(), ordering: .relaxed)
-      unsafe EventDescriptor.signal(queue.channel.signalDescriptor)
+      // Before the signal: nothing else would wake a loop that had served the request by then.
       front.isDone.store(true, ordering: .releasing)
+      unsafe EventDescriptor.signal(queue.channel.signalDescriptor)
     }
     while !front.isDone.load(ordering: .acquiring) { system.loop.turn() }
     let wasAsked = front.wasAsked.load(ordering: .relaxed)
