@@ -11,6 +11,8 @@ extension Integration {
       try await withTestBed { bed in
         let backend = try await bed.attach("file=\(try bed.emptyImage(megabytes: 16))")
         let idle = try Resources(of: backend)
+        let daemon = try #require(bed.daemon)
+        let idleDaemon = try Resources(of: daemon.processID)
         var connected: Resources?
         for round in 1...3 {
           let export = try await bed.export()
@@ -26,6 +28,8 @@ extension Integration {
           #expect(diagnosis.contains("front-end's process is gone"), "\(diagnosis)")
           #expect(diagnosis.contains("pvio export nbd 7 xvda"), "\(diagnosis)")
           try await eventually("the back-end gives everything back") { try Resources(of: backend) == idle }
+          try await eventually("the daemon takes everything back") { try await bed.domains().first { $0.domid == 7 }?.isUnused == true }
+          try await eventually("the daemon gives everything back") { try Resources(of: daemon.processID) == idleDaemon }
           #expect(try await bed.device().backend_pid == backend)
         }
         let last = try await bed.export()
@@ -40,8 +44,10 @@ extension Integration {
         let image = try bed.emptyImage(megabytes: 16)
         let backend = try await bed.attach("file=\(image)")
         let export = try await bed.export()
+        let connected = try Resources(of: export.processID)
         let written = try await bed.qemuIO(["write -P 0x5a 1M 1M", "flush"])
         #expect(written.succeeded, "\(written.errors)")
+        try await eventually("qemu-io is gone") { try Resources(of: export.processID).descriptorCount == connected.descriptorCount }
 
         kill(backend, SIGKILL)
         try await eventually("the front-end says so") { export.errors.contains("back-end lost") }
@@ -58,6 +64,7 @@ extension Integration {
         #expect(device.frontend_pid == export.processID)
         let read = try await bed.qemuIO(["read -P 0x5a 1M 1M", "write -P 0x77 3M 1M", "read -P 0x77 3M 1M"])
         #expect(read.succeeded && !read.output.contains("failed"), "\(read.output)\(read.errors)")
+        try await eventually("the front-end has what one connection needs") { try Resources(of: export.processID) == connected }
         try await bed.detach(export)
         #expect(try await second.finish() == .exited(0))
         try await bed.stopDaemon()
@@ -111,6 +118,27 @@ extension Integration {
         #expect(!load.output.contains("verify: bad"), "\(load.output)")
         try await bed.detach(export)
         #expect(try await next.finish() == .exited(0))
+        try await bed.stopDaemon()
+      }
+    }
+
+    @Test func withoutTheirDaemonBothEndsSaySoAndEnd() async throws {
+      try await withTestBed { bed in
+        try await bed.pvio("domain", "create", "--domid", "7")
+        let backend = try bed.start(Program.pvio, ["backend", "block", "--domain", "7", "--device", "xvda", "--disk", "ram=8M"])
+        try await eventually("the back-end offers the disk") { try await bed.devices().first?.backend_state == 2 }
+        let export = try await bed.export()
+        try await bed.waitForStates(4, 4)
+        bed.daemon?.kill()
+        for end in [backend, export] {
+          #expect(try await end.finish() == .exited(1))
+          #expect(end.errors.split(separator: "\n").last?.contains("is the daemon running?") == true, "\(end.errors)")
+        }
+        // What they left is no obstacle to a new start.
+        try await bed.startDaemon()
+        try await bed.attach("ram=8M")
+        let next = try await bed.export()
+        try await bed.detach(next)
         try await bed.stopDaemon()
       }
     }

@@ -52,13 +52,20 @@ struct DomainCommand: AsyncParsableCommand {
   }
 
   struct Destroy: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Destroy a domain: its processes are disconnected, its devices closed.")
+    static let configuration = CommandConfiguration(abstract: "Destroy a domain: its devices are detached, its processes disconnected.")
     @OptionGroup var common: CommonOptions
     @Argument(help: "Number or name.") var domain: String
 
     func run() async throws {
       let platform = try DaemonConnection.platform(common.runDirectory)
       let domid = try DomainLookup.find(domain, platform)
+      // Nobody could name a device of a domain that is gone, so they go first, as a toolstack does it.
+      try await withStore(common) { store in
+        for address in try await DeviceAddress.all(in: domid, store) {
+          let detachment = DiskDetachment(directory: common.runDirectory, store: store)
+          if let remark = try await detachment.detach(address, patience: .seconds(10)) { Process.writeError("pvio: \(remark)\n") }
+        }
+      }
       try named { () throws(PlatformError) in try platform.administrator.destroyDomain(domid) }
     }
   }

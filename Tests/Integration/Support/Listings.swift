@@ -42,7 +42,25 @@ struct StatusListing: Decodable {
   var devices: [Device]
 }
 
+/// What `pvio domain list --json` prints.
+struct DomainListing: Decodable {
+  struct Domain: Decodable {
+    var domid: Int
+    var connections: Int
+    var arena_pages: Int
+    var event_channels: Int
+
+    /// No process acts as the domain, and nothing of one is left.
+    var isUnused: Bool { connections == 0 && arena_pages == 0 && event_channels == 0 }
+  }
+  var domains: [Domain]
+}
+
 extension TestBed {
+  func domains() async throws -> [DomainListing.Domain] {
+    try JSONDecoder().decode(DomainListing.self, from: Data(try await pvio("domain", "list", "--json").utf8)).domains
+  }
+
   func devices() async throws -> [DeviceListing.Device] {
     try JSONDecoder().decode(DeviceListing.self, from: Data(try await pvio("list", "--json").utf8)).devices
   }
