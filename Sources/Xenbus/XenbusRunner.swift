@@ -262,9 +262,14 @@ actor XenbusRunner<State: XenbusEndState> {
   private func locatePeer() async throws {
     let key = side.peer == .backend ? "backend" : "frontend"
     let path = ownPath
-    let (value, domain) = try await store.transaction { transaction in
-      (try await transaction.read(path + "/" + key), try await transaction.read(path + "/" + key + "-id"))
+    let (value, domain, isThere) = try await store.transaction { transaction in
+      (
+        try await transaction.read(path + "/" + key), try await transaction.read(path + "/" + key + "-id"),
+        try await transaction.read(path + "/state") != nil
+      )
     }
+    // The toolstack may have taken the directory away since we looked: that is a removal, and no mistake of anybody.
+    guard isThere else { return notices.pending.withLock { $0.removed = true } }
     let home = "/local/domain/\(paths.domain(of: side.peer))/"
     guard domain == "\(paths.domain(of: side.peer))" else {
       throw XenbusError.peerUnknown(side: side, directory: path, key: key + "-id", value: domain)

@@ -52,7 +52,7 @@ struct NBDExportService {
   }
 
   private func serve(_ disk: BlockFrontend, until ending: Task<XenbusEnding, any Error>) async throws {
-    guard await isConnected(disk) else {
+    guard await isConnected(disk, before: ending) else {
       throw CommandFailure("\(try await diagnosis())")
     }
     let server: NBDServer
@@ -75,8 +75,18 @@ struct NBDExportService {
     if case .failed(let reason) = end { throw CommandFailure("\(address.paths): \(reason)") }
   }
 
-  private func isConnected(_ disk: BlockFrontend) async -> Bool {
-    await withTaskGroup(of: Bool.self) { group in
+  /// Waits for a back-end; false when none came, or when the device was removed first.
+  private func isConnected(_ disk: BlockFrontend, before ending: Task<XenbusEnding, any Error>) async -> Bool {
+    let (ended, continuation) = AsyncStream<Void>.makeStream()
+    Task {
+      _ = await ending.result
+      continuation.finish()
+    }
+    return await withTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        for await _ in ended {}
+        return false
+      }
       group.addTask { (try? await disk.waitUntilConnected()) != nil }
       group.addTask {
         try? await Task.sleep(for: Self.patience)
