@@ -92,7 +92,7 @@ final class BlockLoad {
   // MARK: Reading
 
   func read(
-    _ geometry: BlockGeometry, depth: Int, seconds: Double, backendProcess: Int32, checksContents: Bool
+    _ geometry: BlockGeometry, depth: Int, seconds: Double, requests: UInt64, backendProcess: Int32, checksContents: Bool
   ) throws -> BlockFigures {
     let buffers = try makeBuffers(depth)
     if checksContents { try checkContents(geometry, buffers[0]) }
@@ -106,7 +106,7 @@ final class BlockLoad {
     let start = MonotonicClock.nowNanoseconds
     let end = start + UInt64(seconds * 1e9)
     var time = start
-    while time < end {
+    while time < end, done < requests {
       while let tag = free.popLast() {
         seed = seed &* 1_103_515_245 &+ 12345
         starts[tag] = MonotonicClock.nowNanoseconds

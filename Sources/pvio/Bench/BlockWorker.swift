@@ -16,6 +16,7 @@ struct BlockWorker: AsyncParsableCommand {
   @Argument var backendProcess: Int32
   @Argument var depth: Int
   @Argument var seconds: Double
+  @Option var requests: UInt64 = .max
   @Flag var fill = false
 
   func run() async throws {
@@ -32,7 +33,7 @@ struct BlockWorker: AsyncParsableCommand {
     guard let geometry = await driver.geometry() else { throw BenchFailure("the back-end did not connect: \(try await ending.value)") }
     let figures = try await driver.run { [self] load in
       if fill { try load.fill(geometry) }
-      return try load.read(geometry, depth: depth, seconds: seconds, backendProcess: backendProcess, checksContents: fill)
+      return try load.read(geometry, depth: depth, seconds: seconds, requests: requests, backendProcess: backendProcess, checksContents: fill)
     }
     notices.stop()
     _ = try await ending.value

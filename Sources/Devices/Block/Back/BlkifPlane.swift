@@ -33,6 +33,10 @@ final class BlkifPlane: LoopSource {
   /// Requests that one queue may have handled in one turn.
   static let budget = 64
 
+  /// A front-end that polls sends its next requests within this of getting responses. Sleeping meanwhile would cost both ends a
+  /// wake-up each time the disk has answered, and a disk that takes longer than any window to poll teaches the poller just that.
+  private static let turnaroundNanoseconds: UInt64 = 5_000
+
   let engine: BlockEngine
   let features: BlockFeatures
   let logger: Logger
@@ -48,6 +52,8 @@ final class BlkifPlane: LoopSource {
 
   private var poller: AdaptivePoller
   private var workedSincePoll = false
+  /// Until when the rings are looked at although the poller has given up: see ``turnaroundNanoseconds``.
+  private var lookUntil: UInt64 = 0
   private var firstQueue = 0
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
   private var openChannels = 0
@@ -183,8 +189,9 @@ final class BlkifPlane: LoopSource {
     if workedSincePoll {
       workedSincePoll = false
       poller.workArrived(at: now)
+      lookUntil = poller.policy == .never ? 0 : now &+ Self.turnaroundNanoseconds
     }
-    return stopping == nil && poller.shouldKeepPolling(now: now)
+    return stopping == nil && (poller.shouldKeepPolling(now: now) || now < lookUntil)
   }
 
   override func prepareToSleep() -> Bool {

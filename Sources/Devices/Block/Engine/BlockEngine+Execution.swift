@@ -5,6 +5,10 @@ import Uring
 
 // A request goes through its steps one io_uring operation at a time; short transfers and long vectors take several.
 extension BlockEngine {
+  /// Operations that are given to the kernel together. All of a turn in one call costs the least processor time, but the disk
+  /// then has nothing to do while they are prepared, and the processor nothing while they are done: with 32 in flight on a
+  /// virtio disk 64 together gave 0.80 of bare fio, 8 and 4 gave 0.93, and 1 gave 1.01 at a third more processor time.
+  private static let submissionBatch = 4
   /// Most vectors of one operation (`UIO_MAXIOV`).
   private static let vectorsPerOperation: Int32 = 1024
 
@@ -73,6 +77,7 @@ extension BlockEngine {
       preconditionFailure("request \(request) has nothing to do")
     }
     precondition(prepared, "no room in the submission queue after it was looked at")
+    if loop.uring.preparedCount >= Self.submissionBatch { loop.submitNow() }
     return true
   }
 
