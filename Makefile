@@ -34,9 +34,7 @@ dist: toolchain
 bench: toolchain
 	Scripts/install-packages.sh bench
 	$(SWIFT) build -c release --product pvio
-	.build/release/pvio bench ring --peer xen-ring
-	.build/release/pvio bench grant
-	.build/release/pvio bench block --peer qemu-storage-daemon --peer fio
+	Scripts/bench.sh
 
 ## generate: write the files that follow from Protocols/
 generate: toolchain

@@ -40,6 +40,7 @@ import Testing
   static let exceptions: [String: String] = [
     "Sources/Devices/Block/Engine/BlockEngine+Memory.swift": "copies between a disk in memory and a granted page, both by address",
     "Sources/pvgen/ProtocolFolder.swift": "Foundation says through a pointer whether a path is a folder",
+    "Sources/pvio/Bench/BenchAllocations.swift": "gives its children a counting malloc, and removes its temporary file",
     "Sources/pvio/Bench/BenchFiles.swift": "removes its temporary files",
     "Sources/pvio/Bench/BlockBenchmark.swift": "removes its temporary folders",
     "Sources/pvio/Bench/StorageDaemonPeer.swift": "waits for a socket's file",

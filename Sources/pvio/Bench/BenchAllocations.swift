@@ -29,8 +29,10 @@ struct BenchAllocations: AsyncParsableCommand {
     let files = try BenchFiles.make(onDisk: directory, inMemory: false)
     let countsPath = "/tmp/pvio-bench-\(getpid()).counts"
     let benchmark = try await BlockBenchmark.open(filePath: files.diskPath ?? "", seconds: 3600)
+    // SAFETY: terminated strings, which setenv copies; nothing else of this process looks at the environment meanwhile.
     unsafe setenv("PVIO_MALLOC_COUNTS", countsPath, 1)
     unsafe setenv("LD_PRELOAD", counter.path, 1)
+    // SAFETY: the path is a terminated string for the length of the call.
     defer { unsafe unlink(countsPath) }
     var rows: [BenchReport.Row] = []
     do {
@@ -58,6 +60,7 @@ struct BenchAllocations: AsyncParsableCommand {
   private func allocations(
     of blockCase: BlockCase, _ requests: UInt64, _ benchmark: BlockBenchmark, _ countsPath: String
   ) async throws -> Double {
+    // SAFETY: as above.
     unsafe unlink(countsPath)
     _ = try await benchmark.measure(blockCase, requests: requests)
     let counts = try TextFile.read(countsPath).split(separator: "\n").compactMap { Double($0) }
