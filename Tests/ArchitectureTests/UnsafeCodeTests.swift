@@ -22,6 +22,7 @@ import Testing
     "Sources/LinuxSystem/TerminationSignals.swift",
     "Sources/LinuxSystem/TextFile.swift",
     "Sources/LinuxSystem/UnixSocket.swift",
+    "Sources/SharedMemory/FixedTable.swift",
     "Sources/SharedMemory/SharedBytes+Arrays.swift",
     "Sources/SharedMemory/SharedBytes+Release.swift",
     "Sources/SharedMemory/SharedBytes+Wire.swift",

@@ -30,6 +30,17 @@ final class BlkifPlane: LoopSource {
     var operation: UInt8 = 0
   }
 
+  /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
+  private struct State {
+    var poller: AdaptivePoller
+    var inFlightCount = 0
+    var workedSincePoll = false
+    /// Until when the rings are looked at although the poller has given up: see ``turnaroundNanoseconds``.
+    var lookUntil: UInt64 = 0
+    var firstQueue = 0
+    var isStopping = false
+  }
+
   /// Requests that one queue may have handled in one turn.
   static let budget = 64
 
@@ -43,18 +54,12 @@ final class BlkifPlane: LoopSource {
   let isPersistent: Bool
   let onFault: (_ queue: Int, RingFault) -> Void
   private(set) var queues: [BlkifQueue] = []
-  var rows: [Row]
-  var pages: HeldPages
+  let rows: FixedTable<Row>
   /// Segments of the request that is being handled, copied once.
-  var segments: [BlkifSegment]
+  let segments: FixedTable<BlkifSegment>
+  let pages: HeldPages
+  private let state: FixedCell<State>
   var limiter = LogLimiter()
-  private(set) var inFlightCount = 0
-
-  private var poller: AdaptivePoller
-  private var workedSincePoll = false
-  /// Until when the rings are looked at although the poller has given up: see ``turnaroundNanoseconds``.
-  private var lookUntil: UInt64 = 0
-  private var firstQueue = 0
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
   private var openChannels = 0
   private var client: PlaneClient?
@@ -74,7 +79,6 @@ final class BlkifPlane: LoopSource {
     self.logger = logger
     self.onFault = onFault
     isPersistent = transport.persistentGrants && configuration.features.persistentGrants
-    poller = AdaptivePoller(configuration.polling)
 
     var queues: [BlkifQueue] = []
     for (index, queue) in transport.queues.enumerated() {
@@ -85,10 +89,12 @@ final class BlkifPlane: LoopSource {
         requestCount: queues.reduce(0) { $0 + $1.ring.entryCount },
         maximumVectorCount: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount),
         largeTableByteCount: configuration.largeTableByteCount))
-    rows = Array(repeating: Row(), count: engine.requestCapacity)
+    rows = FixedTable(repeating: Row(), count: engine.requestCapacity)
+    segments = FixedTable(
+      repeating: BlkifSegment(), count: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount))
     pages = HeldPages(
       grants: grants, capacity: engine.vectorCapacity, persistentLimit: isPersistent ? configuration.persistentGrantLimit : 0)
-    segments = Array(repeating: BlkifSegment(), count: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount))
+    state = FixedCell(State(poller: AdaptivePoller(configuration.polling)))
     self.queues = queues
     super.init()
     loop.attach(self)
@@ -115,11 +121,12 @@ final class BlkifPlane: LoopSource {
   override func service() -> Service {
     var worked = false
     var more = false
-    if stopping == nil, !queues.isEmpty {
+    if !state.value.isStopping, !queues.isEmpty {
       // Another queue goes first each turn, so that none lives on what the others leave of the engine.
-      firstQueue = firstQueue + 1 < queues.count ? firstQueue + 1 : 0
+      state.value.firstQueue += 1
+      if state.value.firstQueue >= queues.count { state.value.firstQueue = 0 }
       for offset in queues.indices {
-        let position = firstQueue + offset
+        let position = state.value.firstQueue + offset
         let queue = queues[position < queues.count ? position : position - queues.count]
         switch take(from: queue) {
         case .idle: break
@@ -132,7 +139,7 @@ final class BlkifPlane: LoopSource {
       worked = true
       publish(queue)
     }
-    if worked || more { workedSincePoll = true }
+    if worked || more { state.value.workedSincePoll = true }
     return more ? .moreToDo : worked ? .worked : .idle
   }
 
@@ -180,22 +187,22 @@ final class BlkifPlane: LoopSource {
   }
 
   override func hasWork() -> Bool {
-    guard stopping == nil else { return false }
+    guard !state.value.isStopping else { return false }
     for queue in queues where queue.canTake && queue.ring.hasRequests() { return true }
     return false
   }
 
   override func wantsPolling(now: UInt64) -> Bool {
-    if workedSincePoll {
-      workedSincePoll = false
-      poller.workArrived(at: now)
-      lookUntil = poller.policy == .never ? 0 : now &+ Self.turnaroundNanoseconds
+    if state.value.workedSincePoll {
+      state.value.workedSincePoll = false
+      state.value.poller.workArrived(at: now)
+      state.value.lookUntil = state.value.poller.policy == .never ? 0 : now &+ Self.turnaroundNanoseconds
     }
-    return stopping == nil && (poller.shouldKeepPolling(now: now) || now < lookUntil)
+    return !state.value.isStopping && (state.value.poller.shouldKeepPolling(now: now) || now < state.value.lookUntil)
   }
 
   override func prepareToSleep() -> Bool {
-    guard stopping == nil else { return false }
+    guard !state.value.isStopping else { return false }
     var pending = false
     for queue in queues where queue.canTake {
       if queue.channel?.isPending == true {
@@ -213,15 +220,15 @@ final class BlkifPlane: LoopSource {
 
   // MARK: Requests that the engine has
 
-  func began() { inFlightCount += 1 }
+  func began() { state.value.inFlightCount += 1 }
 
   /// The engine has done request `index`: its pages go back before its answer goes out.
   func completed(_ index: Int, _ status: BlockStatus) {
     let row = rows[index]
     if row.pageCount > 0 { pages.release(first: engine.firstVector(of: index), count: Int(row.pageCount)) }
-    inFlightCount -= 1
+    state.value.inFlightCount -= 1
     answer(queues[Int(row.queue)], identifier: row.identifier, operation: row.operation, status)
-    if stopping != nil { finishStopping() }
+    if state.value.isStopping { finishStopping() }
   }
 
   func answer(_ queue: BlkifQueue, identifier: UInt64, operation: UInt8, _ status: BlockStatus) {
@@ -242,12 +249,13 @@ final class BlkifPlane: LoopSource {
   func stop(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
     precondition(stopping == nil, "stopped twice")
     stopping = done
+    state.value.isStopping = true
     for queue in queues { queue.deferred = nil }
     finishStopping()
   }
 
   private func finishStopping() {
-    guard inFlightCount == 0, client != nil else { return }
+    guard state.value.inFlightCount == 0, client != nil else { return }
     client = nil
     for queue in queues where queue.hasUnpublished { publish(queue) }
     for queue in queues { queue.channel?.close { [self] in channelClosed() } }

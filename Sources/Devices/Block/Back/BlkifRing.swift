@@ -5,11 +5,11 @@ import XenPlatform
 
 /// A ring with the mapping it lies in. After ``unmap()`` it must not be used.
 final class BlkifRing<Request: WireRecord, Response: WireRecord> {
-  var ring: BackRing<Request, Response>
+  let cell: FixedCell<BackRing<Request, Response>>
   private var mapping: GrantMapping?
 
   init(_ mapping: consuming GrantMapping) throws(RingFault) {
-    ring = try BackRing(attaching: mapping.bytes, entryByteCount: Request.byteCount)
+    cell = FixedCell(try BackRing(attaching: mapping.bytes, entryByteCount: Request.byteCount))
     self.mapping = consume mapping
   }
 
@@ -41,35 +41,35 @@ struct AnyBlkifRing {
     return narrow
   }
 
-  var entryCount: Int { native?.ring.entryCount ?? other.ring.entryCount }
-  var unansweredCount: Int { native?.ring.unansweredCount ?? other.ring.unansweredCount }
+  var entryCount: Int { native?.cell.value.entryCount ?? other.cell.value.entryCount }
+  var unansweredCount: Int { native?.cell.value.unansweredCount ?? other.cell.value.unansweredCount }
 
   @inline(__always) func hasRequests() -> Bool {
-    if let native { return native.ring.hasRequests() }
-    return other.ring.hasRequests()
+    if let native { return native.cell.value.hasRequests() }
+    return other.cell.value.hasRequests()
   }
 
   /// Copies the next request out, as `BackRing.takeRequest()` does.
   @inline(__always) func takeRequest() throws(RingFault) -> BlkifRequest? {
-    if let native { return try native.ring.takeRequest() }
-    guard let request = try other.ring.takeRequest() else { return nil }
+    if let native { return try native.cell.value.takeRequest() }
+    guard let request = try other.cell.value.takeRequest() else { return nil }
     return Self.translated(request)
   }
 
   @inline(__always) func putResponse(_ response: BlkifResponse) {
-    if let native { return native.ring.putResponse(response) }
-    other.ring.putResponse(BlkifResponseX8632(response))
+    if let native { return native.cell.value.putResponse(response) }
+    other.cell.value.putResponse(BlkifResponseX8632(response))
   }
 
   /// Shows the responses to the front-end; true when it wants a signal.
   @inline(__always) func publishResponses() -> Bool {
-    if let native { return native.ring.publishResponses() }
-    return other.ring.publishResponses()
+    if let native { return native.cell.value.publishResponses() }
+    return other.cell.value.publishResponses()
   }
 
   func armRequestEvent() throws(RingFault) -> Bool {
-    if let native { return try native.ring.armRequestEvent() }
-    return try other.ring.armRequestEvent()
+    if let native { return try native.cell.value.armRequestEvent() }
+    return try other.cell.value.armRequestEvent()
   }
 
   func unmap() {

@@ -1,10 +1,11 @@
+import SharedMemory
 import XenInterface
 import XenPlatform
 
 /// Pages that requests have mapped, and those that stay mapped between requests (`feature-persistent`).
 ///
 /// A request's pages are numbered as its vectors in the engine's table, so no request can have more than fit.
-struct HeldPages {
+final class HeldPages {
   private struct Held {
     var page = MappedPage(address: 0, arena: -1, page: 0, isWritable: false)
     /// Its entry in the persistent set; -1: unmapped when the request ends.
@@ -12,47 +13,52 @@ struct HeldPages {
   }
 
   let grants: ForeignGrants
-  private var held: [Held]
-  private(set) var persistent: PersistentGrants?
+  private let held: FixedTable<Held>
+  private let isPersistent: Bool
+  private let persistentSet: FixedCell<PersistentGrants?>
 
   /// - Parameter persistentLimit: pages that may stay mapped; 0: none do.
   init(grants: ForeignGrants, capacity: Int, persistentLimit: Int) {
     self.grants = grants
-    held = Array(repeating: Held(), count: capacity)
-    persistent = persistentLimit > 0 ? PersistentGrants(limit: persistentLimit) : nil
+    held = FixedTable(repeating: Held(), count: capacity)
+    persistentSet = FixedCell(persistentLimit > 0 ? PersistentGrants(limit: persistentLimit) : nil)
+    isPersistent = persistentLimit > 0
   }
 
+  /// The pages that stay mapped; nil when none do.
+  var persistent: PersistentGrants? { persistentSet.value }
+
   /// Maps `reference` as page `index` of the table.
-  mutating func hold(_ reference: GrantReference, writable: Bool, at index: Int) throws(GrantError) -> MappedPage {
-    if persistent != nil { return try holdPersistently(reference, at: index) }
+  func hold(_ reference: GrantReference, writable: Bool, at index: Int) throws(GrantError) -> MappedPage {
+    if isPersistent { return try holdPersistently(reference, at: index) }
     let page = try grants.map(reference, writable: writable)
     held[index].page = page
     held[index].persistent = -1
     return page
   }
 
-  private mutating func holdPersistently(_ reference: GrantReference, at index: Int) throws(GrantError) -> MappedPage {
-    if let entry = persistent?.use(reference) {
+  private func holdPersistently(_ reference: GrantReference, at index: Int) throws(GrantError) -> MappedPage {
+    if let entry = persistentSet.value?.use(reference) {
       held[index].persistent = Int32(entry.index)
       return entry.page
     }
     // Persistent grants are writable whatever they are used for (xen/include/public/io/blkif.h).
     let page = try grants.map(reference, writable: true)
     held[index].page = page
-    if let evicted = persistent?.makeRoom() { grants.unmap(evicted) }
-    held[index].persistent = Int32(persistent?.insert(reference, page) ?? -1)
+    if let evicted = persistentSet.value?.makeRoom() { grants.unmap(evicted) }
+    held[index].persistent = Int32(persistentSet.value?.insert(reference, page) ?? -1)
     return page
   }
 
   /// Gives back `count` pages from `first` on: before the response, or the front-end finds its grant in use.
-  mutating func release(first: Int, count: Int) {
+  func release(first: Int, count: Int) {
     for index in first..<first + count {
-      if held[index].persistent >= 0 { persistent?.release(Int(held[index].persistent)) } else { grants.unmap(held[index].page) }
+      if held[index].persistent >= 0 { persistentSet.value?.release(Int(held[index].persistent)) } else { grants.unmap(held[index].page) }
     }
   }
 
   /// Gives back what stays mapped between requests. No request may be under way.
-  mutating func releasePersistent() {
-    while let page = persistent?.removeAny() { grants.unmap(page) }
+  func releasePersistent() {
+    while let page = persistentSet.value?.removeAny() { grants.unmap(page) }
   }
 }

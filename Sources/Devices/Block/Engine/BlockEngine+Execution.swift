@@ -1,5 +1,6 @@
 import EventLoop
 import LinuxSystem
+import SharedMemory
 import SystemPackage
 import Uring
 

@@ -1,3 +1,5 @@
+import SharedMemory
+
 // Barriers act on the whole disk, across queues: everything before ends, then the barrier, then what came after.
 extension BlockEngine {
   /// Runs a request now, or holds it until the barrier before it has ended.
@@ -22,7 +24,8 @@ extension BlockEngine {
     let slot = pool.slots[request]
     runningCount -= 1
     if slot.operation == .barrier { barrierIsRunning = false }
-    client?.completed(tag: slot.tag, status: status)
+    // Straight from the state: a coroutine here would allocate its frame, once a request.
+    if let client = state.value.client { client.completed(tag: slot.tag, status: status) }
     pool.end(request)
     releaseHeld()
   }

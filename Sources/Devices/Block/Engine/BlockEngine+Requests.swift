@@ -80,7 +80,7 @@ extension BlockEngine {
 
   private func enter(_ request: Int, _ operation: BlockOperation, sector: UInt64, byteCount: UInt64, tag: UInt64) {
     precondition(pool.slots[request].step == .building, "request \(request) was submitted already")
-    precondition(refusalUncounted(operation, sector: sector, sectorCount: byteCount / 512) == nil, "a request that was not checked")
+    assert(refusalUncounted(operation, sector: sector, sectorCount: byteCount / 512) == nil, "a request that was not checked")
     pool.slots[request].tag = tag
     pool.slots[request].operation = operation
     // An empty flush may name any sector.

@@ -32,21 +32,26 @@ public final class BlockEngine: LoopSource {
   }
 
   public let store: BlockStore
-  /// Who gets the completions: the transport that is connected now.
-  public var client: BlockEngineClient?
-  public internal(set) var statistics = BlockStatistics()
+  let state: FixedCell<State>
 
-  var pool: RequestPool
-  /// Requests that have begun on the disk and not ended.
-  var runningCount = 0
-  /// Requests that wait behind a barrier, and barriers that wait for others.
-  var held = RequestQueue()
-  /// Requests whose next operation could not be given to the kernel yet.
-  var stalled = RequestQueue()
-  var barrierIsRunning = false
-  var isReleasingHeld = false
-  var file = UringFile.descriptor(-1)
-  var registration = BufferRegistration()
+  /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
+  struct State: ~Copyable {
+    var client: BlockEngineClient?
+    var statistics = BlockStatistics()
+    var pool: RequestPool
+    /// Requests that have begun on the disk and not ended.
+    var runningCount = 0
+    /// Requests that wait behind a barrier, and barriers that wait for others.
+    var held = RequestQueue()
+    /// Requests whose next operation could not be given to the kernel yet.
+    var stalled = RequestQueue()
+    var barrierIsRunning = false
+    var isReleasingHeld = false
+    var file = UringFile.descriptor(-1)
+    var registration = BufferRegistration()
+
+    init(pool: consuming RequestPool) { self.pool = pool }
+  }
 
   /// A table that fits a direct request, rounded to a cache line of vectors.
   static let smallTableCapacity = 12
@@ -55,7 +60,7 @@ public final class BlockEngine: LoopSource {
 
   public init(store: sending BlockStore, loop: EventLoop, sizing: Sizing = Sizing()) {
     self.store = store
-    self.pool = Self.makePool(sizing)
+    self.state = FixedCell(State(pool: Self.makePool(sizing)))
     super.init()
     loop.attach(self)
     registerFile()

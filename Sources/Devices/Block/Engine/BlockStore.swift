@@ -22,12 +22,30 @@ public final class BlockStore {
   }
 
   let kind: Kind
+  private let state: FixedCell<State>
+
+  /// What can change; looked at with each request.
+  private struct State {
+    var memory: SharedBytes?
+    var geometry: BlockGeometry
+    var supportsDiscard: Bool
+  }
+
   /// The disk's bytes when they are memory.
-  var memory: SharedBytes?
+  var memory: SharedBytes? {
+    get { state.value.memory }
+    set { state.value.memory = newValue }
+  }
   /// Size in bytes and access. The size is a multiple of the sector size.
-  public internal(set) var geometry: BlockGeometry
+  public internal(set) var geometry: BlockGeometry {
+    @inline(__always) _read { yield state.value.geometry }
+    @inline(__always) _modify { yield &state.value.geometry }
+  }
   /// Whether discards can be done; becomes false when the file turns out not to.
-  public internal(set) var supportsDiscard: Bool
+  public internal(set) var supportsDiscard: Bool {
+    get { state.value.supportsDiscard }
+    set { state.value.supportsDiscard = newValue }
+  }
   /// Unit of discards in bytes.
   public let discardGranularity: UInt32
   /// The page cache is not used.
@@ -40,9 +58,7 @@ public final class BlockStore {
     isDirect: Bool = false, notices: [String] = []
   ) {
     self.kind = kind
-    self.memory = memory
-    self.geometry = geometry
-    self.supportsDiscard = supportsDiscard
+    state = FixedCell(State(memory: memory, geometry: geometry, supportsDiscard: supportsDiscard))
     self.discardGranularity = discardGranularity
     self.isDirect = isDirect
     self.notices = notices

@@ -44,10 +44,12 @@ struct RequestPool: ~Copyable {
     case discard
   }
 
-  var slots: [Slot]
+  let slots: FixedTable<Slot>
   let table: VectorTable
   private var firstFree: Int32
-  private var freeLargeTables: [Int32]
+  /// The free large tables, last in, first out: the first `freeLargeTableCount` entries.
+  private let freeLargeTables: FixedTable<Int32>
+  private var freeLargeTableCount: Int
   private let smallTableCapacity: Int
   let largeTableCapacity: Int
   private(set) var usedCount = 0
@@ -57,7 +59,7 @@ struct RequestPool: ~Copyable {
     let large = largeTableCapacity > smallTableCapacity ? largeTableCount : 0
     self.smallTableCapacity = smallTableCapacity
     self.largeTableCapacity = large > 0 ? largeTableCapacity : smallTableCapacity
-    slots = (0..<capacity).map { index in
+    slots = FixedTable(count: capacity) { index in
       var slot = Slot()
       slot.step = .free
       slot.next = index + 1 < capacity ? Int32(index + 1) : Self.none
@@ -65,7 +67,8 @@ struct RequestPool: ~Copyable {
     }
     firstFree = 0
     table = VectorTable(capacity: capacity * smallTableCapacity + large * largeTableCapacity)
-    freeLargeTables = (0..<Int32(large)).reversed()
+    freeLargeTables = FixedTable(count: large) { Int32(large - 1 - $0) }
+    freeLargeTableCount = large
   }
 
   /// Takes a request with room for `vectorCount` vectors; nil when there is none now.
@@ -78,7 +81,9 @@ struct RequestPool: ~Copyable {
       slot.firstVector = Int32(index * smallTableCapacity)
       slot.vectorCapacity = Int32(smallTableCapacity)
     } else {
-      guard let large = freeLargeTables.popLast() else { return nil }
+      guard freeLargeTableCount > 0 else { return nil }
+      freeLargeTableCount -= 1
+      let large = freeLargeTables[freeLargeTableCount]
       slot.largeTable = large
       slot.firstVector = Int32(slots.count * smallTableCapacity + Int(large) * largeTableCapacity)
       slot.vectorCapacity = Int32(largeTableCapacity)
@@ -92,7 +97,10 @@ struct RequestPool: ~Copyable {
   /// Gives a request back.
   mutating func end(_ index: Int) {
     precondition(slots[index].step != .free, "request ended twice")
-    if slots[index].largeTable != Self.none { freeLargeTables.append(slots[index].largeTable) }
+    if slots[index].largeTable != Self.none {
+      freeLargeTables[freeLargeTableCount] = slots[index].largeTable
+      freeLargeTableCount += 1
+    }
     slots[index].step = .free
     slots[index].largeTable = Self.none
     slots[index].next = firstFree
