@@ -48,7 +48,7 @@ extension TestBed {
       "fio",
       [
         "--name=verify", "--ioengine=nbd", "--uri=\(nbdURI(id))", "--rw=randwrite", "--bs=4k", "--iodepth=64", "--size=\(megabytes)M",
-        "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--loops=\(loops)", "--randrepeat=1", "--minimal",
+        "--verify=crc32c", "--do_verify=1", "--verify_state_save=0", "--verify_fatal=1", "--loops=\(loops)", "--randrepeat=1", "--minimal",
       ])
   }
 }
