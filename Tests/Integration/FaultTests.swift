@@ -10,15 +10,15 @@ extension Integration {
     func aBackEndSurvivesTheDeathOfItsFrontEndsWithoutALeak() async throws {
       try await withTestBed { bed in
         let backend = try await bed.attach("file=\(try bed.emptyImage(megabytes: 16))")
-        let idle = try Resources(of: backend)
+        let idle = try await Resources.settled(of: backend)
         let daemon = try #require(bed.daemon)
-        let idleDaemon = try Resources(of: daemon.processID)
+        let idleDaemon = try await Resources.settled(of: daemon.processID)
         var connected: Resources?
         for round in 1...3 {
           let export = try await bed.export()
           let written = try await bed.qemuIO(["write -P \(round) \(round)M 1M", "flush"] + (1...round).map { "read -P \($0) \($0)M 1M" })
           #expect(written.succeeded && !written.output.contains("failed"), "\(written.output)\(written.errors)")
-          let now = try Resources(of: backend)
+          let now = try Resources(of: backend, sharedOnly: true)
           // Mappings of the allocator come and go; those of a peer's memory must not.
           if let connected { #expect(now == connected, "round \(round)") } else { connected = now }
 
@@ -148,6 +148,19 @@ extension Integration {
     private struct Resources: Equatable {
       var descriptorCount: Int
       var sharedMappings: [String]
+
+      /// What a process has when it does nothing: its status file is open for a moment now and then.
+      static func settled(of process: Int32) async throws -> Resources {
+        var last = try Resources(of: process)
+        var repetitions = 0
+        try await eventually("process \(process) is quiet") {
+          let now = try Resources(of: process)
+          repetitions = now == last ? repetitions + 1 : 0
+          last = now
+          return repetitions == 10
+        }
+        return last
+      }
 
       /// - Parameter sharedOnly: count the descriptors of shared memory alone; clients of the process come and go.
       init(of process: Int32, sharedOnly: Bool = false) throws {
