@@ -8,9 +8,8 @@ public import SystemPackage
 public final class TerminationSignals: Sendable {
   private let pipe: OwnedDescriptor
 
-  /// Takes the signals over for the whole process: make one, once. Ignores SIGPIPE.
+  /// Takes the signals over for the whole process: make one, once.
   public init() throws(Errno) {
-    signal(SIGPIPE, SIG_IGN)
     pipe = OwnedDescriptor(owning: try check(pvio_signal_pipe()))
   }
 

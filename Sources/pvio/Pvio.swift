@@ -18,7 +18,7 @@ struct Pvio: AsyncParsableCommand {
   /// Exit codes are part of the interface: 0 done, 1 failed, 2 usage. Errors are one line on stderr.
   static func main() async {
     do {
-      unsafe Process.signals = try TerminationSignals()
+      Process.ignoreBrokenPipes()
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
@@ -55,13 +55,17 @@ struct Pvio: AsyncParsableCommand {
 
 /// What belongs to the whole process.
 enum Process {
-  /// Set once, at the start of `main`, before any other thread exists.
-  nonisolated(unsafe) static var signals: TerminationSignals?
+  private static let signals = try? TerminationSignals()
+
+  /// From now on SIGINT, SIGTERM and SIGHUP wait to be asked for. Commands that clean up call it first; the others just end.
+  static func takeSignals() { _ = signals }
+
+  /// A reader that goes away is an error of the write, not the end of the process.
+  static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
   /// Blocks until SIGINT, SIGTERM or SIGHUP; nil when `timeoutMilliseconds` pass first.
   static func waitForSignal(timeoutMilliseconds: Int32 = -1) -> Int32? {
-    // SAFETY: written once before the first thread was started.
-    unsafe signals?.wait(timeoutMilliseconds: timeoutMilliseconds)
+    signals?.wait(timeoutMilliseconds: timeoutMilliseconds)
   }
 
   /// The next of SIGINT, SIGTERM and SIGHUP.
@@ -74,6 +78,7 @@ enum Process {
 
   static func writeError(_ text: String) {
     let bytes = Array(text.utf8)
+    // SAFETY: the bytes are valid for the length of the call.
     _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress!, $0.count) }
   }
 }

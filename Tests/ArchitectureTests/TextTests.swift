@@ -7,9 +7,6 @@ import Testing
   static let longFiles: [String: String] = [:]
   static let maximumLineCount = 500
 
-  /// Pages that others refer to before they are written.
-  static let pagesToCome: Set = ["docs/performance.md"]
-
   @Test func theRepositorysFilesAreFound() {
     let paths = Set(Repository.files.map(\.path))
     #expect(paths.count > 300)
@@ -49,7 +46,7 @@ import Testing
       let folder = (page.path as NSString).deletingLastPathComponent
       for link in page.relativeLinks {
         let path = ((folder as NSString).appendingPathComponent(link) as NSString).standardizingPath
-        #expect(Repository.exists(path) || Self.pagesToCome.contains(path), "\(page): nothing is at \(link)")
+        #expect(Repository.exists(path), "\(page): nothing is at \(link)")
       }
     }
   }

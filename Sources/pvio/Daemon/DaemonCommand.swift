@@ -10,6 +10,7 @@ struct DaemonCommand: AsyncParsableCommand {
   var stateDir: String?
 
   func run() async throws {
+    Process.takeSignals()
     if stateDir != nil { throw CommandFailure.usage("--state-dir: a store on disk is not in this release; leave the option out") }
     let pidfile = try common.holdPIDFile()
     let directory = common.runDirectory

@@ -33,6 +33,7 @@ struct BackendBlockCommand: AsyncParsableCommand {
   var processor: Int?
 
   func run() async throws {
+    Process.takeSignals()
     if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let spec = try DiskSpec.parse(disk)
     let directory = common.runDirectory

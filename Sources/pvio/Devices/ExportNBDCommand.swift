@@ -29,6 +29,7 @@ struct ExportNBDCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    Process.takeSignals()
     if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let address = try await lookUp()
     let pidfile = try common.holdPIDFile()

@@ -18,6 +18,7 @@ struct RunCommand: AsyncParsableCommand {
   @Argument(parsing: .postTerminator, help: "The command to run.") var command: [String] = []
 
   func run() async throws {
+    Process.takeSignals()
     let specs = try disks.map { try DiskSpec.parse($0) }
     guard !specs.isEmpty else { throw CommandFailure.usage("run: give it at least one --disk (for example --disk file=disk.img)") }
     let pidfile = try common.holdPIDFile()
