@@ -81,11 +81,13 @@ wait_for_line "$work/export2.log" "export ready"
 fio --name=verify --ioengine=nbd --uri="$(socket scratch)" --rw=randwrite --bs=4k-64k --iodepth=64 --size=256M --loops=12 \
   --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --output-format=json --output="$work/fio.json" & load=$!; started+=($load)
 sleep 0.2
-rounds=0
+rounds=0 attempts=0
 while kill -0 $load 2>/dev/null && [ $rounds -lt 5 ]; do
   "$pvio" attach 7 disk "ram=64M,id=second"
-  "$pvio" export nbd 7 second > "$work/export3.log" 2>&1 & third=$!; started+=($third)
-  wait_for_line "$work/export3.log" "export ready"
+  # A log of its own each time: the ready line of the round before must not be taken for this one's.
+  log=$work/second-$((attempts += 1)).log
+  "$pvio" export nbd 7 second > "$log" 2>&1 & third=$!; started+=($third)
+  wait_for_line "$log" "export ready"
   nbdinfo --size "$(socket second)" | grep -qx 67108864 || fail "the second disk has a wrong size"
   "$pvio" detach 7 second
   wait $third
