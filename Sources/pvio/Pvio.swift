@@ -35,6 +35,8 @@ struct Pvio: AsyncParsableCommand {
       print(help.text)
       Glibc.exit(0)
     }
+    // A command that has said everything, or passes on the exit code of another.
+    if let code = error as? ExitCode { Glibc.exit(code.rawValue) }
     if let failure = error as? CommandFailure {
       Process.writeError("pvio: \(failure.message)\n")
       Glibc.exit(failure.exitCode)
