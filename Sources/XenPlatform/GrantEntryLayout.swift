@@ -6,22 +6,22 @@ public import XenInterface
 /// Each arena has its own stretch of entries, one an arena page, whose first reference is a multiple of 256; and the
 /// status words for them, in a page of their own, which the mapper writes.
 public enum GrantEntryLayout {
-  public static let entryByteCount = 16
+  @inlinable public static var entryByteCount: Int { GrantTableLimits.entryByteCount }
   public static let flagsOffset = 0
   public static let domainOffset = 2
   public static let frameOffset = 8
-  public static let statusByteCount = 2
+  @inlinable public static var statusByteCount: Int { GrantTableLimits.statusByteCount }
   /// Version 2 entries in one page.
-  public static let entriesPerPage = 256
+  @inlinable public static var entriesPerPage: Int { GrantTableLimits.entriesPerPage }
 
   /// `GTF_permit_access`, and the mask it is compared under (`GTF_type_mask`).
-  public static let permitAccess: UInt16 = 1
-  public static let typeMask: UInt16 = 3
+  @inlinable public static var permitAccess: UInt16 { GrantEntryFlags.permitAccess.rawValue }
+  @inlinable public static var typeMask: UInt16 { GrantEntryFlags.typeMask.rawValue }
   /// `GTF_readonly`.
-  public static let readOnly: UInt16 = 4
+  @inlinable public static var readOnly: UInt16 { GrantEntryFlags.readOnly.rawValue }
   /// `GTF_reading` and `GTF_writing` of the status word.
-  public static let reading: UInt16 = 8
-  public static let writing: UInt16 = 16
+  @inlinable public static var reading: UInt16 { GrantEntryFlags.reading.rawValue }
+  @inlinable public static var writing: UInt16 { GrantEntryFlags.writing.rawValue }
 
   /// Bytes of entries for an arena of `pageCount` pages: whole pages.
   public static func entriesByteCount(pageCount: Int) -> Int { roundedToPages(pageCount * entryByteCount) }

@@ -32,10 +32,6 @@ extension BlkifPlane {
       reject(.segmentCount(count), queue, identifier: request.identifier, operation: request.operation)
       return true
     }
-    if !isPersistent, operation == .read || operation == .write, engine.transfersAtOnce {
-      transferAtOnce(request, segmentCount: count, operation, of: queue)
-      return true
-    }
     guard let index = engine.begin(vectorCount: count) else { return false }
     for position in 0..<count { segments[position] = request.segment(at: position) }
     let row = Row(identifier: request.identifier, queue: Int32(queue.index), operation: request.operation)

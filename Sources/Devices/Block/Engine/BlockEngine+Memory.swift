@@ -1,4 +1,4 @@
-public import SharedMemory
+import SharedMemory
 import Uring
 
 // A disk in memory: copied by this thread. Through io_uring the same copy would be punted to a worker and cost ten times as much.
@@ -17,24 +17,4 @@ extension BlockEngine {
       offset += byteCount
     }
   }
-
-  /// Whether a read or write can be done with ``moveAtOnce(_:byteOffset:_:)``: the disk is memory, or nothing at all, and no barrier
-  /// is to be waited for.
-  public var transfersAtOnce: Bool {
-    switch store.kind {
-    case .file: false
-    case .memory, .null: !barrierIsRunning && held.isEmpty
-    }
-  }
-
-  /// Moves one stretch of a read or write, whose range passed ``refusal(of:sector:sectorCount:)``, between the disk and `vector`, now.
-  /// The memory must be mapped during the call.
-  public func moveAtOnce(_ operation: BlockOperation, byteOffset: Int, _ vector: SharedVector) {
-    guard let memory = store.memory else { return }
-    // SAFETY: the caller has the memory mapped; the range on the disk is checked by the copy.
-    if operation == .read { unsafe memory.copyOut(at: byteOffset, to: vector) } else { unsafe memory.copyIn(vector, at: byteOffset) }
-  }
-
-  /// Counts a read or write that was done with ``moveAtOnce(_:byteOffset:_:)``.
-  public func countAtOnce(_ operation: BlockOperation, sectorCount: UInt64) { count(operation, sectorCount * 512) }
 }

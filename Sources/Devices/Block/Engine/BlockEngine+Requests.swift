@@ -90,7 +90,7 @@ extension BlockEngine {
     admit(request)
   }
 
-  func count(_ operation: BlockOperation, _ byteCount: UInt64) {
+  private func count(_ operation: BlockOperation, _ byteCount: UInt64) {
     switch operation {
     case .read:
       statistics.reads &+= 1
