@@ -12,6 +12,9 @@ public enum SystemThread {
   /// Names the calling thread within this process while it runs (`pthread_self`).
   public static var currentID: UInt { pthread_self() }
 
+  /// Lets another thread that waits for this processor run first (`sched_yield`).
+  public static func yield() { sched_yield() }
+
   /// Runs `body` on a new thread, which ends with it. `name` is what debuggers show, cut to the 15 bytes the kernel keeps.
   public static func start(name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
     let named = Body {

@@ -126,6 +126,24 @@ public enum UnixSocket {
     return (bytes, Array(fds.prefix(Int(count))))
   }
 
+  /// Receives at most `buffer.count` bytes of a stream into the front of `buffer`, without a call for memory; zero is the end of the stream.
+  /// Descriptors that came with them are closed by the kernel. Throws `EAGAIN` when nothing is there.
+  public static func receive(into buffer: inout [UInt8], on socket: borrowing OwnedDescriptor) throws(Errno) -> Int {
+    let number = socket.rawValue
+    let received = unsafe buffer.withUnsafeMutableBytes { unsafe recv(number, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
+    return Int(try check(received))
+  }
+
+  /// Sends what is in `bytes` from `offset` on, as much as the socket takes. Throws `EAGAIN` when it takes nothing.
+  public static func send(_ bytes: [UInt8], from offset: Int, on socket: borrowing OwnedDescriptor) throws(Errno) -> Int {
+    precondition(offset >= 0 && offset <= bytes.count, "offset outside the bytes")
+    let number = socket.rawValue
+    let sent = unsafe bytes.withUnsafeBytes { bytes in
+      unsafe Glibc.send(number, bytes.baseAddress.map { unsafe $0 + offset }, bytes.count - offset, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+    }
+    return Int(try check(sent))
+  }
+
   /// Ends both directions: the peer reads the end of the stream, and so does a thread that waits in ``receive(capacity:on:nonBlocking:)``.
   public static func shutDown(_ socket: borrowing OwnedDescriptor) {
     Glibc.shutdown(socket.rawValue, Int32(SHUT_RDWR))

@@ -74,7 +74,10 @@ public final class XenStoreCore {
 
   /// Takes bytes that arrived on a connection and handles the packets in them, as far as the connection reads its replies:
   /// the rest waits, and is handled as output is taken.
-  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) {
+  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) { receive(bytes[...], from: id) }
+
+  /// The same for a part of a buffer, which the caller may use again at once.
+  public func receive(_ bytes: ArraySlice<UInt8>, from id: XenStoreConnectionID) {
     guard let connection = connections[id], connection.fault == nil else { return }
     connection.parser.feed(bytes)
     handleWaitingPackets(of: connection)

@@ -4,72 +4,83 @@ import SystemPackage
 import XenStoreCore
 
 /// One client's socket and the few packets that are on their way into it.
-final class SocketConnection {
-  enum ReadOutcome {
-    case bytes([UInt8])
-    case nothing
-    case ended
-  }
-
-  enum SendOutcome {
-    case all
-    case wouldBlock
-    case failed
-  }
-
-  /// Bytes taken from the socket in one turn, so that a busy client does not keep the loop from the others.
-  private static let readByteCount = 16 << 10
+final class SocketConnection: StoreLink {
   /// Output is taken from the core only up to here: what stays there can still absorb identical events.
   private static let unsentByteCount = 16 << 10
 
   let socket: OwnedDescriptor
-  let id: XenStoreConnectionID
   /// The listening socket it came through; empty when it came through none.
   let listenerPath: String
-  var watch: DescriptorWatch?
-  var wantsToRead = true
+  private unowned let server: XenStoreServer
+  private var watch: DescriptorWatch?
+  private var wantsToRead = true
+  /// Packets taken from the core, of which the socket has taken the first ``sentCount`` bytes.
   private var unsent: [UInt8] = []
+  private var sentCount = 0
 
-  init(socket: consuming OwnedDescriptor, id: XenStoreConnectionID, listenerPath: String) {
+  init(socket: consuming OwnedDescriptor, id: XenStoreConnectionID, listenerPath: String, server: XenStoreServer) {
     self.socket = socket
-    self.id = id
     self.listenerPath = listenerPath
+    self.server = server
+    super.init(id: id)
+    watch = server.loop.watchDescriptor(self.socket.rawValue, for: .readable) { [unowned self] in ready($0) }
   }
 
-  var hasUnsentBytes: Bool { !unsent.isEmpty }
+  private var hasUnsentBytes: Bool { sentCount < unsent.count }
 
-  /// Adds packets while there is room.
-  func refill(_ next: () -> [UInt8]?) {
-    while unsent.count < SocketConnection.unsentByteCount, let packet = next() { unsent.append(contentsOf: packet) }
-  }
-
-  func send() -> SendOutcome {
-    while !unsent.isEmpty {
+  override func deliver(from core: XenStoreCore) -> Delivery {
+    while true {
+      refill(from: core)
+      guard hasUnsentBytes else { return .all }
       do throws(Errno) {
-        unsent.removeFirst(try UnixSocket.send(unsent, on: socket, nonBlocking: true))
+        sentCount += try UnixSocket.send(unsent, from: sentCount, on: socket)
       } catch {
         if error == .interrupted { continue }
-        return error == .wouldBlock ? .wouldBlock : .failed
+        return error == .wouldBlock ? .blocked : .failed
       }
     }
-    return .all
   }
 
-  func read() -> ReadOutcome {
-    do throws(Errno) {
-      let received = try UnixSocket.receive(capacity: SocketConnection.readByteCount, on: socket, nonBlocking: true)
-      // Nobody sends descriptors to a store: whoever does anyway must not make it keep them.
-      for descriptor in received.descriptors { _ = OwnedDescriptor(owning: descriptor) }
-      return received.bytes.isEmpty ? .ended : .bytes(received.bytes)
-    } catch {
-      return error == .wouldBlock || error == .interrupted ? .nothing : .ended
-    }
+  override func update(isHeldBack: Bool) {
+    wantsToRead = !hasUnsentBytes && !isHeldBack
+    var events: PollEvents = []
+    if wantsToRead { events.insert(.readable) }
+    if hasUnsentBytes { events.insert(.writable) }
+    watch?.update(events)
   }
 
   /// Ends the stream now: the loop may keep the descriptor's file a little longer than this object does.
-  func close() {
+  override func close() {
     watch?.cancel()
     watch = nil
     UnixSocket.shutDown(socket)
+  }
+
+  private func refill(from core: XenStoreCore) {
+    if !hasUnsentBytes {
+      // Most of the time one packet is all there is: it is sent from where it lies.
+      unsent = core.nextOutput(for: id) ?? []
+      sentCount = 0
+      if unsent.isEmpty { return }
+    }
+    while unsent.count - sentCount < SocketConnection.unsentByteCount, let packet = core.nextOutput(for: id) {
+      if sentCount > 0 {
+        unsent.removeFirst(sentCount)
+        sentCount = 0
+      }
+      unsent.append(contentsOf: packet)
+    }
+  }
+
+  private func ready(_ events: PollEvents) {
+    if events.contains(.writable) { server.resume(self) }
+    guard watch != nil, wantsToRead || events.contains(.hangUp) || events.contains(.error) else { return }
+    do throws(Errno) {
+      let count = try UnixSocket.receive(into: &server.inputBuffer, on: socket)
+      guard count > 0 else { return server.ended(self) }
+      server.received(count, from: self)
+    } catch {
+      if error != .wouldBlock && error != .interrupted || events.contains(.error) { server.ended(self) }
+    }
   }
 }

@@ -29,12 +29,17 @@ public final class XenStoreServer {
   let loop: EventLoop
   let logger: Logger
   private var listeners: [String: StoreListener] = [:]
-  private var connections: [XenStoreConnectionID: SocketConnection] = [:]
+  private var connections: [XenStoreConnectionID: StoreLink] = [:]
+  /// Where links put what arrives; one for all, because a link hands it over at once. Its size is what one link may bring in a turn,
+  /// so that a busy client does not keep the loop from the others.
+  var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
+  private let pace = StorePace()
 
   public init(loop: EventLoop, core: XenStoreCore, logger: Logger) {
     self.loop = loop
     self.core = core
     self.logger = logger
+    loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
   }
 
@@ -64,7 +69,7 @@ public final class XenStoreServer {
   public func stopListening(path: String) {
     guard let listener = listeners.removeValue(forKey: path) else { return }
     listener.close()
-    for connection in connections.values where connection.listenerPath == path { close(connection) }
+    for case let connection as SocketConnection in connections.values where connection.listenerPath == path { close(connection) }
     flush()
   }
 
@@ -72,6 +77,7 @@ public final class XenStoreServer {
   public func close() {
     for path in Array(listeners.keys) { stopListening(path: path) }
     for connection in Array(connections.values) { close(connection) }
+    if pace.loop != nil { loop.detach(pace) }
   }
 
   /// Serves one connection that was made elsewhere, for example one end of a socket pair.
@@ -102,8 +108,7 @@ public final class XenStoreServer {
     var ready = core.takeReadyConnections()
     while !ready.isEmpty {
       for id in ready {
-        guard let connection = connections[id] else { continue }
-        pump(connection)
+        if let link = connections[id] { pump(link) }
       }
       // Taking output lets held-back requests go on, which may concern others.
       ready = core.takeReadyConnections()
@@ -114,11 +119,15 @@ public final class XenStoreServer {
 
   /// A client has connected to a listening socket.
   func accepted(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
-    guard connections.values.count(where: { $0.listenerPath == listenerPath }) < XenStoreServer.connectionLimitPerListener else {
+    guard connectionCount(through: listenerPath) < XenStoreServer.connectionLimitPerListener else {
       logger.warning("store: too many connections on \(listenerPath); closing a new one")
       return
     }
     add(socket, identity: identity, listenerPath: listenerPath)
+  }
+
+  private func connectionCount(through listenerPath: String) -> Int {
+    connections.values.count { ($0 as? SocketConnection)?.listenerPath == listenerPath }
   }
 
   private func add(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
@@ -127,55 +136,50 @@ public final class XenStoreServer {
       case .privileged: core.connect(domain: .control, privileged: true)
       case .domain(let domain): core.connect(domain: domain, privileged: domain == .control)
       }
-    let connection = SocketConnection(socket: socket, id: id, listenerPath: listenerPath)
-    connections[id] = connection
-    connection.watch = loop.watchDescriptor(connection.socket.rawValue, for: .readable) { [weak self, unowned connection] events in
-      self?.ready(connection, events)
-    }
+    connections[id] = SocketConnection(socket: socket, id: id, listenerPath: listenerPath, server: self)
   }
 
-  private func ready(_ connection: SocketConnection, _ events: PollEvents) {
-    if events.contains(.writable) { pump(connection) }
-    if connections[connection.id] != nil, connection.wantsToRead || events.contains(.hangUp) || events.contains(.error) {
-      switch connection.read() {
-      case .bytes(let bytes): core.receive(bytes, from: connection.id)
-      case .nothing: if events.contains(.error) { close(connection) }
-      case .ended: close(connection)
-      }
-    }
+  /// A link has put `count` bytes that its peer sent into ``inputBuffer``.
+  func received(_ count: Int, from link: StoreLink) {
+    core.receive(inputBuffer[..<count], from: link.id)
+    pace.served(link.id)
     flush()
-    if connections[connection.id] != nil { updateInterest(of: connection) }
+    if connections[link.id] === link { link.update(isHeldBack: core.isHeldBack(link.id)) }
   }
 
-  /// Moves output from the core to the socket, as much as the socket takes.
-  private func pump(_ connection: SocketConnection) {
+  /// A link's peer has room again.
+  func resume(_ link: StoreLink) {
+    pump(link)
+    flush()
+  }
+
+  /// A link's peer is gone.
+  func ended(_ link: StoreLink) {
+    close(link)
+    flush()
+  }
+
+  /// Moves output from the core to the peer, as much as it takes.
+  private func pump(_ link: StoreLink) {
     while true {
-      if let fault = core.fault(of: connection.id) {
-        logger.warning("store: closing \(connection.id): \(fault)")
-        return close(connection)
+      if let fault = core.fault(of: link.id) {
+        logger.warning("store: closing \(link.id): \(fault)")
+        return close(link)
       }
-      connection.refill { core.nextOutput(for: connection.id) }
-      guard connection.hasUnsentBytes else { return updateInterest(of: connection) }
-      switch connection.send() {
-      case .all: continue
-      case .wouldBlock: return updateInterest(of: connection)
-      case .failed: return close(connection)
+      switch link.deliver(from: core) {
+      case .failed: return close(link)
+      case .blocked: return link.update(isHeldBack: core.isHeldBack(link.id))
+      case .all:
+        // Taking output lets held-back requests go on, and one of them may have been the connection's last.
+        guard core.fault(of: link.id) == nil else { continue }
+        return link.update(isHeldBack: core.isHeldBack(link.id))
       }
     }
   }
 
-  /// A client that does not read its replies is not read from: its backlog ends up in its own socket buffer.
-  private func updateInterest(of connection: SocketConnection) {
-    connection.wantsToRead = !connection.hasUnsentBytes && !core.isHeldBack(connection.id)
-    var events: PollEvents = []
-    if connection.wantsToRead { events.insert(.readable) }
-    if connection.hasUnsentBytes { events.insert(.writable) }
-    connection.watch?.update(events)
-  }
-
-  private func close(_ connection: SocketConnection) {
-    guard connections.removeValue(forKey: connection.id) != nil else { return }
-    connection.close()
-    core.disconnect(connection.id)
+  private func close(_ link: StoreLink) {
+    guard connections.removeValue(forKey: link.id) != nil else { return }
+    link.close()
+    core.disconnect(link.id)
   }
 }

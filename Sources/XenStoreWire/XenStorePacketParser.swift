@@ -24,6 +24,9 @@ public struct XenStorePacketParser: Sendable {
     case broken(payloadByteCount: UInt32)
   }
 
+  /// Bytes of buffer that an idle parser may hold on to.
+  private static let keptByteCount = 16 << 10
+
   private var state = State.header
   private var buffer: [UInt8] = []
   private var start = 0
@@ -34,17 +37,17 @@ public struct XenStorePacketParser: Sendable {
   public var bufferedByteCount: Int { buffer.count - start }
 
   /// Adds bytes that arrived. After a violation they are dropped.
-  public mutating func feed(_ bytes: [UInt8]) {
+  public mutating func feed(_ bytes: some Collection<UInt8>) {
     if case .broken = state { return }
     if start == buffer.count {
-      buffer = bytes
-      start = 0
+      // What one burst needed is not kept for ever.
+      buffer.removeAll(keepingCapacity: buffer.count <= XenStorePacketParser.keptByteCount)
     } else {
       // Only the tail of an incomplete packet is moved, never the packets already taken.
       buffer.removeFirst(start)
-      start = 0
-      buffer.append(contentsOf: bytes)
     }
+    start = 0
+    buffer.append(contentsOf: bytes)
   }
 
   /// Takes the next packet, if it is complete.

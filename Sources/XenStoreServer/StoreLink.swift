@@ -1,0 +1,29 @@
+import XenStoreCore
+
+/// How the bytes of one connection come and go: a socket, or a domain's ring. Loop thread only.
+///
+/// A link feeds what arrives to the core and then has the server flush, because a request may concern any connection.
+class StoreLink {
+  /// What became of an attempt to send.
+  enum Delivery {
+    /// The peer took everything that the core gave out.
+    case all
+    /// The peer's buffer is full; the link calls ``XenStoreServer/resume(_:)`` when there is room again.
+    case blocked
+    /// The peer is gone.
+    case failed
+  }
+
+  let id: XenStoreConnectionID
+
+  init(id: XenStoreConnectionID) { self.id = id }
+
+  /// Takes output from the core and sends it, as much as the peer takes.
+  func deliver(from core: XenStoreCore) -> Delivery { fatalError("a subclass overrides this") }
+
+  /// Reads on, or not: a peer that does not read its replies is not read from.
+  func update(isHeldBack: Bool) { fatalError("a subclass overrides this") }
+
+  /// Ends it. Nothing is called after this.
+  func close() { fatalError("a subclass overrides this") }
+}
