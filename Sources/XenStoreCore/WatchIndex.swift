@@ -32,15 +32,15 @@ final class Watch {
 /// All watches by what they wait for, so that a change looks only at the nodes on its own path.
 struct WatchIndex {
   private final class Place {
-    var below: [String: Place] = [:]
+    var below = NameTable<Place>()
     var watches: [Watch] = []
 
     deinit {
-      var pending = Array(below.values)
-      below = [:]
+      var pending = below.entries.map(\.element)
+      below.removeAll()
       while let place = pending.popLast() {
-        pending.append(contentsOf: place.below.values)
-        place.below = [:]
+        pending.append(contentsOf: place.below.entries.map(\.element))
+        place.below.removeAll()
       }
     }
   }
@@ -54,12 +54,11 @@ struct WatchIndex {
     case .node(let path):
       var place = root
       for name in path.names {
-        let name = String(name)
         if let next = place.below[name] {
           place = next
         } else {
           let next = Place()
-          place.below[name] = next
+          place.below.set(next, named: name)
           place = next
         }
       }
@@ -74,17 +73,16 @@ struct WatchIndex {
       special[name]?.removeAll { $0 === watch }
       if special[name]?.isEmpty == true { special[name] = nil }
     case .node(let path):
-      var trail: [(place: Place, name: String)] = []
+      var trail: [(place: Place, name: XenStoreName)] = []
       var place = root
       for name in path.names {
-        let name = String(name)
         guard let next = place.below[name] else { return }
         trail.append((place, name))
         place = next
       }
       place.watches.removeAll { $0 === watch }
       while place.watches.isEmpty, place.below.isEmpty, let (parent, name) = trail.popLast() {
-        parent.below[name] = nil
+        _ = parent.below.remove(name)
         place = parent
       }
     }
@@ -95,7 +93,7 @@ struct WatchIndex {
     var found = root.watches
     var place = root
     for name in path.names {
-      guard let next = place.below[String(name)] else { break }
+      guard let next = place.below[name] else { break }
       place = next
       found.append(contentsOf: place.watches)
     }
@@ -113,10 +111,10 @@ struct WatchIndex {
     var found: [XenStorePath] = []
     var pending = [(path, top)]
     while let (path, place) = pending.popLast() {
-      for (name, next) in place.below.sorted(by: { $0.key < $1.key }) {
-        let path = path.appending(validName: name)
-        if !next.watches.isEmpty { found.append(path) }
-        pending.append((path, next))
+      for entry in place.below.entries {
+        let path = path.appending(entry.name)
+        if !entry.element.watches.isEmpty { found.append(path) }
+        pending.append((path, entry.element))
       }
     }
     return found.sorted(by: >)
@@ -125,7 +123,7 @@ struct WatchIndex {
   private func place(of path: XenStorePath) -> Place? {
     var place = root
     for name in path.names {
-      guard let next = place.below[String(name)] else { return nil }
+      guard let next = place.below[name] else { return nil }
       place = next
     }
     return place

@@ -114,7 +114,7 @@ extension XenStoreCore {
   private func isConsistent() throws(XenStoreError) -> Bool {
     var result = true
     tree.forEachNode(from: .root) { _, node in
-      result = result && !node.permissions.isEmpty && zip(node.children, node.children.dropFirst()).allSatisfy { $0.name < $1.name }
+      result = result && !node.permissions.isEmpty && zip(node.children.entries, node.children.entries.dropFirst()).allSatisfy { $0.name < $1.name }
       return result
     }
     return result

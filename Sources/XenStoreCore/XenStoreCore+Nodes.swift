@@ -9,7 +9,7 @@ extension XenStoreCore {
   }
 
   func directory(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
-    XenStorePayload.join(try node(at: try onlyPath(request), for: request, needing: .read).children.map(\.name))
+    try node(at: try onlyPath(request), for: request, needing: .read).directoryPayload
   }
 
   /// As many names from a byte offset of the whole list as fit, behind the node's generation, by which the client notices that the
@@ -22,12 +22,12 @@ extension XenStoreCore {
 
     var reply = XenStorePayload.join([String(node.generation)])
     var position = 0
-    for child in node.children {
-      let byteCount = child.name.utf8.count + 1
+    for child in node.children.entries {
+      let byteCount = child.name.byteCount + 1
       if position >= Int(offset) {
         // One byte is kept for the empty name.
         guard reply.count + byteCount < XenStoreProtocol.maximumPayloadByteCount else { return reply }
-        reply.append(contentsOf: child.name.utf8)
+        child.name.append(to: &reply)
         reply.append(0)
       }
       position += byteCount
@@ -130,8 +130,8 @@ extension XenStoreCore {
     }
     transaction.working.create(value: value, permissions: permissions, at: path, generation: generation)
     transaction.noteChange(place, .silent)
-    for name in path.names.dropFirst(place.depth) {
-      place = path.prefix(through: name)
+    for depth in (place.depth + 1)...path.depth {
+      place = path.prefix(nameCount: depth)
       transaction.noteChange(place, place == path ? .changed : .silent)
     }
   }

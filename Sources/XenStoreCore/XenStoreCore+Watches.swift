@@ -79,9 +79,9 @@ extension XenStoreCore {
       guard permissions.contains(where: { $0.map { isAllowed(watch.connection, .read, by: $0) } ?? false }) else { continue }
       let home = XenStorePath.home(of: watch.connection.domain)
       if watch.isRelative, let relative = path.relative(to: home) {
-        send(event: watch, reporting: Array(relative.utf8))
+        send(event: watch, reporting: Array(relative))
       } else {
-        send(event: watch, reporting: Array(path.text.utf8))
+        send(event: watch, reporting: path.bytes)
       }
     }
   }

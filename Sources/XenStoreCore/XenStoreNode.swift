@@ -2,19 +2,13 @@ import XenStoreWire
 
 /// One node. Nodes are shared between trees: whoever changes one must own it alone (``XenStoreTree`` sees to that).
 final class XenStoreNode {
-  struct Child {
-    let name: String
-    var node: XenStoreNode
-  }
-
   var value: [UInt8]
   var permissions: [XenStorePermission]
   /// Number of the last change to this node's value, permissions or set of children; never used twice in a store.
   var generation: UInt64
-  /// Ordered by name.
-  private(set) var children: [Child]
+  private(set) var children: NameTable<XenStoreNode>
 
-  init(value: [UInt8], permissions: [XenStorePermission], generation: UInt64, children: [Child] = []) {
+  init(value: [UInt8], permissions: [XenStorePermission], generation: UInt64, children: NameTable<XenStoreNode> = NameTable()) {
     self.value = value
     self.permissions = permissions
     self.generation = generation
@@ -24,12 +18,12 @@ final class XenStoreNode {
   deinit {
     // A chain of last references would be released recursively, as deep as the tree is: take it apart level by level instead.
     guard !children.isEmpty else { return }
-    var pending = children.map(\.node)
-    children = []
+    var pending = children.entries.map(\.element)
+    children.removeAll()
     while var node = pending.popLast() {
       guard isKnownUniquelyReferenced(&node) else { continue }
-      pending.append(contentsOf: node.children.map(\.node))
-      node.children = []
+      pending.append(contentsOf: node.children.entries.map(\.element))
+      node.children.removeAll()
     }
   }
 
@@ -38,37 +32,27 @@ final class XenStoreNode {
     XenStoreNode(value: value, permissions: permissions, generation: generation, children: children)
   }
 
-  func child(named name: some StringProtocol) -> XenStoreNode? {
-    let index = position(of: name)
-    return index < children.count && children[index].name == name ? children[index].node : nil
-  }
+  func child(named name: XenStoreName) -> XenStoreNode? { children[name] }
 
   /// The child, made this node's own: copied when another tree shares it.
-  func mutableChild(named name: some StringProtocol) -> XenStoreNode? {
-    let index = position(of: name)
-    guard index < children.count, children[index].name == name else { return nil }
-    if !isKnownUniquelyReferenced(&children[index].node) { children[index].node = children[index].node.copy() }
-    return children[index].node
-  }
-
-  func insert(_ node: XenStoreNode, named name: some StringProtocol) {
-    children.insert(Child(name: String(name), node: node), at: position(of: name))
-  }
-
-  func removeChild(named name: some StringProtocol) -> XenStoreNode? {
-    let index = position(of: name)
-    guard index < children.count, children[index].name == name else { return nil }
-    return children.remove(at: index).node
-  }
-
-  /// Where `name` is or belongs.
-  private func position(of name: some StringProtocol) -> Int {
-    var low = 0
-    var high = children.count
-    while low < high {
-      let middle = low + (high - low) / 2
-      if children[middle].name < name { low = middle + 1 } else { high = middle }
+  func mutableChild(named name: XenStoreName) -> XenStoreNode? {
+    children.withElement(named: name) { node in
+      if !isKnownUniquelyReferenced(&node) { node = node.copy() }
+      return node
     }
-    return low
+  }
+
+  func insert(_ node: XenStoreNode, named name: XenStoreName) { children.set(node, named: name) }
+
+  func removeChild(named name: XenStoreName) -> XenStoreNode? { children.remove(name) }
+
+  /// The names of the children, each with its NUL, as DIRECTORY lists them.
+  var directoryPayload: [UInt8] {
+    var payload: [UInt8] = []
+    for child in children.entries {
+      child.name.append(to: &payload)
+      payload.append(0)
+    }
+    return payload
   }
 }

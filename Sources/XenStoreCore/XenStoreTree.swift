@@ -23,13 +23,13 @@ struct XenStoreTree {
   /// The deepest node that exists on the way to `path`, and where it is.
   func nearestNode(to path: XenStorePath) -> (path: XenStorePath, node: XenStoreNode) {
     var node = root
-    var reached: Substring?
+    var depth = 0
     for name in path.names {
       guard let child = node.child(named: name) else { break }
       node = child
-      reached = name
+      depth += 1
     }
-    return (reached.map { path.prefix(through: $0) } ?? .root, node)
+    return (path.prefix(nameCount: depth), node)
   }
 
   /// Changes the value of a node that exists.
@@ -65,25 +65,23 @@ struct XenStoreTree {
 
   /// Takes a node and everything below it out of the tree.
   mutating func remove(at path: XenStorePath, generation: UInt64) {
-    guard let parentPath = path.parent, let parent = mutableNode(at: parentPath) else { return }
-    if parent.removeChild(named: path.lastName) != nil { parent.generation = generation }
+    guard let (parent, name) = mutableParent(of: path) else { return }
+    if parent.removeChild(named: name) != nil { parent.generation = generation }
   }
 
   /// Makes a node as it is in `other`, except for its children: present with the same value, permissions and generation, or absent.
   /// The parent must exist when the node is to.
   mutating func copyNode(at path: XenStorePath, from other: XenStoreTree) {
     guard let source = other.node(at: path) else {
-      guard let parentPath = path.parent, let parent = mutableNode(at: parentPath) else { return }
-      _ = parent.removeChild(named: path.lastName)
+      if let (parent, name) = mutableParent(of: path) { _ = parent.removeChild(named: name) }
       return
     }
     if let node = mutableNode(at: path) {
       node.value = source.value
       node.permissions = source.permissions
       node.generation = source.generation
-    } else if let parentPath = path.parent, let parent = mutableNode(at: parentPath) {
-      parent.insert(
-        XenStoreNode(value: source.value, permissions: source.permissions, generation: source.generation), named: path.lastName)
+    } else if let (parent, name) = mutableParent(of: path) {
+      parent.insert(XenStoreNode(value: source.value, permissions: source.permissions, generation: source.generation), named: name)
     }
   }
 
@@ -94,7 +92,7 @@ struct XenStoreTree {
     var pending = [(path, top)]
     while let (path, node) = pending.popLast() {
       guard visit(path, node) else { continue }
-      for child in node.children.reversed() { pending.append((path.appending(validName: child.name), child.node)) }
+      for child in node.children.entries.reversed() { pending.append((path.appending(child.name), child.element)) }
     }
   }
 
@@ -107,6 +105,12 @@ struct XenStoreTree {
       node = child
     }
     return node
+  }
+
+  /// The node above `path`, this tree's own, and what `path` is called there; nil for the root and where there is no node above.
+  private mutating func mutableParent(of path: XenStorePath) -> (XenStoreNode, XenStoreName)? {
+    guard let parentPath = path.parent, let name = path.lastName, let parent = mutableNode(at: parentPath) else { return nil }
+    return (parent, name)
   }
 
   private mutating func makeRootMutable() {

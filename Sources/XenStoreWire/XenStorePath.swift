@@ -3,134 +3,150 @@ public import XenInterface
 /// An absolute, well-formed path of the store: `/`, or names of `[A-Za-z0-9-_@]` each behind one `/`, at most
 /// ``XenStoreProtocol/maximumPathByteCount`` bytes after a leading `/local/domain/N/`.
 public struct XenStorePath: Hashable, Sendable, Comparable, CustomStringConvertible {
-  /// The path's text, always ASCII and canonical: two paths are the same node exactly when their texts are equal.
-  public let text: String
+  /// The path's bytes, always ASCII and canonical: two paths are the same node exactly when their bytes are equal.
+  public let bytes: [UInt8]
 
   /// The top of the tree.
-  public static let root = XenStorePath(canonical: "/")
+  public static let root = XenStorePath(canonical: [XenStorePath.slash])
 
-  private init(canonical text: String) { self.text = text }
+  private static let slash = UInt8(ascii: "/")
+  private static let homePrefix = Array("/local/domain/".utf8)
+
+  private init(canonical bytes: [UInt8]) { self.bytes = bytes }
 
   /// Checks an absolute path. Throws ``XenStoreError/invalidArgument`` when it is relative, malformed or too long.
-  public init(_ text: String) throws(XenStoreError) {
-    try self.init(bytes: Array(text.utf8)[...])
-  }
+  public init(_ text: String) throws(XenStoreError) { try self.init(checking: Array(text.utf8)) }
 
   /// Checks a path as it came in a request; one without a leading `/` is taken relative to `home`.
   /// Throws ``XenStoreError/invalidArgument`` when it is malformed or too long.
   public init(_ bytes: ArraySlice<UInt8>, relativeTo home: DomainID) throws(XenStoreError) {
-    if bytes.first == UInt8(ascii: "/") {
-      try self.init(bytes: bytes)
+    if bytes.first == XenStorePath.slash {
+      try self.init(checking: Array(bytes))
     } else {
-      try self.init(bytes: ArraySlice(Array(XenStorePath.home(of: home).text.utf8) + [UInt8(ascii: "/")] + bytes))
+      try self.init(checking: XenStorePath.home(of: home).bytes + [XenStorePath.slash] + bytes)
     }
   }
 
-  private init(bytes: ArraySlice<UInt8>) throws(XenStoreError) {
-    guard bytes.first == UInt8(ascii: "/") else { throw .invalidArgument }
-    guard bytes.count <= XenStoreProtocol.maximumPathByteCount + XenStorePath.domainPrefixByteCount(bytes) else { throw .invalidArgument }
+  private init(checking bytes: [UInt8]) throws(XenStoreError) {
+    guard bytes.first == XenStorePath.slash,
+      bytes.count <= XenStoreProtocol.maximumPathByteCount + XenStorePath.domainPrefixByteCount(bytes)
+    else { throw .invalidArgument }
     var previousIsSlash = false
     for byte in bytes {
-      let isSlash = byte == UInt8(ascii: "/")
+      let isSlash = byte == XenStorePath.slash
       guard XenStorePath.isAllowed(byte), !(isSlash && previousIsSlash) else { throw .invalidArgument }
       previousIsSlash = isSlash
     }
     guard !previousIsSlash || bytes.count == 1 else { throw .invalidArgument }
-    text = String(decoding: bytes, as: UTF8.self)
+    self.bytes = bytes
   }
 
   /// A domain's home, against which its relative paths are resolved (`/local/domain/N`).
   public static func home(of domain: DomainID) -> XenStorePath {
-    XenStorePath(canonical: "/local/domain/\(domain.rawValue)")
+    XenStorePath(canonical: homePrefix + String(domain.rawValue).utf8)
   }
 
-  public var isRoot: Bool { text.utf8.count == 1 }
+  /// The path as text.
+  public var text: String { String(decoding: bytes, as: UTF8.self) }
+  public var description: String { text }
+
+  public var isRoot: Bool { bytes.count == 1 }
 
   /// The node that has this one as a child; nil for the root.
   public var parent: XenStorePath? {
-    guard !isRoot, let slash = text.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
-    return slash == text.startIndex ? .root : XenStorePath(canonical: String(text[..<slash]))
+    guard !isRoot, let slash = bytes.lastIndex(of: XenStorePath.slash) else { return nil }
+    return slash == 0 ? .root : XenStorePath(canonical: Array(bytes[..<slash]))
   }
 
-  /// The last name; empty for the root.
-  public var lastName: Substring {
-    guard let slash = text.utf8.lastIndex(of: UInt8(ascii: "/")) else { return text[...] }
-    return text[text.utf8.index(after: slash)...]
+  /// The last name; nil for the root.
+  public var lastName: XenStoreName? {
+    guard !isRoot, let slash = bytes.lastIndex(of: XenStorePath.slash) else { return nil }
+    return XenStoreName(validBytes: bytes.span, in: (slash + 1)..<bytes.count)
   }
 
   /// The path of a child. Throws ``XenStoreError/invalidArgument`` when `name` is not one name or the path grows too long.
   public func appending(_ name: some StringProtocol) throws(XenStoreError) -> XenStorePath {
-    guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "/")) else { throw .invalidArgument }
-    return try XenStorePath(isRoot ? "/" + name : text + "/" + name)
+    guard !name.isEmpty, !name.utf8.contains(XenStorePath.slash) else { throw .invalidArgument }
+    return try XenStorePath(checking: (isRoot ? [] : bytes) + [XenStorePath.slash] + name.utf8)
   }
 
-  /// The path of a child whose name is known to be valid, because it was taken from another path.
+  /// The path of a child whose name was taken from another path.
   /// Its length is not checked again: a tree holds no path that was not checked.
-  public func appending(validName name: some StringProtocol) -> XenStorePath {
-    XenStorePath(canonical: isRoot ? "/" + name : text + "/" + name)
+  public func appending(_ name: XenStoreName) -> XenStorePath {
+    var bytes = isRoot ? [] : bytes
+    bytes.append(XenStorePath.slash)
+    name.append(to: &bytes)
+    return XenStorePath(canonical: bytes)
   }
 
-  /// This path up to and including `name`, which must be one of its own ``names``.
-  public func prefix(through name: Substring) -> XenStorePath { XenStorePath(canonical: String(text[..<name.endIndex])) }
+  /// The path of the first `count` names; of all of them when there are fewer.
+  public func prefix(nameCount count: Int) -> XenStorePath {
+    var names = names
+    for _ in 0..<count where names.next() == nil { return self }
+    return names.position <= 1 ? .root : XenStorePath(canonical: Array(bytes[..<(names.position - 1)]))
+  }
 
   /// Whether `other` is this path or below it.
   public func contains(_ other: XenStorePath) -> Bool {
     if isRoot { return true }
-    guard other.text.utf8.count > text.utf8.count else { return other.text == text }
-    let end = other.text.utf8.index(other.text.startIndex, offsetBy: text.utf8.count)
-    return other.text.utf8[end] == UInt8(ascii: "/") && other.text[..<end] == text
+    guard other.bytes.count > bytes.count else { return other == self }
+    return other.bytes[bytes.count] == XenStorePath.slash && other.bytes.starts(with: bytes)
   }
 
   /// This path without the leading `home` and its slash: how an event for a relative watch reports it. Nil when it is not below `home`.
-  public func relative(to home: XenStorePath) -> Substring? {
+  public func relative(to home: XenStorePath) -> ArraySlice<UInt8>? {
     guard home != self, home.contains(self) else { return nil }
-    return text.utf8.dropFirst(home.isRoot ? 1 : home.text.utf8.count + 1).asSubstring
+    return bytes.dropFirst(home.isRoot ? 1 : home.bytes.count + 1)
   }
 
-  /// The names from the top down, without allocation.
-  public var names: Names { Names(rest: text.utf8.dropFirst()) }
+  /// The names from the top down; only names of more than 16 bytes need memory.
+  public var names: Names { Names(bytes: bytes) }
 
   /// How many names the path has; zero for the root.
-  public var depth: Int { isRoot ? 0 : text.utf8.count { $0 == UInt8(ascii: "/") } }
+  public var depth: Int { isRoot ? 0 : bytes.count { $0 == XenStorePath.slash } }
 
   /// Iterates over a path's names from the top down.
   public struct Names: Sequence, IteratorProtocol, Sendable {
-    fileprivate var rest: Substring.UTF8View
+    private let bytes: [UInt8]
+    /// Where the next name begins.
+    fileprivate var position = 1
 
-    public mutating func next() -> Substring? {
-      guard !rest.isEmpty else { return nil }
-      guard let slash = rest.firstIndex(of: UInt8(ascii: "/")) else {
-        defer { rest = rest[rest.endIndex...] }
-        return rest.asSubstring
-      }
-      defer { rest = rest[rest.index(after: slash)...] }
-      return rest[..<slash].asSubstring
+    fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+
+    public mutating func next() -> XenStoreName? {
+      let bytes = bytes
+      let span = bytes.span
+      guard position < span.count else { return nil }
+      var end = position
+      while end < span.count, span[end] != UInt8(ascii: "/") { end += 1 }
+      let name = XenStoreName(validBytes: span, in: position..<end)
+      position = end + 1
+      return name
     }
   }
 
   /// Orders a node before everything below it.
-  public static func < (left: XenStorePath, right: XenStorePath) -> Bool { left.text < right.text }
-  public var description: String { text }
+  public static func < (left: XenStorePath, right: XenStorePath) -> Bool { left.bytes.lexicographicallyPrecedes(right.bytes) }
+
+  /// The characters of names, and the slash: one bit for each byte below 64, and for each of the next 64.
+  private static let allowed: (UInt64, UInt64) = {
+    var bits: (UInt64, UInt64) = (0, 0)
+    for byte in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@".utf8 {
+      if byte < 64 { bits.0 |= 1 << UInt64(byte) } else { bits.1 |= 1 << UInt64(byte - 64) }
+    }
+    return bits
+  }()
 
   private static func isAllowed(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-      UInt8(ascii: "-"), UInt8(ascii: "/"), UInt8(ascii: "_"), UInt8(ascii: "@"):
-      true
-    default: false
-    }
+    if byte < 64 { return allowed.0 >> UInt64(byte) & 1 == 1 }
+    return byte < 128 && allowed.1 >> UInt64(byte - 64) & 1 == 1
   }
 
   /// Bytes of a leading `/local/domain/N/`, which do not count against the length limit; zero when there is none.
-  private static func domainPrefixByteCount(_ bytes: ArraySlice<UInt8>) -> Int {
-    let prefix = "/local/domain/".utf8
-    guard bytes.starts(with: prefix) else { return 0 }
-    let digits = bytes.dropFirst(prefix.count).prefix { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
-    guard (1...5).contains(digits.count), digits.endIndex < bytes.endIndex, bytes[digits.endIndex] == UInt8(ascii: "/") else { return 0 }
-    return prefix.count + digits.count + 1
+  private static func domainPrefixByteCount(_ bytes: [UInt8]) -> Int {
+    guard bytes.starts(with: homePrefix) else { return 0 }
+    let digits = bytes.dropFirst(homePrefix.count).prefix { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
+    guard (1...5).contains(digits.count), digits.endIndex < bytes.endIndex, bytes[digits.endIndex] == slash else { return 0 }
+    return homePrefix.count + digits.count + 1
   }
-}
-
-extension Substring.UTF8View {
-  fileprivate var asSubstring: Substring { Substring(self) }
 }

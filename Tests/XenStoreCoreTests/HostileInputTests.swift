@@ -54,14 +54,15 @@ import XenStoreWire
     #expect(StoreScript().ask(.dom0, .makeDirectory, String(repeating: "/a", count: 1500) + "|") == ["dom0 EINVAL"])
   }
 
-  @Test func aTreeOfAnyDepthIsLetGoWithoutRecursion() {
+  @Test func aTreeOfAnyDepthIsLetGoWithoutRecursion() throws {
+    let name = try #require(try XenStorePath("/a").lastName)
     var node = XenStoreNode(value: [], permissions: [], generation: 0)
     for _ in 0..<300_000 {
       let parent = XenStoreNode(value: [], permissions: [], generation: 0)
-      parent.insert(node, named: "a")
+      parent.insert(node, named: name)
       node = parent
     }
-    #expect(node.children.count == 1)
+    #expect(node.child(named: name) != nil)
   }
 
   @Test func aTokenThatCouldMakeAnEventTooLongIsRefused() {
