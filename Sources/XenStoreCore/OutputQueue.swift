@@ -18,10 +18,12 @@ struct OutputQueue {
     replyCount += 1
   }
 
-  mutating func append(event bytes: [UInt8]) {
-    guard waitingEvents.insert(bytes).inserted else { return }
+  /// False when the event was waiting already.
+  mutating func append(event bytes: [UInt8]) -> Bool {
+    guard waitingEvents.insert(bytes).inserted else { return false }
     entries.append(Entry(bytes: bytes, isEvent: true))
     eventByteCount += bytes.count
+    return true
   }
 
   /// Takes the oldest packet.

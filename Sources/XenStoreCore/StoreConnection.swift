@@ -32,6 +32,9 @@ final class StoreConnection {
   let isPrivileged: Bool
   var parser = XenStorePacketParser()
   var output = OutputQueue()
+  /// What each packet of ``output`` waits for; kept only while commits are.
+  var gate = OutputGate()
+  var isWaitingForDurability = false
   var watches: [Watch] = []
   var transactions: [UInt32: StoreTransaction] = [:]
   var fault: XenStoreConnectionFault?

@@ -6,7 +6,11 @@ extension XenStoreCore {
 
   /// Makes a domain known. Those who watch `@introduceDomain` are told when it was not known before.
   public func introduce(_ domain: DomainID) {
-    if introducedDomains.insert(domain).inserted { report(special: XenStoreCore.introduceDomain) }
+    asOneCommit {
+      guard introducedDomains.insert(domain).inserted else { return }
+      note(.introduction(domain))
+      report(special: XenStoreCore.introduceDomain)
+    }
   }
 
   /// Forgets a domain that died: its nodes, its entries in permission lists, its watches, transactions and connections, so that a
@@ -16,10 +20,16 @@ extension XenStoreCore {
     for connection in connections.values where connection.domain == domain && !connection.isPrivileged {
       fail(connection, .domainReleased(domain))
     }
-    targets[domain] = nil
-    targets = targets.filter { $0.value != domain }
-    removeTraces(of: domain)
-    if introducedDomains.remove(domain) != nil { report(special: XenStoreCore.releaseDomain) }
+    asOneCommit {
+      for stub in targets.filter({ $0.key == domain || $0.value == domain }).keys.sorted() {
+        targets[stub] = nil
+        note(.target(stub: stub, nil))
+      }
+      removeTraces(of: domain)
+      guard introducedDomains.remove(domain) != nil else { return }
+      note(.release(domain))
+      report(special: XenStoreCore.releaseDomain)
+    }
   }
 
   public func isIntroduced(_ domain: DomainID) -> Bool { introducedDomains.contains(domain) }
@@ -44,9 +54,12 @@ extension XenStoreCore {
     for (path, permissions) in naming {
       version = nextGeneration()
       tree.setPermissions(permissions, at: path, generation: version)
+      note(.permissions(path, permissions))
     }
     for (name, permissions) in specialPermissions where permissions.dropFirst().contains(where: { $0.domain == domain }) {
-      specialPermissions[name] = [permissions[0]] + permissions.dropFirst().filter { $0.domain != domain }
+      let remaining = [permissions[0]] + permissions.dropFirst().filter { $0.domain != domain }
+      specialPermissions[name] = remaining
+      note(.specialPermissions(name: name, remaining))
     }
   }
 
@@ -86,6 +99,7 @@ extension XenStoreCore {
     let target = try domain(strings[1])
     guard isIntroduced(stub), isIntroduced(target) else { throw .noEntry }
     targets[stub] = target
+    note(.target(stub: stub, target))
   }
 
   private func onlyDomain(_ request: StoreRequest) throws(XenStoreError) -> DomainID {

@@ -48,8 +48,9 @@ extension XenStoreCore {
   func write(_ request: StoreRequest) throws(XenStoreError) {
     guard let (text, rest) = XenStorePayload.stringAndRest(request.payload) else { throw .invalidArgument }
     let path = try nodePath(text, request)
-    guard try isPresent(path, request) else { return try create(path, value: Array(rest), request) }
-    change(path, request) { $0.setValue(Array(rest), at: path, generation: $1) }
+    let value = Array(rest)
+    guard try isPresent(path, request) else { return try create(path, value: value, request) }
+    change(path, request, .value(path, value)) { $0.setValue(value, at: path, generation: $1) }
   }
 
   func makeDirectory(_ request: StoreRequest) throws(XenStoreError) {
@@ -78,6 +79,7 @@ extension XenStoreCore {
       let special = try specialPermissions(of: text, request)
       guard request.connection.isPrivileged else { throw .accessDenied }
       specialPermissions[special.name] = permissions
+      note(.specialPermissions(name: special.name, permissions))
       return
     }
     let path = try nodePath(text, request)
@@ -85,7 +87,7 @@ extension XenStoreCore {
     guard isOwner(request.connection, of: node.permissions) else { throw .accessDenied }
     // Giving a node away would give its quota away (XSA-352).
     guard request.connection.isPrivileged || permissions[0].domain == node.permissions[0].domain else { throw .notPermitted }
-    change(path, request) { $0.setPermissions(permissions, at: path, generation: $1) }
+    change(path, request, .permissions(path, permissions)) { $0.setPermissions(permissions, at: path, generation: $1) }
   }
 
   // MARK: Steps
@@ -102,7 +104,9 @@ extension XenStoreCore {
   }
 
   /// Changes one node that exists and reports it to those who may know it before or after.
-  private func change(_ path: XenStorePath, _ request: StoreRequest, _ body: (inout XenStoreTree, UInt64) -> Void) {
+  private func change(
+    _ path: XenStorePath, _ request: StoreRequest, _ noted: @autoclosure () -> XenStoreChange, _ body: (inout XenStoreTree, UInt64) -> Void
+  ) {
     let generation = nextGeneration()
     if let transaction = request.transaction {
       body(&transaction.working, generation)
@@ -111,6 +115,7 @@ extension XenStoreCore {
       let before = tree.node(at: path)?.permissions
       body(&tree, generation)
       version = generation
+      note(noted())
       report(path, permissions: [before, tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)])
     }
   }
@@ -125,6 +130,7 @@ extension XenStoreCore {
     guard let transaction = request.transaction else {
       tree.create(value: value, permissions: permissions, at: path, generation: generation)
       version = generation
+      noteCreation(of: path, below: place, value: value, permissions: permissions)
       report(path, permissions: [permissions, parentPermissions(of: path, in: tree)])
       return
     }
@@ -133,6 +139,15 @@ extension XenStoreCore {
     for depth in (place.depth + 1)...path.depth {
       place = path.prefix(nameCount: depth)
       transaction.noteChange(place, place == path ? .changed : .silent)
+    }
+  }
+
+  /// Notes a node that was created, and those that were created on the way to it from `place`.
+  private func noteCreation(of path: XenStorePath, below place: XenStorePath, value: [UInt8], permissions: [XenStorePermission]) {
+    guard journal.isOn else { return }
+    for name in path.names.dropFirst(place.depth) {
+      let created = path.prefix(through: name)
+      note(.node(created, value: created == path ? value : [], permissions: permissions))
     }
   }
 
@@ -155,6 +170,7 @@ extension XenStoreCore {
     let permissions = [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]
     tree.remove(at: path, generation: generation)
     version = generation
+    note(.removal(path))
     for (below, permissions) in watchedBelow { reportRemovalWithAncestor(of: below, permissions: permissions) }
     report(path, permissions: permissions)
   }

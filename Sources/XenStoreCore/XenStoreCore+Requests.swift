@@ -14,7 +14,13 @@ extension XenStoreCore {
   private static let acknowledgement = Array("OK".utf8) + [0]
 
   /// Answers one request: exactly one reply, the events it causes for its own connection before it, the first event of a new watch after it.
+  /// What it changes is one commit.
   func handle(_ packet: XenStorePacket, from connection: StoreConnection) {
+    guard journal.isOn else { return answer(packet, from: connection) }
+    asOneCommit { answer(packet, from: connection) }
+  }
+
+  private func answer(_ packet: XenStorePacket, from connection: StoreConnection) {
     var reply = XenStorePacket(rawType: packet.rawType, requestID: packet.requestID, transactionID: packet.transactionID, payload: [])
     var newWatch: Watch?
     do throws(XenStoreError) {

@@ -42,11 +42,28 @@ extension XenStoreCore {
       tree = transaction.working
     }
     version = nextGeneration()
+    noteChanges(of: transaction)
     for path in transaction.changes { report(path, of: transaction) }
   }
 
   private func hasChanged(_ path: XenStorePath, since base: XenStoreTree) -> Bool {
     tree.node(at: path)?.generation != base.node(at: path)?.generation
+  }
+
+  /// Notes what the commit made of each node that the transaction changed.
+  private func noteChanges(of transaction: StoreTransaction) {
+    guard journal.isOn else { return }
+    for path in transaction.changes.sorted() {
+      let before = transaction.base.node(at: path)
+      if let node = tree.node(at: path) {
+        // One that only gained or lost a child is as it was.
+        if before == nil || transaction.report(of: path) != .silent {
+          note(.node(path, value: node.value, permissions: node.permissions))
+        }
+      } else if before != nil, path.parent.map({ tree.node(at: $0) != nil }) ?? false {
+        note(.removal(path))
+      }
+    }
   }
 
   private func report(_ path: XenStorePath, of transaction: StoreTransaction) {

@@ -21,11 +21,14 @@ public final class XenStoreCore {
   var tree: XenStoreTree
   /// The generation of the live tree's last change: equal versions mean equal trees.
   var version: UInt64 = 1
-  private var lastGeneration: UInt64 = 1
+  var lastGeneration: UInt64 = 1
   private var lastSerial: UInt64 = 0
 
   var connections: [XenStoreConnectionID: StoreConnection] = [:]
   private var ready: [XenStoreConnectionID] = []
+  var journal = CommitJournal()
+  /// Connections whose next packet is kept back until it cannot be lost.
+  var waitingForDurability: [XenStoreConnectionID] = []
   var watches = WatchIndex()
   var usage: [DomainID: DomainUsage] = [:]
   var introducedDomains: Set<DomainID> = [.control]
@@ -104,14 +107,15 @@ public final class XenStoreCore {
     return ready
   }
 
-  /// Whether there is something to send.
+  /// Whether there is something to send, now or once commits are durable.
   public func hasOutput(for id: XenStoreConnectionID) -> Bool { connections[id]?.output.isEmpty == false }
 
-  /// Takes the next packet to send, header and payload, or nil when there is none.
+  /// Takes the next packet to send, header and payload, or nil when there is none, or none whose commits are durable.
   ///
   /// Take only what can be sent now: an event that was not taken yet absorbs further identical ones.
   public func nextOutput(for id: XenStoreConnectionID) -> [UInt8]? {
-    guard let connection = connections[id], let bytes = connection.output.next() else { return nil }
+    guard let connection = connections[id], !isKeptBack(connection), let bytes = connection.output.next() else { return nil }
+    if journal.isOn { connection.gate.removeFirst() }
     if connection.parser.bufferedByteCount > 0 { handleWaitingPackets(of: connection) }
     return bytes
   }
@@ -130,13 +134,15 @@ public final class XenStoreCore {
 
   func send(reply packet: XenStorePacket, to connection: StoreConnection) {
     connection.output.append(reply: packet.encoded)
+    if journal.isOn { connection.gate.append(sequence: journal.lastSequence) }
     markReady(connection)
   }
 
   func send(event watch: Watch, reporting path: [UInt8]) {
     let connection = watch.connection
     guard connection.fault == nil else { return }
-    connection.output.append(event: XenStorePacket(.watchEvent, payload: path + [0] + watch.token + [0]).encoded)
+    let isNew = connection.output.append(event: XenStorePacket(.watchEvent, payload: path + [0] + watch.token + [0]).encoded)
+    if isNew, journal.isOn { connection.gate.append(sequence: journal.lastSequence) }
     if connection.output.eventByteCount > quotas.unreadEventByteCount {
       fail(connection, .eventsUnread(byteCount: connection.output.eventByteCount))
     }
@@ -146,6 +152,7 @@ public final class XenStoreCore {
   func fail(_ connection: StoreConnection, _ fault: XenStoreConnectionFault) {
     connection.fault = fault
     connection.output.removeAll()
+    connection.gate = OutputGate()
     connection.parser = XenStorePacketParser()
     dropWatchesAndTransactions(of: connection)
     markReady(connection)
@@ -166,7 +173,7 @@ public final class XenStoreCore {
     self.usage[domain] = usage == DomainUsage() ? nil : usage
   }
 
-  private func markReady(_ connection: StoreConnection) {
+  func markReady(_ connection: StoreConnection) {
     guard !connection.isListedAsReady else { return }
     connection.isListedAsReady = true
     ready.append(connection.id)
