@@ -29,6 +29,8 @@ import Uring
 
   deinit { unsafe word.deallocate() }
 
+  public override var takesTurns: Bool { false }
+
   /// Signals `counter` with this turn's submission.
   public func signal(_ counter: SharedDescriptor) {
     guard loop != nil, inFlight.count < Self.limit, EventDescriptor.isWritable(counter.descriptor) else { return }

@@ -31,6 +31,8 @@ public final class DescriptorWatch: LoopSource {
     self.handler = handler
   }
 
+  public override var takesTurns: Bool { false }
+
   /// Changes what is waited for; an empty set only pauses the watch.
   public func update(_ events: PollEvents) {
     guard events != interest, handler != nil else { return }

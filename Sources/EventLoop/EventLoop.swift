@@ -30,6 +30,9 @@ public final class EventLoop: @unchecked Sendable {
   var table: InFlightTable
   private var sources: [LoopSource?] = []
   private var freeSourceIDs: [UInt32] = []
+  /// Those that take turns; a place is empty from a source's end to the end of the turn.
+  private var turns: [LoopSource?] = []
+  private var turnsHaveGaps = false
   var timers = TimerQueue()
   private let thread: pthread_t
   private let mailbox = Mutex<[@Sendable () -> Void]>([])
@@ -94,6 +97,7 @@ public final class EventLoop: @unchecked Sendable {
       sources.append(source)
     }
     source.loop = self
+    if source.takesTurns { turns.append(source) }
   }
 
   /// Stops serving `source`. It must have no operations in flight.
@@ -101,6 +105,10 @@ public final class EventLoop: @unchecked Sendable {
     assertOnLoop()
     guard source.id != .max, !isShuttingDown else { return }
     sources[Int(source.id)] = nil
+    if let index = turns.firstIndex(where: { $0 === source }) {
+      turns[index] = nil
+      turnsHaveGaps = true
+    }
     freeSourceIDs.append(source.id)
     source.id = .max
     source.loop = nil
@@ -146,6 +154,7 @@ public final class EventLoop: @unchecked Sendable {
       source?.loop = nil
     }
     sources.removeAll()
+    turns.removeAll()
     wakeSource = nil
   }
 
@@ -155,9 +164,13 @@ public final class EventLoop: @unchecked Sendable {
     drainCompletions()
     let now = MonotonicClock.nowNanoseconds
     while let call = timers.takeDue(now: now) { call() }
+    if turnsHaveGaps {
+      turns.removeAll { $0 == nil }
+      turnsHaveGaps = false
+    }
     var worked = false
-    for index in sources.indices {
-      guard let source = sources[index] else { continue }
+    for index in turns.indices {
+      guard let source = turns[index] else { continue }
       if source.service() != .idle { worked = true }
     }
     if worked || !maySleep {
@@ -166,7 +179,7 @@ public final class EventLoop: @unchecked Sendable {
     }
     if spinWhileWanted() { return }
     var pending = false
-    for index in sources.indices where sources[index]?.prepareToSleep() == true { pending = true }
+    for index in turns.indices where turns[index]?.prepareToSleep() == true { pending = true }
     if pending || uring.hasCompletions {
       if uring.preparedCount > 0 { submitNow() }
       return
@@ -182,13 +195,13 @@ public final class EventLoop: @unchecked Sendable {
     while true {
       let now = MonotonicClock.nowNanoseconds
       var wanted = false
-      for index in sources.indices where sources[index]?.wantsPolling(now: now) == true { wanted = true }
+      for index in turns.indices where turns[index]?.wantsPolling(now: now) == true { wanted = true }
       guard wanted else { return false }
       if !submitted, uring.preparedCount > 0 { submitNow() }
       submitted = true
       for _ in 0..<16 {
         if uring.hasCompletions { return true }
-        for index in sources.indices where sources[index]?.hasWork() == true { return true }
+        for index in turns.indices where turns[index]?.hasWork() == true { return true }
         spinPause()
       }
       if stopRequested.load(ordering: .relaxed) { return true }
@@ -225,6 +238,8 @@ public final class EventLoop: @unchecked Sendable {
 private final class WakeSource: LoopSource {
   private let descriptor: Int32
   init(descriptor: Int32) { self.descriptor = descriptor }
+
+  override var takesTurns: Bool { false }
 
   func arm() {
     guard let userData = loop.begin(self, tag: 0) else { fatalError("no room to watch the mailbox") }

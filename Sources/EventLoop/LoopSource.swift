@@ -20,6 +20,10 @@ open class LoopSource {
 
   public init() {}
 
+  /// Whether the loop calls more than ``completed(tag:result:)``. A source that only reacts to completions says no: a loop has
+  /// a thousand of those, and would ask each of them in every turn. Asked once, when the source is attached.
+  open var takesTurns: Bool { true }
+
   /// An operation that this source prepared has completed. `tag` is what it was prepared with.
   open func completed(tag: UInt64, result: Int32) {}
 

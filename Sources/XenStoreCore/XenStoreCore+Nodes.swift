@@ -145,8 +145,8 @@ extension XenStoreCore {
   /// Notes a node that was created, and those that were created on the way to it from `place`.
   private func noteCreation(of path: XenStorePath, below place: XenStorePath, value: [UInt8], permissions: [XenStorePermission]) {
     guard journal.isOn else { return }
-    for name in path.names.dropFirst(place.depth) {
-      let created = path.prefix(through: name)
+    for depth in (place.depth + 1)...path.depth {
+      let created = path.prefix(nameCount: depth)
       note(.node(created, value: created == path ? value : [], permissions: permissions))
     }
   }

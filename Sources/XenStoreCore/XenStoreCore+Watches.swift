@@ -59,8 +59,10 @@ extension XenStoreCore {
 
   /// Tells the watches of a node and of all above it that it changed. `permissions` are those that it and its parent have or had: a domain
   /// that none of them lets read must not learn of the change (XSA-115).
-  func report(_ path: XenStorePath, permissions: [[XenStorePermission]?]) {
-    send(path, to: watches.watches(concerning: path), permissions: permissions)
+  /// They are looked up only when somebody watches.
+  func report(_ path: XenStorePath, permissions: @autoclosure () -> [[XenStorePermission]?]) {
+    let concerned = watches.watches(concerning: path)
+    if !concerned.isEmpty { send(path, to: concerned, permissions: permissions()) }
   }
 
   /// Tells the watches of exactly this node that it went away with a node above it.
@@ -77,8 +79,7 @@ extension XenStoreCore {
   private func send(_ path: XenStorePath, to watches: [Watch], permissions: [[XenStorePermission]?]) {
     for watch in watches {
       guard permissions.contains(where: { $0.map { isAllowed(watch.connection, .read, by: $0) } ?? false }) else { continue }
-      let home = XenStorePath.home(of: watch.connection.domain)
-      if watch.isRelative, let relative = path.relative(to: home) {
+      if watch.isRelative, let relative = path.relative(to: .home(of: watch.connection.domain)) {
         send(event: watch, reporting: Array(relative))
       } else {
         send(event: watch, reporting: path.bytes)

@@ -141,7 +141,7 @@ public final class XenStoreCore {
   func send(event watch: Watch, reporting path: [UInt8]) {
     let connection = watch.connection
     guard connection.fault == nil else { return }
-    let isNew = connection.output.append(event: XenStorePacket(.watchEvent, payload: path + [0] + watch.token + [0]).encoded)
+    let isNew = connection.output.append(event: XenStorePacket.encodedEvent(path: path, token: watch.token))
     if isNew, journal.isOn { connection.gate.append(sequence: journal.lastSequence) }
     if connection.output.eventByteCount > quotas.unreadEventByteCount {
       fail(connection, .eventsUnread(byteCount: connection.output.eventByteCount))

@@ -16,11 +16,16 @@ struct ReceivedBytes: WireSource {
 extension XenStoreHeader {
   /// Appends the header's 16 bytes to `output`.
   func encode(into output: inout [UInt8]) {
-    for word in [type, requestIdentifier, transactionIdentifier, payloadByteCount] {
-      output.append(UInt8(truncatingIfNeeded: word))
-      output.append(UInt8(truncatingIfNeeded: word >> 8))
-      output.append(UInt8(truncatingIfNeeded: word >> 16))
-      output.append(UInt8(truncatingIfNeeded: word >> 24))
-    }
+    XenStoreHeader.append(type, to: &output)
+    XenStoreHeader.append(requestIdentifier, to: &output)
+    XenStoreHeader.append(transactionIdentifier, to: &output)
+    XenStoreHeader.append(payloadByteCount, to: &output)
+  }
+
+  private static func append(_ word: UInt32, to output: inout [UInt8]) {
+    output.append(UInt8(truncatingIfNeeded: word))
+    output.append(UInt8(truncatingIfNeeded: word >> 8))
+    output.append(UInt8(truncatingIfNeeded: word >> 16))
+    output.append(UInt8(truncatingIfNeeded: word >> 24))
   }
 }

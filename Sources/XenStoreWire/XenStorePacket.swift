@@ -52,4 +52,19 @@ public struct XenStorePacket: Hashable, Sendable {
     encode(into: &output)
     return output
   }
+
+  /// A watch event as it goes over the wire: path and token, each with its NUL.
+  public static func encodedEvent(path: [UInt8], token: [UInt8]) -> [UInt8] {
+    var header = XenStoreHeader()
+    header.type = XenStoreMessageType.watchEvent.rawValue
+    header.payloadByteCount = UInt32(path.count + token.count + 2)
+    var output: [UInt8] = []
+    output.reserveCapacity(XenStoreProtocol.headerByteCount + Int(header.payloadByteCount))
+    header.encode(into: &output)
+    output.append(contentsOf: path)
+    output.append(0)
+    output.append(contentsOf: token)
+    output.append(0)
+    return output
+  }
 }
