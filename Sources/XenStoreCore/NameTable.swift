@@ -11,9 +11,9 @@ struct NameTable<Element> {
   }
 
   /// Entries a chunk may have; one more and it is split.
-  private static var chunkLimit: Int { 64 }
+  private static var chunkLimit: Int { 16 }
   /// Two neighbours that have no more than this between them become one.
-  private static var mergeLimit: Int { 32 }
+  private static var mergeLimit: Int { 8 }
 
   /// None is empty.
   private var chunks: [[Entry]] = []

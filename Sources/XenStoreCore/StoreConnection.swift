@@ -1,12 +1,6 @@
 public import XenInterface
 import XenStoreWire
 
-/// Names one connection of a ``XenStoreCore``; never used twice.
-public struct XenStoreConnectionID: Hashable, Sendable, CustomStringConvertible {
-  let number: UInt64
-  public var description: String { "connection \(number)" }
-}
-
 /// Why the core is done with a connection; its owner must disconnect it.
 public enum XenStoreConnectionFault: Error, Hashable, Sendable, CustomStringConvertible {
   /// The peer announced a payload longer than the protocol allows.

@@ -7,7 +7,7 @@ extension XenStoreCore {
   /// `listener` is called in the middle of the core's work and must not call the core.
   public func keepCommits(_ listener: @escaping (XenStoreCommit) -> Void) {
     precondition(!journal.isOn, "commits are kept already")
-    precondition(connections.values.allSatisfy { $0.output.isEmpty }, "output from before would not be kept back")
+    precondition(connections.elements.allSatisfy { $0.output.isEmpty }, "output from before would not be kept back")
     journal.listener = listener
   }
 

@@ -17,7 +17,7 @@ extension XenStoreCore {
   /// later domain of the same number inherits nothing (XSA-322, XSA-417, XSA-419). Then those who watch `@releaseDomain` are told.
   public func release(_ domain: DomainID) {
     precondition(domain != .control, "the control domain cannot be released")
-    for connection in connections.values where connection.domain == domain && !connection.isPrivileged {
+    for connection in connections.elements where connection.domain == domain && !connection.isPrivileged {
       fail(connection, .domainReleased(domain))
     }
     asOneCommit {

@@ -24,7 +24,7 @@ public final class XenStoreCore {
   var lastGeneration: UInt64 = 1
   private var lastSerial: UInt64 = 0
 
-  var connections: [XenStoreConnectionID: StoreConnection] = [:]
+  var connections = XenStoreConnectionTable<StoreConnection>()
   private var ready: [XenStoreConnectionID] = []
   var journal = CommitJournal()
   /// Connections whose next packet is kept back until it cannot be lost.
@@ -59,14 +59,14 @@ public final class XenStoreCore {
 
   /// Opens a connection that acts as `domain`. A privileged one passes every permission check and may use every request.
   public func connect(domain: DomainID, privileged: Bool) -> XenStoreConnectionID {
-    let id = XenStoreConnectionID(number: nextSerial())
-    connections[id] = StoreConnection(id: id, domain: domain, isPrivileged: privileged)
+    let id = XenStoreConnectionID(number: nextSerial(), slot: connections.freeSlot())
+    connections.insert(StoreConnection(id: id, domain: domain, isPrivileged: privileged), for: id)
     return id
   }
 
   /// Ends a connection with its watches and transactions. Unknown connections are ignored, so that closing twice does no harm.
   public func disconnect(_ id: XenStoreConnectionID) {
-    guard let connection = connections.removeValue(forKey: id) else { return }
+    guard let connection = connections.remove(id) else { return }
     dropWatchesAndTransactions(of: connection)
   }
 

@@ -1,6 +1,9 @@
 import XenStoreWire
 
 /// One node. Nodes are shared between trees: whoever changes one must own it alone (``XenStoreTree`` sees to that).
+///
+/// The last reference to a node releases those below it one within the other. A path has at most 1024 names behind its domain's home,
+/// so that is as deep as the stack gets.
 final class XenStoreNode {
   var value: [UInt8]
   var permissions: [XenStorePermission]
@@ -13,18 +16,6 @@ final class XenStoreNode {
     self.permissions = permissions
     self.generation = generation
     self.children = children
-  }
-
-  deinit {
-    // A chain of last references would be released recursively, as deep as the tree is: take it apart level by level instead.
-    guard !children.isEmpty else { return }
-    var pending = children.entries.map(\.element)
-    children.removeAll()
-    while var node = pending.popLast() {
-      guard isKnownUniquelyReferenced(&node) else { continue }
-      pending.append(contentsOf: node.children.entries.map(\.element))
-      node.children.removeAll()
-    }
   }
 
   /// The same node for another tree; the children are shared.

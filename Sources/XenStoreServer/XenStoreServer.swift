@@ -29,7 +29,7 @@ public final class XenStoreServer {
   let loop: EventLoop
   let logger: Logger
   private var listeners: [String: StoreListener] = [:]
-  private var connections: [XenStoreConnectionID: StoreLink] = [:]
+  private var connections = XenStoreConnectionTable<StoreLink>()
   /// Where links put what arrives; one for all, because a link hands it over at once. Its size is what one link may bring in a turn,
   /// so that a busy client does not keep the loop from the others.
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
@@ -69,14 +69,14 @@ public final class XenStoreServer {
   public func stopListening(path: String) {
     guard let listener = listeners.removeValue(forKey: path) else { return }
     listener.close()
-    for case let connection as SocketConnection in connections.values where connection.listenerPath == path { close(connection) }
+    for case let connection as SocketConnection in connections.elements where connection.listenerPath == path { close(connection) }
     flush()
   }
 
   /// Closes every socket and connection.
   public func close() {
     for path in Array(listeners.keys) { stopListening(path: path) }
-    for connection in Array(connections.values) { close(connection) }
+    for connection in connections.elements { close(connection) }
     if pace.loop != nil { loop.detach(pace) }
   }
 
@@ -127,7 +127,7 @@ public final class XenStoreServer {
   }
 
   private func connectionCount(through listenerPath: String) -> Int {
-    connections.values.count { ($0 as? SocketConnection)?.listenerPath == listenerPath }
+    connections.elements.count { ($0 as? SocketConnection)?.listenerPath == listenerPath }
   }
 
   private func add(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
@@ -136,7 +136,7 @@ public final class XenStoreServer {
       case .privileged: core.connect(domain: .control, privileged: true)
       case .domain(let domain): core.connect(domain: domain, privileged: domain == .control)
       }
-    connections[id] = SocketConnection(socket: socket, id: id, listenerPath: listenerPath, server: self)
+    connections.insert(SocketConnection(socket: socket, id: id, listenerPath: listenerPath, server: self), for: id)
   }
 
   /// A link has put `count` bytes that its peer sent into ``inputBuffer``.
@@ -178,7 +178,7 @@ public final class XenStoreServer {
   }
 
   private func close(_ link: StoreLink) {
-    guard connections.removeValue(forKey: link.id) != nil else { return }
+    guard connections.remove(link.id) != nil else { return }
     link.close()
     core.disconnect(link.id)
   }
