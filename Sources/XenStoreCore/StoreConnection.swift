@@ -24,6 +24,8 @@ final class StoreConnection {
   let id: XenStoreConnectionID
   let domain: DomainID
   let isPrivileged: Bool
+  /// What its owner says of who is at the other end, for the audit.
+  let label: String
   var parser = XenStorePacketParser()
   var output = OutputQueue()
   /// What each packet of ``output`` waits for; kept only while commits are.
@@ -32,10 +34,15 @@ final class StoreConnection {
   var watches: [Watch] = []
   var transactions: [UInt32: StoreTransaction] = [:]
   var fault: XenStoreConnectionFault?
+  /// Replies it may leave unread before its requests wait.
+  var unreadReplyLimit = Int.max
+  /// Bytes of unread events that are counted for its domain.
+  var countedEventByteCount = 0
   /// Whether the core has told its owner that there is something to take.
   var isListedAsReady = false
 
-  init(id: XenStoreConnectionID, domain: DomainID, isPrivileged: Bool) {
+  init(id: XenStoreConnectionID, domain: DomainID, isPrivileged: Bool, label: String) {
+    self.label = label
     self.id = id
     self.domain = domain
     self.isPrivileged = isPrivileged

@@ -25,6 +25,22 @@ final class StoreTransaction {
   /// Set when the daemon could not carry out a change: committing the rest would be a partial commit (XSA-415, XSA-421).
   var failure: XenStoreError?
 
+  /// What its changes do to what domains own, to be counted when it is committed.
+  var charges: [DomainID: NodeCharge] = [:]
+  /// What of ``heldByteCount`` is counted for the domain by now.
+  var countedByteCount = 0
+  private var accessedByteCount = 0
+  private var writtenByteCount = 0
+  private var written: [XenStorePath: Int] = [:]
+  /// What goes into the audit when it is committed, each once.
+  private(set) var audited: [AuditedChange] = []
+  private var auditedSet: Set<AuditedChange> = []
+
+  struct AuditedChange: Hashable {
+    let operation: XenStoreAudit.Operation
+    let path: XenStorePath
+  }
+
   init(id: UInt32, tree: XenStoreTree, version: UInt64) {
     self.id = id
     base = tree
@@ -32,11 +48,13 @@ final class StoreTransaction {
     working = tree
   }
 
-  func noteAccess(_ path: XenStorePath) { accessed.insert(path) }
+  func noteAccess(_ path: XenStorePath) {
+    if accessed.insert(path).inserted { accessedByteCount += path.bytes.count + StoreTransaction.accessByteCount }
+  }
 
   /// Notes a change. One node is reported once, as its last reportable change says.
   func noteChange(_ path: XenStorePath, _ report: Report) {
-    accessed.insert(path)
+    noteAccess(path)
     switch (reports[path], report) {
     case (nil, _):
       changes.append(path)
@@ -44,6 +62,22 @@ final class StoreTransaction {
     case (_, .silent): break
     case (_, .changed), (_, .removedWithAncestor): reports[path] = report
     }
+  }
+
+  /// Bytes counted for a node that was looked at, besides its path.
+  private static let accessByteCount = 64
+
+  /// What it keeps in memory besides the live tree: the nodes it looked at by name, those it wrote with their content.
+  var heldByteCount: Int { accessedByteCount + writtenByteCount }
+
+  /// Notes what a node costs that is the transaction's own now.
+  func noteWritten(_ path: XenStorePath, byteCount: Int) {
+    writtenByteCount += byteCount - (written.updateValue(byteCount, forKey: path) ?? 0)
+  }
+
+  func noteAudit(_ operation: XenStoreAudit.Operation, _ path: XenStorePath) {
+    let change = AuditedChange(operation: operation, path: path)
+    if auditedSet.insert(change).inserted { audited.append(change) }
   }
 
   func report(of path: XenStorePath) -> Report { reports[path] ?? .silent }

@@ -16,10 +16,23 @@ final class Watch {
   let givenPath: [UInt8]
   let isRelative: Bool
   let token: [UInt8]
+  /// How many levels below its node the watch reaches: 0 for the node itself alone, nil for all there are.
+  let depth: UInt32?
+  /// The same as the greatest depth of a path that concerns it.
+  let maximumPathDepth: Int
   /// Orders the watches of a store by age.
   let serial: UInt64
 
-  init(connection: StoreConnection, target: WatchTarget, givenPath: [UInt8], isRelative: Bool, token: [UInt8], serial: UInt64) {
+  init(
+    connection: StoreConnection, target: WatchTarget, givenPath: [UInt8], isRelative: Bool, token: [UInt8], depth: UInt32? = nil,
+    serial: UInt64
+  ) {
+    self.depth = depth
+    maximumPathDepth =
+      switch (depth, target) {
+      case (let depth?, .node(let path)): path.depth + Int(depth)
+      default: .max
+      }
     self.connection = connection
     self.target = target
     self.givenPath = givenPath

@@ -9,7 +9,7 @@ extension XenStoreCore {
     asOneCommit {
       guard introducedDomains.insert(domain).inserted else { return }
       note(.introduction(domain))
-      report(special: XenStoreCore.introduceDomain)
+      report(special: XenStoreCore.introduceDomain, of: domain)
     }
   }
 
@@ -26,9 +26,12 @@ extension XenStoreCore {
         note(.target(stub: stub, nil))
       }
       removeTraces(of: domain)
+      forgetQuotas(of: domain)
+      domainFeatures[domain] = nil
       guard introducedDomains.remove(domain) != nil else { return }
       note(.release(domain))
-      report(special: XenStoreCore.releaseDomain)
+      report(special: XenStoreCore.releaseDomain, of: domain)
+      specialPermissions[XenStoreCore.name(XenStoreCore.releaseDomain, of: domain)] = nil
     }
   }
 
@@ -52,6 +55,7 @@ extension XenStoreCore {
     }
     for path in owned { removeNode(at: path, transaction: nil) }
     for (path, permissions) in naming {
+      countChange(ofPermissionsAt: path, to: permissions)
       version = nextGeneration()
       tree.setPermissions(permissions, at: path, generation: version)
       note(.permissions(path, permissions))
@@ -65,12 +69,15 @@ extension XenStoreCore {
 
   // MARK: Requests
 
-  /// Domain, frame number and event channel of its store ring; the last two mean nothing where domains come over sockets.
+  /// Domain, frame number and event channel of its store ring; the last two mean nothing where domains come over sockets. The real
+  /// daemon does not look at the frame number either, which some toolstacks send as a negative one.
   func introduce(_ request: StoreRequest) throws(XenStoreError) {
     guard let strings = XenStorePayload.strings(request.payload), strings.count >= 3,
-      XenStorePayload.number(strings[1], as: UInt64.self) != nil, let port = XenStorePayload.number(strings[2], as: UInt32.self), port > 0
+      let port = XenStorePayload.number(strings[2], as: UInt32.self), port > 0
     else { throw .invalidArgument }
-    introduce(try domain(strings[0]))
+    let domain = try domain(strings[0])
+    introduce(domain)
+    audit(.introduce, .home(of: domain), request)
   }
 
   func release(_ request: StoreRequest) throws(XenStoreError) {
@@ -78,19 +85,25 @@ extension XenStoreCore {
     guard domain != .control else { throw .invalidArgument }
     guard isIntroduced(domain) else { throw .noEntry }
     release(domain)
+    audit(.release, .home(of: domain), request)
   }
 
+  /// `DOMID_SELF` is whoever asks, who is always there; other reserved numbers are no domains.
   func isDomainIntroduced(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
-    XenStorePayload.join([isIntroduced(try onlyDomain(request)) ? "T" : "F"])
+    let domain = try anyDomain(request)
+    return XenStorePayload.join([domain == .firstReserved || isIntroduced(domain) ? "T" : "F"])
   }
 
   func getDomainPath(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
-    XenStorePayload.join([XenStorePath.home(of: try onlyDomain(request)).text])
+    XenStorePayload.join([XenStorePath.home(of: try anyDomain(request)).text])
   }
 
   /// A resumed domain may shut down again and be reported again; nothing to do as long as a shutdown is not kept.
   func resume(_ request: StoreRequest) throws(XenStoreError) {
-    guard isIntroduced(try onlyDomain(request)) else { throw .noEntry }
+    let domain = try onlyDomain(request)
+    guard domain != .control else { throw .invalidArgument }
+    guard isIntroduced(domain) else { throw .noEntry }
+    audit(.resume, .home(of: domain), request)
   }
 
   func setTarget(_ request: StoreRequest) throws(XenStoreError) {
@@ -100,37 +113,19 @@ extension XenStoreCore {
     guard isIntroduced(stub), isIntroduced(target) else { throw .noEntry }
     targets[stub] = target
     note(.target(stub: stub, target))
+    audit(.setTarget, .home(of: stub), request)
+  }
+
+  /// A domain number that is only compared or printed, so that reserved ones do no harm.
+  private func anyDomain(_ request: StoreRequest) throws(XenStoreError) -> DomainID {
+    guard let text = XenStorePayload.onlyString(request.payload), let number = XenStorePayload.number(text, as: UInt16.self) else {
+      throw .invalidArgument
+    }
+    return DomainID(rawValue: number)
   }
 
   private func onlyDomain(_ request: StoreRequest) throws(XenStoreError) -> DomainID {
     guard let text = XenStorePayload.onlyString(request.payload) else { throw .invalidArgument }
     return try domain(text)
-  }
-
-  // MARK: Commands to the daemon
-
-  private static let commands = ["help", "check", "print"]
-
-  func control(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
-    guard let strings = XenStorePayload.strings(request.payload), let command = strings.first else { throw .invalidArgument }
-    switch String(decoding: command, as: UTF8.self) {
-    case "help": return Array(XenStoreCore.commands.joined(separator: "\n").utf8) + [0]
-    case "check": return Array((try isConsistent() ? "OK" : "the tree is damaged").utf8) + [0]
-    case "print":
-      guard strings.count == 2 else { throw .invalidArgument }
-      onPrint?(String(decoding: strings[1], as: UTF8.self))
-      return Array("OK".utf8) + [0]
-    default: throw .invalidArgument
-    }
-  }
-
-  /// Whether every node has an owner and its children in order, each once.
-  private func isConsistent() throws(XenStoreError) -> Bool {
-    var result = true
-    tree.forEachNode(from: .root) { _, node in
-      result = result && !node.permissions.isEmpty && zip(node.children.entries, node.children.entries.dropFirst()).allSatisfy { $0.name < $1.name }
-      return result
-    }
-    return result
   }
 }

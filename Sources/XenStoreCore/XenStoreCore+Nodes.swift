@@ -49,13 +49,22 @@ extension XenStoreCore {
     guard let (text, rest) = XenStorePayload.stringAndRest(request.payload) else { throw .invalidArgument }
     let path = try nodePath(text, request)
     let value = Array(rest)
-    guard try isPresent(path, request) else { return try create(path, value: value, request) }
-    change(path, request, .value(path, value)) { $0.setValue(value, at: path, generation: $1) }
+    if let before = try footprint(at: path, for: request, needing: .write) {
+      var after = before
+      after.valueByteCount = value.count
+      try count(change: before, to: after, at: path, for: request)
+      change(path, request, .value(path, value)) { $0.setValue(value, at: path, generation: $1) }
+    } else {
+      try create(path, value: value, request)
+    }
+    audit(.write, path, request)
   }
 
   func makeDirectory(_ request: StoreRequest) throws(XenStoreError) {
     let path = try onlyPath(request)
-    if try !isPresent(path, request) { try create(path, value: [], request) }
+    if try isPresent(path, request) { return }
+    try create(path, value: [], request)
+    audit(.makeDirectory, path, request)
   }
 
   func remove(_ request: StoreRequest) throws(XenStoreError) {
@@ -68,13 +77,14 @@ extension XenStoreCore {
       return
     }
     removeNode(at: path, transaction: request.transaction)
+    audit(.remove, path, request)
   }
 
   func setPermissions(_ request: StoreRequest) throws(XenStoreError) {
     guard let (text, rest) = XenStorePayload.stringAndRest(request.payload), let permissions = [XenStorePermission](payload: Array(rest)) else {
       throw .invalidArgument
     }
-    if !request.connection.isPrivileged, permissions.count > quotas.permissionsPerNode { throw .noSpace }
+    try checkPermissionCount(permissions.count, for: request.connection)
     if text.first == UInt8(ascii: "@") {
       let special = try specialPermissions(of: text, request)
       guard request.connection.isPrivileged else { throw .accessDenied }
@@ -83,11 +93,17 @@ extension XenStoreCore {
       return
     }
     let path = try nodePath(text, request)
-    let node = try node(at: path, for: request, needing: .write)
-    guard isOwner(request.connection, of: node.permissions) else { throw .accessDenied }
+    let old = try node(at: path, for: request, needing: .write).permissions
+    guard isOwner(request.connection, of: old) else { throw .accessDenied }
     // Giving a node away would give its quota away (XSA-352).
-    guard request.connection.isPrivileged || permissions[0].domain == node.permissions[0].domain else { throw .notPermitted }
+    guard request.connection.isPrivileged || permissions[0].domain == old[0].domain else { throw .notPermitted }
+    guard let before = try footprint(at: path, for: request, needing: .write) else { throw .noEntry }
+    var after = before
+    after.owner = permissions[0].domain
+    after.permissionCount = permissions.count
+    try count(change: before, to: after, at: path, for: request)
     change(path, request, .permissions(path, permissions)) { $0.setPermissions(permissions, at: path, generation: $1) }
+    audit(.setPermissions, path, request)
   }
 
   // MARK: Steps
@@ -125,6 +141,7 @@ extension XenStoreCore {
     // Only the permissions are kept of the nearest node: who holds the node itself makes the tree copy it.
     var (place, permissions) = nearestPermissions(to: path, in: currentTree(of: request))
     if !request.connection.isPrivileged { permissions[0].domain = request.connection.domain }
+    try countCreation(of: path, below: place, valueByteCount: value.count, permissions: permissions, for: request)
 
     let generation = nextGeneration()
     guard let transaction = request.transaction else {
@@ -160,6 +177,7 @@ extension XenStoreCore {
         return true
       }
       if let parent = path.parent { transaction.noteChange(parent, .silent) }
+      countRemoval(at: path, in: transaction.working, transaction: transaction)
       transaction.working.remove(at: path, generation: generation)
       return
     }
@@ -168,6 +186,7 @@ extension XenStoreCore {
       return (below, [node.permissions, parentPermissions(of: below, in: tree)])
     }
     let permissions = [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]
+    countRemoval(at: path, in: tree, transaction: nil)
     tree.remove(at: path, generation: generation)
     version = generation
     note(.removal(path))
@@ -183,14 +202,5 @@ extension XenStoreCore {
   func parentPermissions(of path: XenStorePath, in tree: XenStoreTree) -> [XenStorePermission]? {
     guard let parent = path.parent else { return nil }
     return tree.node(at: parent)?.permissions
-  }
-
-  private func specialPermissions(
-    of text: ArraySlice<UInt8>, _ request: StoreRequest
-  ) throws(XenStoreError) -> (name: String, permissions: [XenStorePermission]) {
-    let name = String(decoding: text, as: UTF8.self)
-    guard let permissions = specialPermissions[name] else { throw .invalidArgument }
-    guard isAllowed(request.connection, .read, by: permissions) else { throw .accessDenied }
-    return (name, permissions)
   }
 }

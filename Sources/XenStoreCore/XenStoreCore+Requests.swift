@@ -23,14 +23,18 @@ extension XenStoreCore {
   private func answer(_ packet: XenStorePacket, from connection: StoreConnection) {
     var reply = XenStorePacket(rawType: packet.rawType, requestID: packet.requestID, transactionID: packet.transactionID, payload: [])
     var newWatch: Watch?
+    var refusal: XenStoreError?
     do throws(XenStoreError) {
       reply.payload = try answer(packet, from: connection, newWatch: &newWatch)
+      if packet.transactionID != 0, !connection.isPrivileged { try settle(packet, from: connection) }
       // A peer that asked for more than fits must be told, never sent a packet that breaks the stream (XSA-72).
       if reply.payload.count > XenStoreProtocol.maximumPayloadByteCount { throw .tooBig }
     } catch {
       reply.rawType = XenStoreMessageType.error.rawValue
       reply.payload = error.payload
+      refusal = error
     }
+    if isTracing { trace(packet, from: connection, outcome: refusal) }
     guard connection.fault == nil else { return }
     send(reply: reply, to: connection)
     if let newWatch { send(event: newWatch, reporting: newWatch.givenPath) }
@@ -70,8 +74,12 @@ extension XenStoreCore {
     case .resume: try resume(request)
     case .setTarget: try setTarget(request)
     case .control: return try control(request)
-    // A client cannot send what only a daemon says; the others are newer than the 4.17 that this core follows.
-    case .watchEvent, .error, .invalid, .getFeature, .setFeature, .getQuota, .setQuota: throw .notImplemented
+    case .getFeature: return try getFeature(request)
+    case .setFeature: try setFeature(request)
+    case .getQuota: return try getQuota(request)
+    case .setQuota: try setQuota(request)
+    // A client cannot send what only a daemon says.
+    case .watchEvent, .error, .invalid: throw .notImplemented
     }
     return XenStoreCore.acknowledgement
   }
@@ -98,7 +106,8 @@ extension XenStoreCore {
   /// A path as the request's connection means it. Special names are no nodes.
   func nodePath(_ text: ArraySlice<UInt8>, _ request: StoreRequest) throws(XenStoreError) -> XenStorePath {
     guard text.first != UInt8(ascii: "@") else { throw .invalidArgument }
-    return try XenStorePath(text, relativeTo: request.connection.domain)
+    guard !request.connection.isPrivileged else { return try XenStorePath(text, relativeTo: request.connection.domain) }
+    return try limitedPath(text, request.connection)
   }
 
   /// A domain number as privileged requests carry it; reserved ones are refused.
@@ -114,7 +123,7 @@ extension XenStoreMessageType {
   /// Refused with EACCES to everyone but privileged connections.
   var needsPrivilege: Bool {
     switch self {
-    case .control, .introduce, .release, .isDomainIntroduced, .resume, .setTarget: true
+    case .control, .introduce, .release, .isDomainIntroduced, .resume, .setTarget, .setFeature, .getQuota, .setQuota: true
     default: false
     }
   }

@@ -5,13 +5,15 @@ extension XenStoreCore {
   func startTransaction(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
     let connection = request.connection
     guard request.transaction == nil else { throw .busy }
-    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].transactionCount >= quotas.transactionsPerDomain {
-      throw .noSpace
+    if !connection.isPrivileged {
+      let limit = limit(.transactions, of: connection.domain)
+      let count = (usage[connection.domain]?.transactionCount ?? 0) + 1
+      guard count <= limit else { throw refuse(.transactions, of: connection.domain, limit: limit, value: count) }
     }
     var id: UInt32
     repeat { id = UInt32(truncatingIfNeeded: nextSerial()) } while id == 0 || connection.transactions[id] != nil
     connection.transactions[id] = StoreTransaction(id: id, tree: tree, version: version)
-    count(connection.domain, \.transactionCount, 1)
+    update(connection.domain) { $0.transactionCount += 1 }
     return XenStorePayload.join([String(id)])
   }
 
@@ -25,12 +27,13 @@ extension XenStoreCore {
       }
     // Whatever the outcome, the transaction is over: the client starts a new one when it wants to try again.
     request.connection.transactions[transaction.id] = nil
-    count(request.connection.domain, \.transactionCount, -1)
-    if isCommit { try commit(transaction) }
+    defer { countEnd(of: transaction, of: request.connection) }
+    if isCommit { try commit(transaction, of: request.connection) }
   }
 
-  private func commit(_ transaction: StoreTransaction) throws(XenStoreError) {
+  private func commit(_ transaction: StoreTransaction, of connection: StoreConnection) throws(XenStoreError) {
     if let failure = transaction.failure { throw failure }
+    try checkRoom(toCommit: transaction, of: connection)
     let hasOthersChanges = transaction.baseVersion != version
     if hasOthersChanges, transaction.accessed.contains(where: { hasChanged($0, since: transaction.base) }) { throw .tryAgain }
     guard !transaction.changes.isEmpty else { return }
@@ -43,6 +46,8 @@ extension XenStoreCore {
     }
     version = nextGeneration()
     noteChanges(of: transaction)
+    countCommit(of: transaction)
+    auditCommit(of: transaction, by: connection)
     for path in transaction.changes { report(path, of: transaction) }
   }
 

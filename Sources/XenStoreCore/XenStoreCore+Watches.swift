@@ -6,25 +6,32 @@ extension XenStoreCore {
 
   func addWatch(_ request: StoreRequest) throws(XenStoreError) -> Watch {
     let connection = request.connection
-    let (target, path, token) = try watchArguments(request)
+    let (target, path, token, depth) = try watchArguments(request)
     guard find(target, path, token, of: connection) == nil else { throw .exists }
-    if !connection.isPrivileged, usage[connection.domain, default: DomainUsage()].watchCount >= quotas.watchesPerDomain { throw .noSpace }
+    if !connection.isPrivileged {
+      let limit = limit(.watches, of: connection.domain)
+      let count = (usage[connection.domain]?.watchCount ?? 0) + 1
+      guard count <= limit else { throw refuse(.watches, of: connection.domain, limit: limit, value: count) }
+      try checkMemory(of: connection.domain, adding: XenStoreCore.memoryByteCount(ofWatchAt: path, token: token))
+    }
 
     let isRelative = path.first != UInt8(ascii: "/") && path.first != UInt8(ascii: "@")
     let watch = Watch(
-      connection: connection, target: target, givenPath: Array(path), isRelative: isRelative, token: Array(token), serial: nextSerial())
+      connection: connection, target: target, givenPath: Array(path), isRelative: isRelative, token: Array(token), depth: depth,
+      serial: nextSerial())
     connection.watches.append(watch)
     watches.insert(watch)
-    count(connection.domain, \.watchCount, 1)
+    count(watch, sign: 1)
     return watch
   }
 
   func removeWatch(_ request: StoreRequest) throws(XenStoreError) {
     let connection = request.connection
-    let (target, path, token) = try watchArguments(request)
+    let (target, path, token, _) = try watchArguments(request)
     guard let index = find(target, path, token, of: connection) else { throw .noEntry }
-    watches.remove(connection.watches.remove(at: index))
-    count(connection.domain, \.watchCount, -1)
+    let watch = connection.watches.remove(at: index)
+    watches.remove(watch)
+    count(watch, sign: -1)
   }
 
   /// Ends the connection's watches and transactions, the one that the request came in among them.
@@ -32,18 +39,26 @@ extension XenStoreCore {
     dropWatchesAndTransactions(of: request.connection)
   }
 
+  /// `<wpath>|<token>|[<depth>|]`. The depth is how many levels below the node the watch reaches, for clients that have the feature; a
+  /// special name has none below but the domain that it happened to. UNWATCH names a watch by path and token alone.
   private func watchArguments(
     _ request: StoreRequest
-  ) throws(XenStoreError) -> (target: WatchTarget, path: ArraySlice<UInt8>, token: ArraySlice<UInt8>) {
-    guard let strings = XenStorePayload.strings(request.payload), strings.count == 2,
+  ) throws(XenStoreError) -> (target: WatchTarget, path: ArraySlice<UInt8>, token: ArraySlice<UInt8>, depth: UInt32?) {
+    guard let strings = XenStorePayload.strings(request.payload), (2...3).contains(strings.count),
       strings[1].count <= XenStoreProtocol.maximumTokenByteCount
     else { throw .invalidArgument }
     let path = strings[0]
+    var depth: UInt32?
+    if strings.count == 3 {
+      guard features(of: request.connection.domain).contains(.watchDepth) else { throw .invalidArgument }
+      depth = XenStorePayload.number(strings[2])
+      guard let depth, path.first != UInt8(ascii: "@") || depth <= 1 else { throw .invalidArgument }
+    }
     if path.first == UInt8(ascii: "@") {
       guard path.count <= XenStoreProtocol.maximumPathByteCount else { throw .invalidArgument }
-      return (.special(String(decoding: path, as: UTF8.self)), path, strings[1])
+      return (.special(String(decoding: path, as: UTF8.self)), path, strings[1], depth)
     }
-    return (.node(try nodePath(path, request)), path, strings[1])
+    return (.node(try nodePath(path, request)), path, strings[1], depth)
   }
 
   /// One node may be watched under its absolute and its relative path with the same token: the two are reported differently.
@@ -70,14 +85,9 @@ extension XenStoreCore {
     send(path, to: watches.watches(at: path), permissions: permissions)
   }
 
-  func report(special name: String) {
-    for watch in watches.watches(ofSpecial: name) where isAllowed(watch.connection, .read, by: specialPermissions[name] ?? []) {
-      send(event: watch, reporting: watch.givenPath)
-    }
-  }
-
   private func send(_ path: XenStorePath, to watches: [Watch], permissions: [[XenStorePermission]?]) {
     for watch in watches {
+      if watch.maximumPathDepth != .max, path.depth > watch.maximumPathDepth { continue }
       guard permissions.contains(where: { $0.map { isAllowed(watch.connection, .read, by: $0) } ?? false }) else { continue }
       if watch.isRelative, let relative = path.relative(to: .home(of: watch.connection.domain)) {
         send(event: watch, reporting: Array(relative))

@@ -13,10 +13,17 @@ public import XenStoreWire
 /// }
 /// ```
 public final class XenStoreCore {
-  public let quotas: XenStoreQuotas
+  /// What applies to every domain that has no value of its own; see ``setQuota(_:of:to:)``.
+  public internal(set) var quotas: XenStoreQuotas
 
   /// Receives what privileged clients send with the control command `print`.
   public var onPrint: ((String) -> Void)?
+  /// Receives what a quota refused: the first time, the tenth, the hundredth and so on for each quota of each domain.
+  public var onRefusal: ((XenStoreRefusal) -> Void)?
+  /// Receives a line for each request while the control command `log on` is in force.
+  public var onTrace: ((String) -> Void)?
+  /// Control commands besides the core's own, by name.
+  public var controlCommands: [String: XenStoreControlCommand] = [:]
 
   var tree: XenStoreTree
   /// The generation of the live tree's last change: equal versions mean equal trees.
@@ -31,6 +38,13 @@ public final class XenStoreCore {
   var waitingForDurability: [XenStoreConnectionID] = []
   var watches = WatchIndex()
   var usage: [DomainID: DomainUsage] = [:]
+  var quotaState = QuotaState()
+  /// Features of domains that do not have all.
+  var domainFeatures: [DomainID: XenStoreFeatures] = [:]
+  /// Who changed what; nil while nobody wants to know.
+  public internal(set) var audit: XenStoreAudit?
+  var auditClock: () -> UInt64 = { 0 }
+  var isTracing = false
   var introducedDomains: Set<DomainID> = [.control]
   /// Which domain's rights a stub domain has besides its own.
   var targets: [DomainID: DomainID] = [:]
@@ -38,17 +52,6 @@ public final class XenStoreCore {
     XenStoreCore.introduceDomain: [XenStorePermission(.control, .none)],
     XenStoreCore.releaseDomain: [XenStorePermission(.control, .none)],
   ]
-
-  /// Watched by those who want to know of new domains.
-  public static let introduceDomain = "@introduceDomain"
-  /// Watched by those who want to know that a domain went away; which one they have to find out.
-  public static let releaseDomain = "@releaseDomain"
-
-  /// What one domain holds over all its connections; quotas are held against it.
-  struct DomainUsage: Equatable {
-    var watchCount = 0
-    var transactionCount = 0
-  }
 
   public init(quotas: XenStoreQuotas = XenStoreQuotas()) {
     self.quotas = quotas
@@ -58,9 +61,12 @@ public final class XenStoreCore {
   // MARK: Connections
 
   /// Opens a connection that acts as `domain`. A privileged one passes every permission check and may use every request.
-  public func connect(domain: DomainID, privileged: Bool) -> XenStoreConnectionID {
+  /// `label` says who is at the other end, for the audit; blanks in it become `_`.
+  public func connect(domain: DomainID, privileged: Bool, label: String = "") -> XenStoreConnectionID {
     let id = XenStoreConnectionID(number: nextSerial(), slot: connections.freeSlot())
-    connections.insert(StoreConnection(id: id, domain: domain, isPrivileged: privileged), for: id)
+    let connection = StoreConnection(id: id, domain: domain, isPrivileged: privileged, label: XenStoreAudit.label(label))
+    connection.unreadReplyLimit = limit(.outstanding, of: domain)
+    connections.insert(connection, for: id)
     return id
   }
 
@@ -68,6 +74,8 @@ public final class XenStoreCore {
   public func disconnect(_ id: XenStoreConnectionID) {
     guard let connection = connections.remove(id) else { return }
     dropWatchesAndTransactions(of: connection)
+    connection.output.removeAll()
+    countQueue(of: connection)
   }
 
   /// Why the connection has to be closed, or nil while it is in order.
@@ -89,7 +97,7 @@ public final class XenStoreCore {
   /// Whether requests of the connection wait for it to read its replies: its owner should read no more from it until output was taken.
   public func isHeldBack(_ id: XenStoreConnectionID) -> Bool {
     guard let connection = connections[id] else { return false }
-    return connection.output.replyCount >= quotas.unreadRepliesPerConnection
+    return connection.output.replyCount >= connection.unreadReplyLimit
   }
 
   /// Handles one request. Its reply, and the events it caused, are output afterwards.
@@ -116,6 +124,7 @@ public final class XenStoreCore {
   public func nextOutput(for id: XenStoreConnectionID) -> [UInt8]? {
     guard let connection = connections[id], !isKeptBack(connection), let bytes = connection.output.next() else { return nil }
     if journal.isOn { connection.gate.removeFirst() }
+    countQueue(of: connection)
     if connection.parser.bufferedByteCount > 0 { handleWaitingPackets(of: connection) }
     return bytes
   }
@@ -143,6 +152,7 @@ public final class XenStoreCore {
     guard connection.fault == nil else { return }
     let isNew = connection.output.append(event: XenStorePacket.encodedEvent(path: path, token: watch.token))
     if isNew, journal.isOn { connection.gate.append(sequence: journal.lastSequence) }
+    countQueue(of: connection)
     if connection.output.eventByteCount > quotas.unreadEventByteCount {
       fail(connection, .eventsUnread(byteCount: connection.output.eventByteCount))
     }
@@ -153,24 +163,20 @@ public final class XenStoreCore {
     connection.fault = fault
     connection.output.removeAll()
     connection.gate = OutputGate()
+    countQueue(of: connection)
     connection.parser = XenStorePacketParser()
     dropWatchesAndTransactions(of: connection)
     markReady(connection)
   }
 
   func dropWatchesAndTransactions(of connection: StoreConnection) {
-    for watch in connection.watches { watches.remove(watch) }
-    count(connection.domain, \.watchCount, -connection.watches.count)
-    count(connection.domain, \.transactionCount, -connection.transactions.count)
+    for watch in connection.watches {
+      watches.remove(watch)
+      count(watch, sign: -1)
+    }
+    for transaction in connection.transactions.values { countEnd(of: transaction, of: connection) }
     connection.watches = []
     connection.transactions = [:]
-  }
-
-  /// Adds to what a domain holds; a domain that holds nothing is not kept.
-  func count(_ domain: DomainID, _ what: WritableKeyPath<DomainUsage, Int>, _ difference: Int) {
-    var usage = usage[domain] ?? DomainUsage()
-    usage[keyPath: what] += difference
-    self.usage[domain] = usage == DomainUsage() ? nil : usage
   }
 
   func markReady(_ connection: StoreConnection) {
@@ -180,7 +186,7 @@ public final class XenStoreCore {
   }
 
   private func handleWaitingPackets(of connection: StoreConnection) {
-    while connection.fault == nil, connection.output.replyCount < quotas.unreadRepliesPerConnection {
+    while connection.fault == nil, connection.output.replyCount < connection.unreadReplyLimit {
       switch connection.parser.next() {
       case .packet(let packet): handle(packet, from: connection)
       case .needsMoreBytes: return

@@ -77,7 +77,9 @@ extension XenStoreCore {
       guard !permissions.isEmpty else { return false }
       specialPermissions[name] = permissions
     case .introduction(let domain): introducedDomains.insert(domain)
-    case .release(let domain): introducedDomains.remove(domain)
+    case .release(let domain):
+      introducedDomains.remove(domain)
+      specialPermissions[XenStoreCore.name(XenStoreCore.releaseDomain, of: domain)] = nil
     case .target(let stub, let target): targets[stub] = target
     }
     return true
@@ -90,5 +92,6 @@ extension XenStoreCore {
     // A client that was in the middle of a directory must not take today's node for the one it began with.
     lastGeneration = max(lastGeneration, generation) + 1
     version = lastGeneration
+    recountNodes()
   }
 }

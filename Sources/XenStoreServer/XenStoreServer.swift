@@ -41,6 +41,9 @@ public final class XenStoreServer {
     self.logger = logger
     loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
+    core.onTrace = { logger.info("store: trace: \($0)") }
+    core.onRefusal = { logger.warning("store: \($0)") }
+    if core.audit == nil { core.startAudit { WallClock.unixMicroseconds } }
   }
 
   // MARK: Sockets
@@ -131,12 +134,23 @@ public final class XenStoreServer {
   }
 
   private func add(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
+    let label = XenStoreServer.label(of: socket)
     let id =
       switch identity {
-      case .privileged: core.connect(domain: .control, privileged: true)
-      case .domain(let domain): core.connect(domain: domain, privileged: domain == .control)
+      case .privileged: core.connect(domain: .control, privileged: true, label: label)
+      case .domain(let domain): core.connect(domain: domain, privileged: domain == .control, label: label)
       }
     connections.insert(SocketConnection(socket: socket, id: id, listenerPath: listenerPath, server: self), for: id)
+  }
+
+  /// Who is at the other end of a socket, for the audit: `pid:4711,uid:0`, as the kernel says; empty when it does not.
+  private static func label(of socket: borrowing OwnedDescriptor) -> String {
+    do throws(Errno) {
+      let peer = try UnixSocket.peerCredentials(of: socket)
+      return "pid:\(peer.processID),uid:\(peer.userID)"
+    } catch {
+      return ""
+    }
   }
 
   /// A link has put `count` bytes that its peer sent into ``inputBuffer``.

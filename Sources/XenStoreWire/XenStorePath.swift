@@ -99,6 +99,9 @@ public struct XenStorePath: Hashable, Sendable, Comparable, CustomStringConverti
     return bytes.dropFirst(home.isRoot ? 1 : home.bytes.count + 1)
   }
 
+  /// Bytes that count against a limit on the length of paths: those behind a leading `/local/domain/N/`.
+  public var limitedByteCount: Int { bytes.count - XenStorePath.domainPrefixByteCount(bytes) }
+
   /// The names from the top down; only names of more than 16 bytes need memory.
   public var names: Names { Names(bytes: bytes) }
 

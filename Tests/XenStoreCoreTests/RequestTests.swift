@@ -18,10 +18,6 @@ import XenStoreWire
     #expect(StoreScript().ask(.dom0, rawType: rawType, []) == ["dom0 ENOSYS"])
   }
 
-  @Test func helpNamesTheCommands() {
-    #expect(StoreScript().ask(.dom0, .control, "help|") == ["dom0 = help\ncheck\nprint|"])
-  }
-
   @Test func printGoesToTheDaemon() {
     let script = StoreScript()
     var printed: [String] = []

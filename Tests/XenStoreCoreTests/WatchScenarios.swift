@@ -46,8 +46,42 @@ let watchScenarios: [Scenario] = [
     Step(.dom0, .unwatch, "/a|t|", "dom0 ENOENT"),
     Step(.dom0, .write, "/a|1", "dom0 event /a|u|", "dom0 OK"),
   ]),
-  Scenario("a watch with a depth is newer than this store", [
-    Step(.dom0, .watch, "/a|t|1|", "dom0 EINVAL")
+  Scenario("a watch of depth 0 sees its node and nothing below", [
+    Step(.dom0, .watch, "/a|t|0|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .write, "/a/b|1", "dom0 OK"),
+    Step(.dom0, .write, "/a|1", "dom0 event /a|t|", "dom0 OK"),
+    Step(.dom0, .remove, "/a/b|", "dom0 OK"),
+    Step(.dom0, .remove, "/a|", "dom0 event /a|t|", "dom0 OK"),
+  ]),
+  Scenario("a watch of depth 1 sees children and no grandchildren, at the root too", [
+    Step(.dom0, .watch, "/|r|1|", "dom0 OK", "dom0 event /|r|"),
+    Step(.dom0, .watch, "/a|a|1|", "dom0 OK", "dom0 event /a|a|"),
+    Step(.dom0, .write, "/a|1", "dom0 event /a|r|", "dom0 event /a|a|", "dom0 OK"),
+    Step(.dom0, .write, "/a/b|1", "dom0 event /a/b|a|", "dom0 OK"),
+    Step(.dom0, .write, "/a/b/c|1", "dom0 OK"),
+  ]),
+  Scenario("a watch with a depth below a removed node is told", [
+    Step(.dom0, .write, "/a/b|1", "dom0 OK"),
+    Step(.dom0, .watch, "/a/b|t|0|", "dom0 OK", "dom0 event /a/b|t|"),
+    Step(.dom0, .remove, "/a|", "dom0 event /a/b|t|", "dom0 OK"),
+  ]),
+  Scenario("depth is no part of what names a watch", [
+    Step(.dom0, .watch, "/a|t|1|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .watch, "/a|t|2|", "dom0 EEXIST"),
+    Step(.dom0, .watch, "/a|t|", "dom0 EEXIST"),
+    Step(.dom0, .unwatch, "/a|t|7|", "dom0 OK"),
+    Step(.dom0, .watch, "/a|t|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .unwatch, "/a|t|", "dom0 OK"),
+  ]),
+  Scenario("a depth that is no decimal number is refused", [
+    Step(.dom0, .watch, "/a|t||", "dom0 EINVAL"),
+    Step(.dom0, .watch, "/a|t|-1|", "dom0 EINVAL"),
+    Step(.dom0, .watch, "/a|t|1x|", "dom0 EINVAL"),
+    Step(.dom0, .watch, "/a|t|4294967296|", "dom0 EINVAL"),
+    Step(.dom0, .watch, "/a|t|1|1|", "dom0 EINVAL"),
+    Step(.dom0, .watch, "@releaseDomain|t|2|", "dom0 EINVAL"),
+    Step(.dom0, .watch, "/a|t|4294967295|", "dom0 OK", "dom0 event /a|t|"),
+    Step(.dom0, .write, "/a/b/c|1", "dom0 event /a/b/c|t|", "dom0 OK"),
   ]),
   Scenario("a guest is told only of nodes that it may read", [
     Step(.dom5, .watch, "/|spy|", "dom5 OK", "dom5 event /|spy|"),

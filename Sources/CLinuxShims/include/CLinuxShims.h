@@ -227,6 +227,12 @@ static inline uint64_t pvio_monotonic_nanoseconds(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static inline uint64_t pvio_unix_microseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
 // The caller dies with its parent: for helper processes that must not outlive the command that started them.
 static inline int pvio_die_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
 

@@ -1,0 +1,99 @@
+public import XenInterface
+public import XenStoreWire
+
+/// Who changed what, and when: the last changes of the store, within a bound of entries and of bytes. Values are never kept.
+///
+/// An entry is stored as it is; text is made only for who reads it.
+public struct XenStoreAudit {
+  /// What was done, by the name that a reader sees.
+  public enum Operation: String, Sendable, Hashable {
+    case write
+    case makeDirectory = "mkdir"
+    case remove = "rm"
+    case setPermissions = "setperms"
+    case introduce
+    case release
+    case resume
+    case setTarget = "settarget"
+    case setFeature = "setfeature"
+    case setQuota = "setquota"
+  }
+
+  /// One change. Its ``description`` is one line:
+  ///
+  ///     <seq> <unix-seconds.micros> <domid> <label> <op> <path>
+  ///
+  /// with single blanks between the fields; `seq` counts from 1 without gaps, `micros` has six digits, `label` has no blank and is `-`
+  /// when there is none, `op` is one of ``Operation``, and `path` is absolute. A change of a whole domain has the domain's home as its
+  /// path, one of the whole store `/`.
+  public struct Entry: Sendable, Hashable, CustomStringConvertible {
+    public let sequence: UInt64
+    /// Microseconds since 1970-01-01 UTC.
+    public let unixMicroseconds: UInt64
+    /// Whom the connection acted as.
+    public let domain: DomainID
+    /// What the connection's owner said of it, such as its process.
+    public let label: String
+    public let operation: Operation
+    public let path: XenStorePath
+
+    public var description: String {
+      let micros = String(unixMicroseconds % 1_000_000)
+      let padding = String(repeating: "0", count: 6 - micros.count)
+      return "\(sequence) \(unixMicroseconds / 1_000_000).\(padding)\(micros) \(domain) \(label) \(operation.rawValue) \(path)"
+    }
+
+    /// Bytes counted for an entry besides its path.
+    fileprivate static let fixedByteCount = 128
+    fileprivate var byteCount: Int { Entry.fixedByteCount + path.bytes.count }
+  }
+
+  private let capacity: Int
+  private let byteLimit: Int
+  private var ring: [Entry?]
+  /// Where the oldest entry is.
+  private var head = 0
+  private var byteCount = 0
+  /// Entries that are kept now.
+  public private(set) var count = 0
+  /// The last change's number; zero before the first.
+  public private(set) var lastSequence: UInt64 = 0
+
+  /// Keeps at most `capacity` changes, and at most about `byteLimit` bytes of them.
+  public init(capacity: Int = 4096, byteLimit: Int = 1 << 20) {
+    precondition(capacity > 0)
+    self.capacity = capacity
+    self.byteLimit = byteLimit
+    ring = Array(repeating: nil, count: capacity)
+  }
+
+  mutating func append(_ operation: Operation, _ path: XenStorePath, domain: DomainID, label: String, unixMicroseconds: UInt64) {
+    lastSequence += 1
+    let entry = Entry(
+      sequence: lastSequence, unixMicroseconds: unixMicroseconds, domain: domain, label: label, operation: operation, path: path)
+    byteCount += entry.byteCount
+    while count == capacity || byteCount > byteLimit && count > 0 { removeFirst() }
+    ring[(head + count) % capacity] = entry
+    count += 1
+  }
+
+  private mutating func removeFirst() {
+    byteCount -= ring[head]?.byteCount ?? 0
+    ring[head] = nil
+    head = (head + 1) % capacity
+    count -= 1
+  }
+
+  /// The kept changes that came after number `sequence`, oldest first.
+  public func entries(after sequence: UInt64) -> some Sequence<Entry> {
+    let oldest = lastSequence - UInt64(count) + 1
+    let skipped = sequence < oldest ? 0 : Int(min(sequence - oldest + 1, UInt64(count)))
+    return (skipped..<count).lazy.compactMap { ring[(head + $0) % capacity] }
+  }
+
+  /// A label without blanks and control characters, at most 64 bytes: it must not break a line.
+  static func label(_ text: String) -> String {
+    let bytes = text.utf8.prefix(64).map { $0 > 32 && $0 < 127 ? $0 : UInt8(ascii: "_") }
+    return bytes.isEmpty ? "-" : String(decoding: bytes, as: UTF8.self)
+  }
+}
