@@ -56,8 +56,6 @@ let nodeScenarios: [Scenario] = [
     Step(.dom0, .read, "/|/|", "dom0 EINVAL"),
   ]),
   Scenario("types that the store does not know are answered, not punished", [
-    Step(.dom0, .getFeature, "0|", "dom0 ENOSYS"),
-    Step(.dom0, .setQuota, "0|", "dom0 ENOSYS"),
     Step(.dom0, .watchEvent, "/|t|", "dom0 ENOSYS"),
     Step(.dom0, .error, "EINVAL|", "dom0 ENOSYS"),
     Step(.dom0, .invalid, "", "dom0 ENOSYS"),

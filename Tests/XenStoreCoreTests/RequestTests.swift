@@ -4,7 +4,7 @@ import XenStoreCore
 import XenStoreWire
 
 @Suite struct RequestTests {
-  @Test(arguments: nodeScenarios + permissionScenarios + watchScenarios + transactionScenarios)
+  @Test(arguments: nodeScenarios + permissionScenarios + watchScenarios + transactionScenarios + messageScenarios)
   func answersAsTheRealDaemonDoes(scenario: Scenario) {
     let script = StoreScript()
     for step in scenario.steps {
@@ -18,13 +18,6 @@ import XenStoreWire
     #expect(StoreScript().ask(.dom0, rawType: rawType, []) == ["dom0 ENOSYS"])
   }
 
-  @Test func printGoesToTheDaemon() {
-    let script = StoreScript()
-    var printed: [String] = []
-    script.core.onPrint = { printed.append($0) }
-    #expect(script.ask(.dom0, .control, "print|hello|") == ["dom0 OK"])
-    #expect(printed == ["hello"])
-  }
 
   @Test func aDirectoryLargerThanAPacketComesInPartsThatCoverItOnce() throws {
     let script = StoreScript()
