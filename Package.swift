@@ -64,7 +64,8 @@ let package = Package(
     layer(
       "EventLoop", ["Uring", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "CLinuxShims", "XenInterface", system]),
     layer("XenStoreClient", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
-    layer("XenStoreServer", ["XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
+    layer("XenStoreLog", ["XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
+    layer("XenStoreServer", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
     layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),
     layer("BrokerWire", ["XenInterface", "LinuxSystem", system]),
     layer("ProcessPlatform", ["BrokerWire", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
@@ -108,7 +109,7 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer",
+        "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],
@@ -129,9 +130,10 @@ let package = Package(
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreWire", "XenInterface"]),
+    tests("XenStoreLogTests", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     tests(
       "XenStoreServerTests",
-      ["XenStoreServer", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
+      ["XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
     tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(
       "PlatformConformance",

@@ -51,6 +51,7 @@ extension XenStoreCore {
       transaction = connection.transactions[packet.transactionID]
       guard transaction != nil else { throw .noEntry }
     }
+    if let changeRefusal, transaction == nil, type.changesTheStore { throw changeRefusal }
     let request = StoreRequest(packet: packet, connection: connection, transaction: transaction)
 
     switch type {
@@ -124,6 +125,14 @@ extension XenStoreMessageType {
   var needsPrivilege: Bool {
     switch self {
     case .control, .introduce, .release, .isDomainIntroduced, .resume, .setTarget, .setFeature, .getQuota, .setQuota: true
+    default: false
+    }
+  }
+
+  /// Changes what is kept, at once and outside a transaction.
+  var changesTheStore: Bool {
+    switch self {
+    case .write, .makeDirectory, .remove, .setPermissions, .introduce, .release, .setTarget: true
     default: false
     }
   }

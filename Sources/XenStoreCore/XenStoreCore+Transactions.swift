@@ -37,6 +37,7 @@ extension XenStoreCore {
     let hasOthersChanges = transaction.baseVersion != version
     if hasOthersChanges, transaction.accessed.contains(where: { hasChanged($0, since: transaction.base) }) { throw .tryAgain }
     guard !transaction.changes.isEmpty else { return }
+    if let changeRefusal { throw changeRefusal }
 
     if hasOthersChanges {
       // No node that was looked at has changed, so each can be brought over as it is, parents before their children.

@@ -33,6 +33,8 @@ public final class XenStoreCore {
 
   var connections = XenStoreConnectionTable<StoreConnection>()
   private var ready: [XenStoreConnectionID] = []
+  /// What requests that would change something are answered with, while changes cannot be kept.
+  public var changeRefusal: XenStoreError?
   var journal = CommitJournal()
   /// Connections whose next packet is kept back until it cannot be lost.
   var waitingForDurability: [XenStoreConnectionID] = []

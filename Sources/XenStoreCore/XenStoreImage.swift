@@ -1,5 +1,5 @@
 public import XenInterface
-import XenStoreWire
+public import XenStoreWire
 
 /// Everything of a store that outlives its connections, as it was at one moment. Taking one costs nothing: it shares its nodes with
 /// the live tree, which from then on copies what it changes.
@@ -46,6 +46,9 @@ public struct XenStoreImage: @unchecked Sendable {
 extension XenStoreCore {
   /// The store as it is now. Loop thread; the value may go anywhere.
   public func image() -> XenStoreImage { XenStoreImage(of: self) }
+
+  /// The value of a node, or nil when it is missing: for the daemon itself, whatever the permissions and whether durable or not.
+  public func value(at path: XenStorePath) -> [UInt8]? { tree.node(at: path)?.value }
 
   /// Every domain that is known, in order.
   public var domains: [DomainID] { introducedDomains.sorted() }

@@ -40,8 +40,10 @@ final class XenStoreNode {
   /// The names of the children, each with its NUL, as DIRECTORY lists them.
   var directoryPayload: [UInt8] {
     var payload: [UInt8] = []
-    payload.reserveCapacity(children.count * 8)
-    children.appendNames(to: &payload)
+    for child in children.entries {
+      child.name.append(to: &payload)
+      payload.append(0)
+    }
     return payload
   }
 }

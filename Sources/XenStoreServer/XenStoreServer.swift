@@ -34,6 +34,8 @@ public final class XenStoreServer {
   /// so that a busy client does not keep the loop from the others.
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
   private let pace = StorePace()
+  /// Keeps the store on disk; nil for a store in memory.
+  var journal: StoreJournal?
 
   public init(loop: EventLoop, core: XenStoreCore, logger: Logger) {
     self.loop = loop
@@ -81,6 +83,8 @@ public final class XenStoreServer {
     for path in Array(listeners.keys) { stopListening(path: path) }
     for connection in connections.elements { close(connection) }
     if pace.loop != nil { loop.detach(pace) }
+    journal?.close()
+    journal = nil
   }
 
   /// Serves one connection that was made elsewhere, for example one end of a socket pair.

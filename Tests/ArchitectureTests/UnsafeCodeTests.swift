@@ -18,6 +18,7 @@ import Testing
     "Sources/LinuxSystem/OwnedDescriptor.swift",
     "Sources/LinuxSystem/ProcessLimits.swift",
     "Sources/LinuxSystem/RegularFile.swift",
+    "Sources/LinuxSystem/StorageFile.swift",
     "Sources/LinuxSystem/SystemThread.swift",
     "Sources/LinuxSystem/TerminationSignals.swift",
     "Sources/LinuxSystem/TextFile.swift",
