@@ -6,21 +6,26 @@ struct DaemonCommand: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  @Option(name: .long, help: "Keep the store on disk here (not in this release: the store lives in memory).")
+  @Option(name: .long, help: "Keep the store on disk here: every change before it is acknowledged (default: in memory only).")
   var stateDir: String?
+
+  @Flag(name: .long, help: "With --state-dir: go on with what is before damage in the store's log; the damaged file is kept beside it.")
+  var acceptLoss = false
 
   func run() async throws {
     Process.takeSignals()
-    if stateDir != nil { throw CommandFailure.usage("--state-dir: a store on disk is not in this release; leave the option out") }
+    if acceptLoss, stateDir == nil { throw CommandFailure.usage("--accept-loss: there is nothing to lose without --state-dir") }
     let pidfile = try common.holdPIDFile()
     let directory = common.runDirectory
-    let services = try await DaemonServices.start(in: directory, logger: common.logger("pvio.daemon"))
+    let services = try await DaemonServices.start(
+      in: directory, logger: common.logger("pvio.daemon"), state: stateDir.map { StoreState(path: $0, acceptsLoss: acceptLoss) })
     print("pvio daemon ready: store \(directory.storeSocket), broker \(directory.brokerSocket)")
     flushOutput()
     ServiceManager.notifyReady()
-    _ = await Process.nextSignal()
+    let failure = await services.failure(orUntil: Process.nextSignal)
     ServiceManager.notifyStopping()
     await services.stop()
     _ = consume pidfile
+    if let failure { throw failure }
   }
 }

@@ -6,6 +6,7 @@ import SystemPackage
 import XenInterface
 import XenPlatform
 import XenStoreCore
+import XenStoreLog
 import XenStoreServer
 
 /// Broker and store of one run directory, on one loop: what `pvio daemon` is, and what `pvio run` has inside.
@@ -19,9 +20,13 @@ final class DaemonServices: @unchecked Sendable {
   private var store: XenStoreServer!
   private var broker: BrokerServer!
   private var homes: DomainHomes!
+  private let failures = AsyncStream<CommandFailure?>.makeStream()
+  /// With a store on disk, stopping is not the end of the domains: their nodes stay, and the next start makes them again.
+  private var keepsDomains = false
 
-  /// Listens in `directory`, which is made. Fails with one line when another daemon is there.
-  static func start(in directory: RunDirectory, logger: Logger) async throws -> DaemonServices {
+  /// Listens in `directory`, which is made. Fails with one line when another daemon is there. With `state`, the store is kept on disk.
+  static func start(in directory: RunDirectory, logger: Logger, state: StoreState? = nil) async throws -> DaemonServices {
+    if let state { try RunDirectory.create(state.path) }
     try RunDirectory.create("\(directory.path)/xenstored")
     let lock: LockedFile
     do {
@@ -35,7 +40,7 @@ final class DaemonServices: @unchecked Sendable {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "daemon") } catch { throw CommandFailure("\(error)") }
     let services = DaemonServices(thread: thread, directory: directory, lock: consume lock)
-    if let failure = await thread.loop.run({ services.open(logger) }) {
+    if let failure = await thread.loop.run({ services.open(logger, state) }) {
       thread.stopAndJoin()
       throw failure
     }
@@ -51,6 +56,7 @@ final class DaemonServices: @unchecked Sendable {
   /// Ends every connection, removes the sockets, and gives the run directory up. Call it once.
   func stop() async {
     await thread.loop.run { [self] in
+      keepsDomains = store.isKept
       broker.stop()
       store.close()
     }
@@ -58,16 +64,34 @@ final class DaemonServices: @unchecked Sendable {
     lock = nil
   }
 
-  private func open(_ logger: Logger) -> CommandFailure? {
+  /// Waits until the daemon cannot go on, and says why; nil when `end` comes first.
+  func failure(orUntil end: @escaping @Sendable () async -> Int32) async -> CommandFailure? {
+    let continuation = failures.continuation
+    Task {
+      _ = await end()
+      continuation.yield(nil)
+    }
+    for await failure in failures.stream { return failure }
+    return nil
+  }
+
+  private func open(_ logger: Logger, _ state: StoreState?) -> CommandFailure? {
     let core = XenStoreCore()
     store = XenStoreServer(loop: thread.loop, core: core, logger: logger)
+    if let state {
+      do throws(StoreLogError) {
+        let log = try state.open(core, on: thread.loop, logger)
+        store.keep(in: log) { [continuation = failures.continuation] in continuation.yield(CommandFailure("\($0)")) }
+      } catch {
+        return CommandFailure("\(error)")
+      }
+    }
     homes = DomainHomes(core: core)
     broker = BrokerServer(loop: thread.loop, runDirectory: directory.path, logger: logger)
     broker.onDomainCreated = { [unowned self] domain, name throws(PlatformError) in try welcome(domain, name) }
     broker.onDomainDestroyed = { [unowned self] domain in
       store.stopListening(path: directory.sockets(of: domain).store)
-      homes.remove(domain)
-      store.release(domain)
+      if !keepsDomains { forget(domain) }
     }
     do {
       try store.listen(path: directory.storeSocket, identity: .privileged)
@@ -79,8 +103,11 @@ final class DaemonServices: @unchecked Sendable {
     } catch {
       return CommandFailure("cannot listen on \(directory.brokerSocket): \(error)")
     }
-    store.introduce(.control)
-    homes.create(.control, name: "Domain-0")
+    core.asOneCommit {
+      core.introduce(.control)
+      homes.create(.control, name: "Domain-0")
+    }
+    welcomeBack(core.domains.filter { $0 != .control }, logger)
     store.flush()
     return nil
   }
@@ -91,7 +118,47 @@ final class DaemonServices: @unchecked Sendable {
     } catch {
       throw .system(operation: "listen on \(directory.sockets(of: domain).store)", error)
     }
-    homes.create(domain, name: name)
-    store.introduce(domain)
+    // On a full disk a domain would have no home.
+    guard store.core.changeRefusal == nil else {
+      store.stopListening(path: directory.sockets(of: domain).store)
+      throw .system(operation: "write the home of domain \(domain) to the store", .noSpace)
+    }
+    store.core.asOneCommit {
+      homes.create(domain, name: name)
+      store.core.introduce(domain)
+    }
+    store.flush()
+    // The broker acknowledges the domain, not the store.
+    store.makeDurable()
+  }
+
+  private func forget(_ domain: DomainID) {
+    // What goes away goes away on a full disk, too: that is little, and room for it is kept.
+    let refusal = store.core.changeRefusal
+    store.core.changeRefusal = nil
+    store.core.asOneCommit {
+      homes.remove(domain)
+      store.core.release(domain)
+    }
+    store.core.changeRefusal = refusal
+    store.flush()
+    store.makeDurable()
+  }
+
+  /// Makes the domains again that a store on disk knows.
+  private func welcomeBack(_ domains: [DomainID], _ logger: Logger) {
+    for domain in domains {
+      let name = homes.name(of: domain) ?? ""
+      do throws(PlatformError) {
+        do throws(PlatformError) {
+          _ = try broker.createDomain(domain, name: name)
+        } catch {
+          logger.warning("domain \(domain) goes on without its name: \(error)")
+          _ = try broker.createDomain(domain, name: "")
+        }
+      } catch {
+        logger.error("domain \(domain) is in the store and cannot be made: \(error)")
+      }
+    }
   }
 }

@@ -12,6 +12,7 @@ struct DomainHomes {
     connection = core.connect(domain: .control, privileged: true)
   }
 
+  /// Makes what is missing of a domain's home; what a store on disk has kept stays as it is.
   /// `/local/domain/N` is the control domain's, readable for the domain; `device`, `error` and `data` in it are the domain's own.
   func create(_ domain: DomainID, name: String) {
     let path = "/local/domain/\(domain)"
@@ -29,6 +30,7 @@ struct DomainHomes {
   }
 
   private func write(_ path: String, _ value: String, permissions: [String]? = nil) {
+    if let place = try? XenStorePath(path), core.value(at: place) != nil { return }
     core.handle(XenStorePacket(.write, payload: XenStorePayload.join([path]) + Array(value.utf8)), from: connection)
     drain()
     if let permissions { ask(.setPermissions, [path] + permissions) }
@@ -37,6 +39,12 @@ struct DomainHomes {
   private func ask(_ type: XenStoreMessageType, _ strings: [String]) {
     core.handle(XenStorePacket(type, strings: strings), from: connection)
     drain()
+  }
+
+  /// The name that the store has of a domain.
+  func name(of domain: DomainID) -> String? {
+    guard let place = try? XenStorePath("/local/domain/\(domain)/name") else { return nil }
+    return core.value(at: place).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// The replies say nothing new: writing cannot fail for the control domain, and what is to be removed may be gone already.

@@ -28,7 +28,7 @@ struct RunDirectory: Sendable {
 
   /// Makes the directory and those above it, for the owner alone.
   static func create(_ path: String) throws {
-    var made = ""
+    var made = path.hasPrefix("/") ? "" : "."
     for part in path.split(separator: "/", omittingEmptySubsequences: true) {
       made += "/" + part
       // SAFETY: the path is a terminated string for the length of the call, as in `remove()`.
