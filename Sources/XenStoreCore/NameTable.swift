@@ -24,6 +24,17 @@ struct NameTable<Element> {
   /// All entries in order.
   var entries: FlattenSequence<[[Entry]]> { chunks.joined() }
 
+  /// Appends the names in order, each with a NUL.
+  func appendNames(to output: inout [UInt8]) {
+    for chunk in chunks {
+      // By index: an entry that is copied out of its array costs two reference counts.
+      for index in chunk.indices {
+        chunk[index].name.append(to: &output)
+        output.append(0)
+      }
+    }
+  }
+
   subscript(name: XenStoreName) -> Element? {
     guard let place = place(of: name) else { return nil }
     return chunks[place.chunk][place.index].element

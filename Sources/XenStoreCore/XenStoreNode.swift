@@ -40,10 +40,8 @@ final class XenStoreNode {
   /// The names of the children, each with its NUL, as DIRECTORY lists them.
   var directoryPayload: [UInt8] {
     var payload: [UInt8] = []
-    for child in children.entries {
-      child.name.append(to: &payload)
-      payload.append(0)
-    }
+    payload.reserveCapacity(children.count * 8)
+    children.appendNames(to: &payload)
     return payload
   }
 }
