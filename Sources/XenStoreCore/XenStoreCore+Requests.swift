@@ -36,8 +36,16 @@ extension XenStoreCore {
     }
     if isTracing { trace(packet, from: connection, outcome: refusal) }
     guard connection.fault == nil else { return }
-    send(reply: reply, to: connection)
+    send(reply: reply, to: connection, isProvisional: isProvisional(packet, refusal))
     if let newWatch { send(event: newWatch, reporting: newWatch.givenPath) }
+  }
+
+  /// Whether a reply may leave before the changes that it shows are durable: what a transaction saw is confirmed, or not, by its end,
+  /// and a client that has to try again has learned nothing.
+  private func isProvisional(_ packet: XenStorePacket, _ refusal: XenStoreError?) -> Bool {
+    guard let type = packet.type else { return true }
+    if type == .transactionStart || refusal == .tryAgain { return true }
+    return packet.transactionID != 0 && type != .transactionEnd && !type.ignoresTransaction
   }
 
   private func answer(

@@ -143,9 +143,10 @@ public final class XenStoreCore {
     return lastSerial
   }
 
-  func send(reply packet: XenStorePacket, to connection: StoreConnection) {
+  /// A provisional reply does not wait for commits to be durable.
+  func send(reply packet: XenStorePacket, to connection: StoreConnection, isProvisional: Bool = false) {
     connection.output.append(reply: packet.encoded)
-    if journal.isOn { connection.gate.append(sequence: journal.lastSequence) }
+    if journal.isOn { connection.gate.append(sequence: isProvisional ? 0 : journal.lastSequence) }
     markReady(connection)
   }
 

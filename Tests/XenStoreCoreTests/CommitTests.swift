@@ -163,6 +163,31 @@ private func contents(_ core: XenStoreCore) -> [XenStoreChange] {
     #expect(store.output(reader) == [.read])
   }
 
+  @Test func whatATransactionSeesWaitsForNothingButItsEndDoes() {
+    let store = KeptStore()
+    let writer = store.connect()
+    let reader = store.connect()
+    store.write("/a", "1", from: writer)
+    store.send(.transactionStart, [""], from: reader)
+    #expect(store.output(reader) == [.transactionStart])
+    let transaction = store.startTransaction(from: reader)
+    store.write("/a", "2", from: writer)
+    store.send(.read, ["/a"], in: transaction, from: reader)
+    #expect(store.output(reader) == [.read])
+    // Refused, because of a change that could still be lost: trying again shows whether it was.
+    store.send(.transactionEnd, ["T"], in: transaction, from: reader)
+    #expect(store.output(reader) == [.error])
+
+    store.sync()
+    let second = store.startTransaction(from: reader)
+    store.write("/b", "1", from: writer)
+    store.send(.read, ["/a"], in: second, from: reader)
+    store.send(.transactionEnd, ["T"], in: second, from: reader)
+    #expect(store.output(reader) == [.read])
+    store.sync()
+    #expect(store.output(reader) == [.transactionEnd])
+  }
+
   @Test func withoutAListenerNothingIsKeptBack() {
     let core = XenStoreCore()
     let client = core.connect(domain: .control, privileged: true)
