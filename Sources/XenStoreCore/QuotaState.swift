@@ -9,8 +9,6 @@ struct QuotaState {
   var countedNodeCount = 0
   /// The most that any unprivileged domain had since the last reset.
   var peaks = QuotaPeaks()
-  /// The same for each domain.
-  var domainPeaks: [DomainID: QuotaPeaks] = [:]
   /// Domains that are above their warning level, so that it is reported once for each time that they pass it.
   var warned: Set<DomainID> = []
 }

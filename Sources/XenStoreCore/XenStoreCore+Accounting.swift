@@ -152,7 +152,7 @@ extension XenStoreCore {
   private func checkSize(of footprint: NodeFootprint, for connection: StoreConnection) throws(XenStoreError) {
     let limit = limit(.nodeSize, of: connection.domain)
     guard footprint.nodeByteCount < limit else { throw refuse(.nodeSize, of: connection.domain, limit: limit, value: footprint.nodeByteCount) }
-    notePeak(.nodeSize, footprint.nodeByteCount, of: connection.domain)
+    quotaState.peaks.note(.nodeSize, footprint.nodeByteCount)
   }
 
   /// Names of children are part of a node's size: of the node that exists, and of those created on the way, which have one child each.
@@ -222,7 +222,7 @@ extension XenStoreCore {
       let limit = limit(.transactionNodes, of: connection.domain)
       let count = transaction.accessed.count
       guard count <= limit else { throw refuse(.transactionNodes, of: connection.domain, limit: limit, value: count) }
-      notePeak(.transactionNodes, count, of: connection.domain)
+      quotaState.peaks.note(.transactionNodes, count)
       if growth > 0 { try checkMemory(of: connection.domain, adding: 0) }
     } catch {
       transaction.failure = error

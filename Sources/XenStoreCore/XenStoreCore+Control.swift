@@ -17,15 +17,15 @@ public struct XenStoreControlCommand {
 extension XenStoreCore {
   /// The core's own commands with what `help` says of them; names and forms are those of `xenstore-control` of Xen 4.17, and `audit`.
   private static let commands: [(name: String, parameters: String)] = [
-    ("audit", "[<after-sequence>|on|off]"),
     ("check", ""),
-    ("help", ""),
     ("log", "on|off"),
     ("logfile", "<file>"),
     ("memreport", ""),
     ("print", "<string>"),
     ("quota", "[set <name> <val>|<domid>|max [-r]|refusals [<skip>]]"),
     ("quota-soft", "[set <name> <val>]"),
+    ("help", ""),
+    ("audit", "[<after-sequence>|on|off]"),
   ]
 
   func control(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
@@ -57,9 +57,8 @@ extension XenStoreCore {
 
   private func controlHelp(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
     guard arguments.isEmpty else { throw .invalidArgument }
-    let own = XenStoreCore.commands.map { ($0.name, $0.parameters) }
-    let further = controlCommands.map { ($0.key, $0.value.parameters) }
-    return ControlReply(lines: (own + further).sorted { $0.0 < $1.0 }.map { $0.0.padded(to: 15, atEnd: true) + " " + $0.1 })
+    let further = controlCommands.sorted { $0.key < $1.key }.map { ($0.key, $0.value.parameters) }
+    return ControlReply(lines: (XenStoreCore.commands + further).map { "\($0.0)\t\($0.1)" })
   }
 
   private func controlCheck(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
@@ -155,7 +154,7 @@ extension XenStoreCore {
     return .acknowledgement
   }
 
-  /// `quota <domid>`: what a domain holds, and the most that it held.
+  /// `quota <domid>`: what a domain holds.
   private func quotaUsage(of domain: DomainID) throws(XenStoreError) -> ControlReply {
     var usage = usage[domain] ?? DomainUsage()
     guard isIntroduced(domain) || usage != DomainUsage() || connections.elements.contains(where: { $0.domain == domain }) else {
@@ -163,7 +162,6 @@ extension XenStoreCore {
     }
     // Its nodes are not counted as they come and go, because no quota binds it.
     if domain == .control { usage.nodes = chargesOfAllNodes(ownedByControl: true)[.control] ?? NodeCharge() }
-    let peaks = quotaState.domainPeaks[domain] ?? QuotaPeaks()
     let outstanding = connections.elements.reduce(0) { $1.domain == domain ? max($0, $1.output.replyCount) : $0 }
     let numbers: [(XenStoreQuota, Int)] = [
       (.nodes, usage.nodes.nodeCount), (.watches, usage.watchCount), (.transactions, usage.transactionCount), (.outstanding, outstanding),
@@ -171,18 +169,15 @@ extension XenStoreCore {
     ]
     return ControlReply(
       lines: ["Domain \(domain):"]
-        + numbers.map { quota, value in
-          "\(XenStoreCore.column(quota.rawValue)): \(XenStoreCore.column(value)) (max \(XenStoreCore.column(max(value, peaks[quota]))))"
-        })
+        + numbers.map { "\($0.0.rawValue.padded(to: 16, atEnd: true)): \(XenStoreCore.column($0.1))" })
   }
 
-  /// `quota max [-r]`: the most that any domain held; `-r` begins anew with what they hold now.
+  /// `quota max [-r]`, as newer daemons have it: the most that any domain held; `-r` begins anew with what they hold now.
   private func quotaPeaks(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
     guard arguments.count == 1 || arguments == ["max", "-r"] else { throw .invalidArgument }
     if arguments.count == 2 {
       quotaState.peaks = QuotaPeaks()
-      quotaState.domainPeaks = [:]
-      for (domain, usage) in usage where domain != .control { noteUsage(usage, of: domain) }
+      for (domain, usage) in usage where domain != .control { quotaState.peaks.note(usage) }
     }
     return ControlReply(
       lines: ["Max. seen accounting values:"]

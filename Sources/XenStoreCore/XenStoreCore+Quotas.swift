@@ -63,7 +63,6 @@ extension XenStoreCore {
 
   /// Keeps the highest numbers, and warns once when the domain passes its warning level.
   func noteUsage(_ usage: DomainUsage, of domain: DomainID) {
-    quotaState.domainPeaks[domain, default: QuotaPeaks()].note(usage)
     quotaState.peaks.note(usage)
     let limit = limit(.memoryWarning, of: domain)
     if usage.memoryByteCount <= limit {
@@ -73,17 +72,12 @@ extension XenStoreCore {
     }
   }
 
-  func notePeak(_ quota: XenStoreQuota, _ value: Int, of domain: DomainID) {
-    quotaState.domainPeaks[domain, default: QuotaPeaks()].note(quota, value)
-    quotaState.peaks.note(quota, value)
-  }
-
   /// Throws ENOSPC when an unprivileged connection gives a node more permissions than its quota allows.
   func checkPermissionCount(_ count: Int, for connection: StoreConnection) throws(XenStoreError) {
     guard !connection.isPrivileged else { return }
     let limit = limit(.permissions, of: connection.domain)
     guard count <= limit else { throw refuse(.permissions, of: connection.domain, limit: limit, value: count) }
-    notePeak(.permissions, count, of: connection.domain)
+    quotaState.peaks.note(.permissions, count)
   }
 
   /// A path of an unprivileged connection, within its quota and in any case within the protocol's limit.
@@ -98,14 +92,13 @@ extension XenStoreCore {
     }
     let byteCount = path.limitedByteCount
     guard byteCount <= limit else { throw refuse(.pathLength, of: connection.domain, limit: limit, value: byteCount) }
-    notePeak(.pathLength, byteCount, of: connection.domain)
+    quotaState.peaks.note(.pathLength, byteCount)
     return path
   }
 
   /// What quotas keep of a domain goes with it: its successor begins anew (XSA-419).
   func forgetQuotas(of domain: DomainID) {
     quotaState.overrides[domain] = nil
-    quotaState.domainPeaks[domain] = nil
     quotaState.warned.remove(domain)
     quotaState.refusals.remove(domain)
   }

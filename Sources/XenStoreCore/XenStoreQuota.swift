@@ -10,8 +10,8 @@ public enum XenStoreQuota: String, CaseIterable, Sendable, Hashable, Comparable,
   case transactionNodes = "transaction-nodes"
   case memory
   case nodeSize = "node-size"
-  case permissions
   case pathLength = "path-max"
+  case permissions
   /// Going over it is reported, and nothing else.
   case memoryWarning = "soft-memory"
 
@@ -30,7 +30,7 @@ public enum XenStoreQuota: String, CaseIterable, Sendable, Hashable, Comparable,
     case .nodes: "Nodes per domain"
     case .watches: "Watches per domain"
     case .transactions: "Transactions per domain"
-    case .outstanding: "Outstanding requests per connection"
+    case .outstanding: "Outstanding requests per domain"
     case .transactionNodes: "Max. number of accessed nodes per transaction"
     case .memory: "Total Xenstore memory per domain (error level)"
     case .nodeSize: "Max. size of a node"

@@ -10,16 +10,16 @@ import XenStoreWire
     let script = StoreScript()
     script.core.controlCommands["live-update"] = XenStoreControlCommand(parameters: "<file>") { _ in "OK" }
     let help = """
-      dom0 = audit           [<after-sequence>|on|off]
-      check           \("")
-      help            \("")
-      live-update     <file>
-      log             on|off
-      logfile         <file>
-      memreport       \("")
-      print           <string>
-      quota           [set <name> <val>|<domid>|max [-r]|refusals [<skip>]]
-      quota-soft      [set <name> <val>]
+      dom0 = check\t
+      log\ton|off
+      logfile\t<file>
+      memreport\t
+      print\t<string>
+      quota\t[set <name> <val>|<domid>|max [-r]|refusals [<skip>]]
+      quota-soft\t[set <name> <val>]
+      help\t
+      audit\t[<after-sequence>|on|off]
+      live-update\t<file>
       |
       """
     #expect(script.ask(.dom0, .control, "help|") == [help])
@@ -93,12 +93,12 @@ import XenStoreWire
       nodes            :     1000 Nodes per domain
       watches          :      128 Watches per domain
       transactions     :       10 Transactions per domain
-      outstanding      :       20 Outstanding requests per connection
+      outstanding      :       20 Outstanding requests per domain
       transaction-nodes:     1024 Max. number of accessed nodes per transaction
       memory           :  2621440 Total Xenstore memory per domain (error level)
       node-size        :     2048 Max. size of a node
-      permissions      :        5 Max. number of permissions per node
       path-max         :     2048 Max. length of a node path
+      permissions      :        5 Max. number of permissions per node
       |
       """
     let script = StoreScript()
@@ -120,7 +120,7 @@ import XenStoreWire
     #expect(script.ask(.dom0, .control, "quota-soft|set|nodes|1|") == ["dom0 EINVAL"])
   }
 
-  @Test func quotaOfADomainShowsWhatItHoldsAndHeld() {
+  @Test func quotaOfADomainShowsWhatItHolds() {
     let script = StoreScript()
     _ = script.ask(.dom0, .makeDirectory, "/g|")
     _ = script.ask(.dom0, .setPermissions, "/g|n5|")
@@ -128,15 +128,15 @@ import XenStoreWire
     _ = script.ask(.dom5, .remove, "/g/a|")
     let usage = """
       dom0 = Domain 5:
-      nodes            :        2 (max        3)
-      watches          :        0 (max        0)
-      transactions     :        0 (max        0)
-      outstanding      :        0 (max        0)
-      memory           :       70 (max      106)
+      nodes           :        2
+      watches         :        0
+      transactions    :        0
+      outstanding     :        0
+      memory          :       70
       |
       """
     #expect(script.ask(.dom0, .control, "quota|5|") == [usage])
-    #expect(script.ask(.dom0, .control, "quota|0|")[0].contains("nodes            :        1 (max        1)"))
+    #expect(script.ask(.dom0, .control, "quota|0|")[0].contains("nodes           :        1\n"))
     #expect(script.ask(.dom0, .control, "quota|9|") == ["dom0 ENOENT"])
     #expect(script.ask(.dom0, .control, "quota|x|") == ["dom0 EINVAL"])
     #expect(script.ask(.dom0, .control, "quota|5|5|") == ["dom0 EINVAL"])
