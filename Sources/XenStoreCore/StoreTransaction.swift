@@ -25,6 +25,9 @@ final class StoreTransaction {
   /// Set when the daemon could not carry out a change: committing the rest would be a partial commit (XSA-415, XSA-421).
   var failure: XenStoreError?
 
+  /// Domains in permissions that it set: should one of them be released meanwhile, the commit must not bring it back (XSA-322).
+  var namedDomains: Set<DomainID> = []
+
   /// What its changes do to what domains own, to be counted when it is committed.
   var charges: [DomainID: NodeCharge] = [:]
   /// What of ``heldByteCount`` is counted for the domain by now.

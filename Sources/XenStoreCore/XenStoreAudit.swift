@@ -91,6 +91,9 @@ public struct XenStoreAudit {
     return (skipped..<count).lazy.compactMap { ring[(head + $0) % capacity] }
   }
 
+  /// The label of what the daemon did without being asked through a connection.
+  static let daemonLabel = "daemon"
+
   /// A label without blanks and control characters, at most 64 bytes: it must not break a line.
   static func label(_ text: String) -> String {
     let bytes = text.utf8.prefix(64).map { $0 > 32 && $0 < 127 ? $0 : UInt8(ascii: "_") }

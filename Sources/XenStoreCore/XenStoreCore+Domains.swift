@@ -6,6 +6,11 @@ extension XenStoreCore {
 
   /// Makes a domain known. Those who watch `@introduceDomain` are told when it was not known before.
   public func introduce(_ domain: DomainID) {
+    if !isIntroduced(domain) { audit(.introduce, .home(of: domain), domain: .control, label: XenStoreAudit.daemonLabel) }
+    enter(domain)
+  }
+
+  private func enter(_ domain: DomainID) {
     asOneCommit {
       guard introducedDomains.insert(domain).inserted else { return }
       note(.introduction(domain))
@@ -16,7 +21,15 @@ extension XenStoreCore {
   /// Forgets a domain that died: its nodes, its entries in permission lists, its watches, transactions and connections, so that a
   /// later domain of the same number inherits nothing (XSA-322, XSA-417, XSA-419). Then those who watch `@releaseDomain` are told.
   public func release(_ domain: DomainID) {
+    if isIntroduced(domain) { audit(.release, .home(of: domain), domain: .control, label: XenStoreAudit.daemonLabel) }
+    forget(domain)
+  }
+
+  private func forget(_ domain: DomainID) {
     precondition(domain != .control, "the control domain cannot be released")
+    for transaction in connections.elements.flatMap(\.transactions.values) where transaction.namedDomains.contains(domain) {
+      transaction.failure = .tryAgain
+    }
     for connection in connections.elements where connection.domain == domain && !connection.isPrivileged {
       fail(connection, .domainReleased(domain))
     }
@@ -76,7 +89,7 @@ extension XenStoreCore {
       let port = XenStorePayload.number(strings[2], as: UInt32.self), port > 0
     else { throw .invalidArgument }
     let domain = try domain(strings[0])
-    introduce(domain)
+    enter(domain)
     audit(.introduce, .home(of: domain), request)
   }
 
@@ -84,7 +97,7 @@ extension XenStoreCore {
     let domain = try onlyDomain(request)
     guard domain != .control else { throw .invalidArgument }
     guard isIntroduced(domain) else { throw .noEntry }
-    release(domain)
+    forget(domain)
     audit(.release, .home(of: domain), request)
   }
 

@@ -103,6 +103,7 @@ extension XenStoreCore {
     after.permissionCount = permissions.count
     try count(change: before, to: after, at: path, for: request)
     change(path, request, .permissions(path, permissions)) { $0.setPermissions(permissions, at: path, generation: $1) }
+    request.transaction?.namedDomains.formUnion(permissions.map(\.domain))
     audit(.setPermissions, path, request)
   }
 

@@ -44,22 +44,36 @@ import XenStoreWire
     _ = script.ask(.dom0, .control, "quota|set|nodes|1|")
     #expect(
       lines(script) == [
-        "1 1000000.000007 0 pid:1,uid:0_x_ write /a/b",
-        "2 1000001.500007 0 - mkdir /d",
-        "3 1000003.000007 0 - setperms /d",
-        "4 1000004.500007 5 - write /d/mine",
-        "5 1000006.000007 5 - rm /d/mine",
-        "6 1000007.500007 0 - introduce /local/domain/9",
-        "7 1000009.000007 0 - settarget /local/domain/9",
-        "8 1000010.500007 0 - resume /local/domain/9",
-        "9 1000012.000007 0 - release /local/domain/9",
-        "10 1000013.500007 0 - setfeature /local/domain/8",
-        "11 1000015.000007 0 - setquota /local/domain/8",
-        "12 1000016.500007 0 - setquota /",
+        "1 1000000.000007 0 daemon introduce /local/domain/5",
+        "2 1000001.500007 0 pid:1,uid:0_x_ write /a/b",
+        "3 1000003.000007 0 - mkdir /d",
+        "4 1000004.500007 0 - setperms /d",
+        "5 1000006.000007 5 - write /d/mine",
+        "6 1000007.500007 5 - rm /d/mine",
+        "7 1000009.000007 0 - introduce /local/domain/9",
+        "8 1000010.500007 0 - settarget /local/domain/9",
+        "9 1000012.000007 0 - resume /local/domain/9",
+        "10 1000013.500007 0 - release /local/domain/9",
+        "11 1000015.000007 0 - setfeature /local/domain/8",
+        "12 1000016.500007 0 - setquota /local/domain/8",
+        "13 1000018.000007 0 - setquota /",
       ])
-    #expect(lines(script, after: 10).map { $0.prefix(2) } == ["11", "12"])
-    #expect(lines(script, after: 12).isEmpty)
+    #expect(lines(script, after: 11).map { $0.prefix(2) } == ["12", "13"])
+    #expect(lines(script, after: 13).isEmpty)
     #expect(lines(script, after: 1000).isEmpty)
+  }
+
+  @Test func whatTheDaemonDoesItselfIsItsOwn() {
+    let script = script()
+    script.core.introduce(five)
+    script.core.introduce(five)
+    script.core.release(five)
+    script.core.release(five)
+    #expect(
+      lines(script) == [
+        "1 1000000.000007 0 daemon introduce /local/domain/5",
+        "2 1000001.500007 0 daemon release /local/domain/5",
+      ])
   }
 
   @Test func aTransactionsChangesAreNotedWhenItIsCommittedAndOnlyThen() {

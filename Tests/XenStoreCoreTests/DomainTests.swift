@@ -59,6 +59,18 @@ import XenStoreWire
     #expect(script.ask(.dom0, .getPermissions, "/pool|") == ["dom0 = n0|"])
   }
 
+  @Test(arguments: ["n5|", "n0|b5|"])
+  func aTransactionDoesNotBringAReleasedDomainBack(permissions: String) {
+    let script = StoreScript()
+    script.core.introduce(five)
+    _ = script.ask(.dom0, .write, "/a|1")
+    _ = script.ask(.dom0, .transactionStart, "|")
+    #expect(script.ask(.dom0, .setPermissions, "/a|" + permissions, in: .opened) == ["dom0 OK"])
+    script.core.release(five)
+    #expect(script.ask(.dom0, .transactionEnd, "T|", in: .opened) == ["dom0 EAGAIN"])
+    #expect(script.ask(.dom0, .getPermissions, "/a|") == ["dom0 = n0|"])
+  }
+
   @Test func aTransactionThatLookedAtAReleasedDomainsNodeMeetsAConflict() {
     let script = StoreScript()
     script.core.introduce(five)
