@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 .DEFAULT_GOAL := build
-.PHONY: build test demo dist bench generate check-generated model single-access clean toolchain help
+.PHONY: build test demo dist bench generate check-generated model single-access crash-store clean toolchain help
 
 ## build: everything, for development
 build: toolchain
@@ -45,6 +45,13 @@ generate: toolchain
 check-generated: toolchain
 	Scripts/install-packages.sh build
 	$(SWIFT) run pvgen check
+
+## crash-store: kill the daemon 200 times in a write storm and compare what it acknowledged (ROUNDS=, SEED=)
+ROUNDS ?= 200
+crash-store: toolchain
+	Scripts/install-packages.sh test
+	$(SWIFT) build --build-tests
+	PVIO_CRASH_ROUNDS=$(ROUNDS) $(if $(SEED),PVIO_CRASH_SEED=$(SEED)) $(SWIFT) test --skip-build --disable-xctest --filter StoreCrash
 
 ## model: check the ring's notification protocol with spin
 model:

@@ -151,7 +151,7 @@ let package = Package(
     tests(
       "NBDExportTests",
       ["NBDExport", "BlockTestSupport", "BlockFront", "EventLoop", "LinuxSystem", "XenInterface", system]),
-    tests("Integration", ["XenInterface", "LinuxSystem", system]),
+    tests("Integration", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]
 )

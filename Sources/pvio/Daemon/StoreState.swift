@@ -7,11 +7,17 @@ import XenStoreLog
 struct StoreState: Sendable {
   let path: String
   let acceptsLoss: Bool
+  /// Bytes of log from which on a snapshot replaces it; nil for the default.
+  let logByteCount: Int?
 
   /// Reads the store into an empty core, says what was found, and keeps it from now on. Loop thread.
   func open(_ core: XenStoreCore, on loop: EventLoop, _ logger: Logger) throws(StoreLogError) -> StoreLog {
     var options = StoreLogOptions()
     options.acceptsLoss = acceptsLoss
+    if let logByteCount {
+      options.compactionByteCount = logByteCount
+      options.reserveByteCount = min(options.reserveByteCount, logByteCount)
+    }
     let log = try StoreLog(directory: path, core: core, options: options) { work in loop.execute(work) }
     let recovery = log.recovery
     if recovery.isNew {
