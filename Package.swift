@@ -56,7 +56,8 @@ let package = Package(
     // 2: mechanisms
     layer("SharedRing", ["SharedMemory", "XenInterface"]),
     layer("XenStoreWire", ["XenInterface"]),
-    layer("XenStoreCore", ["XenStoreWire", "XenInterface"]),
+    layer("XenStoreMigration", ["XenStoreWire", "XenInterface"]),
+    layer("XenStoreCore", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     layer("XenPlatform", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     layer("Uring", ["CLiburing", "CLinuxShims", "LinuxSystem", system]),
 
@@ -129,7 +130,8 @@ let package = Package(
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
-    tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreWire", "XenInterface"]),
+    tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
+    tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreMigration", "XenStoreWire", "XenInterface"]),
     tests("XenStoreLogTests", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     tests(
       "XenStoreServerTests",
