@@ -48,5 +48,8 @@ struct OutputQueue {
     return entry.bytes
   }
 
+  /// Every packet that waits, oldest first.
+  var packets: [[UInt8]] { entries[head...].map(\.bytes) }
+
   mutating func removeAll() { self = OutputQueue() }
 }

@@ -29,7 +29,7 @@ public final class XenStoreCore {
   /// The generation of the live tree's last change: equal versions mean equal trees.
   var version: UInt64 = 1
   var lastGeneration: UInt64 = 1
-  private var lastSerial: UInt64 = 0
+  var lastSerial: UInt64 = 0
 
   var connections = XenStoreConnectionTable<StoreConnection>()
   private var ready: [XenStoreConnectionID] = []

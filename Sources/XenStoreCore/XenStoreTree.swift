@@ -73,16 +73,30 @@ struct XenStoreTree {
   /// The parent must exist when the node is to.
   mutating func copyNode(at path: XenStorePath, from other: XenStoreTree) {
     guard let source = other.node(at: path) else {
-      if let (parent, name) = mutableParent(of: path) { _ = parent.removeChild(named: name) }
+      takeOut(at: path)
       return
     }
+    _ = put(value: source.value, permissions: source.permissions, generation: source.generation, at: path)
+  }
+
+  /// Makes a node as it was kept elsewhere, except for its children. Nothing else changes, not even the generation of its parent.
+  /// False when the parent is missing.
+  mutating func put(value: [UInt8], permissions: [XenStorePermission], generation: UInt64, at path: XenStorePath) -> Bool {
     if let node = mutableNode(at: path) {
-      node.value = source.value
-      node.permissions = source.permissions
-      node.generation = source.generation
+      node.value = value
+      node.permissions = permissions
+      node.generation = generation
     } else if let (parent, name) = mutableParent(of: path) {
-      parent.insert(XenStoreNode(value: source.value, permissions: source.permissions, generation: source.generation), named: name)
+      parent.insert(XenStoreNode(value: value, permissions: permissions, generation: generation), named: name)
+    } else {
+      return false
     }
+    return true
+  }
+
+  /// Takes a node and everything below it out, and changes nothing else.
+  mutating func takeOut(at path: XenStorePath) {
+    if let (parent, name) = mutableParent(of: path) { _ = parent.removeChild(named: name) }
   }
 
   /// Visits `path` and every node below it, parents first, without recursion: a hostile tree may be deep.

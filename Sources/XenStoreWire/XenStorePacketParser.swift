@@ -36,6 +36,13 @@ public struct XenStorePacketParser: Sendable {
   /// Bytes that were fed and not yet returned in a packet.
   public var bufferedByteCount: Int { buffer.count - start }
 
+  /// Everything that was fed and is not part of a packet that was taken: what another parser needs to go on.
+  public var unparsedBytes: [UInt8] {
+    var bytes: [UInt8] = []
+    if case .payload(let header) = state { header.encode(into: &bytes) }
+    return bytes + buffer[start...]
+  }
+
   /// Adds bytes that arrived. After a violation they are dropped.
   public mutating func feed(_ bytes: some Collection<UInt8>) {
     if case .broken = state { return }
