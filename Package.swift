@@ -66,11 +66,13 @@ let package = Package(
       "EventLoop", ["Uring", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "CLinuxShims", "XenInterface", system]),
     layer("XenStoreClient", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
     layer("XenStoreLog", ["XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
-    layer("XenStoreServer", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
+    layer(
+      "XenStoreServer",
+      ["XenStoreLog", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
     layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),
     layer("BrokerWire", ["XenInterface", "LinuxSystem", system]),
     layer("ProcessPlatform", ["BrokerWire", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
-    layer("Broker", ["BrokerWire", "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
+    layer("Broker", ["BrokerWire", "EventLoop", "XenStoreMigration", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
     layer(
       "SimulatedPlatform",
       ["XenPlatform", "XenStoreClient", "XenStoreCore", "XenStoreWire", "SharedMemory", "LinuxSystem", "XenInterface", system]),
@@ -111,7 +113,7 @@ let package = Package(
       name: "pvio",
       dependencies: [
         "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
-        "XenStoreClient", "XenStoreCore", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
+        "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],
       swiftSettings: strict),

@@ -11,22 +11,24 @@ final class BrokerConnection {
   static let sendBufferByteCount = 16384
   private static let messagesPerTurn = 16
 
-  private let socket: OwnedDescriptor
+  let socket: OwnedDescriptor
   private let disposal: DescriptorDisposal
   private let onMessage: ([UInt8], [SharedDescriptor]) -> Void
   private let onEnd: (String) -> Void
   private var watch: DescriptorWatch?
-  private var outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = []
+  private(set) var outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])]
 
   init(
-    socket: consuming OwnedDescriptor, loop: EventLoop, disposal: DescriptorDisposal, onMessage: @escaping ([UInt8], [SharedDescriptor]) -> Void,
+    socket: consuming OwnedDescriptor, loop: EventLoop, disposal: DescriptorDisposal,
+    outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = [], onMessage: @escaping ([UInt8], [SharedDescriptor]) -> Void,
     onEnd: @escaping (String) -> Void
   ) {
     self.socket = socket
     self.disposal = disposal
+    self.outgoing = outgoing
     self.onMessage = onMessage
     self.onEnd = onEnd
-    watch = loop.watchDescriptor(self.socket.rawValue, for: .readable) { [weak self] in self?.ready($0) }
+    watch = loop.watchDescriptor(self.socket.rawValue, for: outgoing.isEmpty ? .readable : .writable) { [weak self] in self?.ready($0) }
   }
 
   var outgoingCount: Int { outgoing.count }

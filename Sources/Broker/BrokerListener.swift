@@ -6,7 +6,7 @@ import XenPlatform
 
 /// A listening socket on the loop.
 final class BrokerListener {
-  private let socket: OwnedDescriptor
+  let socket: OwnedDescriptor
   private let loop: EventLoop
   private let logger: Logger
   private let onConnection: (consuming OwnedDescriptor) -> Void
@@ -14,17 +14,26 @@ final class BrokerListener {
   private static let connectionsPerTurn = 16
   private static let pauseNanoseconds: UInt64 = 100_000_000
 
-  init(path: String, loop: EventLoop, logger: Logger, onConnection: @escaping (consuming OwnedDescriptor) -> Void) throws(PlatformError) {
+  /// Listens at `path`.
+  convenience init(
+    path: String, loop: EventLoop, logger: Logger, onConnection: @escaping (consuming OwnedDescriptor) -> Void
+  ) throws(PlatformError) {
     do {
-      socket = try UnixSocket.listen(at: path, kind: .sequencedPacket)
+      let socket = try UnixSocket.listen(at: path, kind: .sequencedPacket)
       try socket.setNonBlocking(true)
+      self.init(socket: socket, loop: loop, logger: logger, onConnection: onConnection)
     } catch {
       throw .system(operation: "listen at \(path)", error)
     }
+  }
+
+  /// Goes on with a socket that listens already.
+  init(socket: consuming OwnedDescriptor, loop: EventLoop, logger: Logger, onConnection: @escaping (consuming OwnedDescriptor) -> Void) {
+    self.socket = socket
     self.loop = loop
     self.logger = logger
     self.onConnection = onConnection
-    watch = loop.watchDescriptor(socket.rawValue, for: .readable) { [weak self] _ in self?.acceptWaiting() }
+    watch = loop.watchDescriptor(self.socket.rawValue, for: .readable) { [weak self] _ in self?.acceptWaiting() }
   }
 
   func close() {

@@ -19,15 +19,15 @@ public final class BrokerServer: @unchecked Sendable {
   /// Called when a domain is gone and its processes are disconnected. Must not call the server.
   public var onDomainDestroyed: ((DomainID) -> Void)?
 
-  private let loop: EventLoop
+  let loop: EventLoop
   private let directory: RunDirectory
-  private let logger: Logger
+  let logger: Logger
   private let outgoingLimit: Int
   private let signaller: CounterSignaller
-  private var state: BrokerState!
-  private var listeners: [DomainID: BrokerListener] = [:]
-  private var connections: [HolderID: BrokerConnection] = [:]
-  private var disposals: [DomainID: DescriptorDisposal] = [:]
+  var state: BrokerState!
+  var listeners: [DomainID: BrokerListener] = [:]
+  var connections: [HolderID: BrokerConnection] = [:]
+  var disposals: [DomainID: DescriptorDisposal] = [:]
 
   public init(loop: EventLoop, runDirectory: String, limits: BrokerLimits = BrokerLimits(), logger: Logger) {
     self.loop = loop
@@ -106,8 +106,7 @@ public final class BrokerServer: @unchecked Sendable {
   // MARK: - Connections
 
   private func accepted(_ socket: consuming OwnedDescriptor, as domain: DomainID) {
-    let disposal = disposals[domain] ?? DescriptorDisposal(label: "pvio-disposal-\(domain)")
-    disposals[domain] = disposal
+    let disposal = disposal(of: domain)
     guard !disposal.isClogged else {
       logger.warning("connection refused", metadata: ["domain": "\(domain)", "reason": "files that it sent cannot be closed"])
       return
@@ -116,16 +115,57 @@ public final class BrokerServer: @unchecked Sendable {
       let credentials = try UnixSocket.peerCredentials(of: socket)
       try UnixSocket.setSendBuffer(byteCount: BrokerConnection.sendBufferByteCount, of: socket)
       let holder = try state.connect(as: domain, credentials: credentials)
-      let connection = BrokerConnection(
-        socket: socket, loop: loop, disposal: disposal,
-        onMessage: { [unowned self] bytes, descriptors in apply(state.handle(bytes, descriptors: descriptors, from: holder)) },
-        onEnd: { [unowned self] reason in apply(state.drop(holder, reason: reason)) })
-      connections[holder] = connection
+      serve(socket, holder, disposal)
       logger.debug(
         "process connected",
         metadata: ["domain": "\(domain)", "connection": "\(holder)", "pid": "\(credentials.processID)", "uid": "\(credentials.userID)"])
     } catch {
       logger.warning("connection refused", metadata: ["domain": "\(domain)", "reason": "\(error)"])
+    }
+  }
+
+  private func disposal(of domain: DomainID) -> DescriptorDisposal {
+    let disposal = disposals[domain] ?? DescriptorDisposal(label: "pvio-disposal-\(domain)")
+    disposals[domain] = disposal
+    return disposal
+  }
+
+  private func serve(
+    _ socket: consuming OwnedDescriptor, _ holder: HolderID, _ disposal: DescriptorDisposal,
+    outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = []
+  ) {
+    connections[holder] = BrokerConnection(
+      socket: socket, loop: loop, disposal: disposal, outgoing: outgoing,
+      onMessage: { [unowned self] bytes, descriptors in apply(state.handle(bytes, descriptors: descriptors, from: holder)) },
+      onEnd: { [unowned self] reason in apply(state.drop(holder, reason: reason)) })
+  }
+
+  // MARK: - Going on
+
+  /// Goes on where the broker that wrote `handedOver` stopped, instead of ``start()``: takes over its sockets, arenas and channels.
+  /// No hook is called for the domains that are there already.
+  public func resume(_ handedOver: BrokerImport) throws(PlatformError) {
+    precondition(loop.isCurrent, "called from another thread than the loop's")
+    do { try ProcessLimits.raiseOpenFileLimit() } catch { throw .system(operation: "raise the limit of open files", error) }
+    do throws(Errno) {
+      var descriptors = InheritedDescriptors()
+      try state.restore(handedOver, &descriptors)
+      for domain in handedOver.domains {
+        listeners[domain.domain] = BrokerListener(
+          socket: try OwnedDescriptor(inherited: domain.listener), loop: loop, logger: logger
+        ) { [unowned self] in accepted($0, as: domain.domain) }
+      }
+      for connection in handedOver.connections {
+        var outgoing: [(bytes: [UInt8], descriptors: [SharedDescriptor])] = []
+        for message in connection.outgoing {
+          var attached: [SharedDescriptor] = []
+          for number in message.descriptors { attached.append(try descriptors.take(number)) }
+          outgoing.append((message.bytes, attached))
+        }
+        serve(try OwnedDescriptor(inherited: connection.socket), connection.holder, disposal(of: connection.domain), outgoing: outgoing)
+      }
+    } catch {
+      throw .system(operation: "take over the broker's files", error)
     }
   }
 

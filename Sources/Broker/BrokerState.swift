@@ -46,7 +46,7 @@ public struct BrokerState {
   var connections: [HolderID: Connection] = [:]
   var arenas = ArenaTable()
   var channels = EventChannelTable()
-  private var lastConnection: UInt64 = 0
+  var lastConnection: UInt64 = 0
   var lastAssignedDomain: UInt16 = 0
 
   public init(limits: BrokerLimits = BrokerLimits(), hooks: DomainHooks) {

@@ -16,6 +16,9 @@ final class DescriptorDisposal: Sendable {
   /// Whether so many descriptors wait to be closed that no more should be taken.
   var isClogged: Bool { pending.withLock { $0 >= Self.limit } }
 
+  /// Whether any descriptor waits to be closed.
+  var isBusy: Bool { pending.withLock { $0 > 0 } }
+
   func close(_ descriptor: Int32) {
     pending.withLock { $0 += 1 }
     queue.async { [self] in

@@ -20,6 +20,15 @@ public struct LockedFile: ~Copyable, Sendable {
     self.path = path
   }
 
+  /// Goes on holding a lock that the program before this one in the same process held. Throws `EBADF` without such a descriptor.
+  public init(inherited descriptor: Int32, path: String) throws(Errno) {
+    self.descriptor = try OwnedDescriptor(inherited: descriptor)
+    self.path = path
+  }
+
+  /// What to hand to the next program in this process, so that the lock is held all the time.
+  public var inheritance: (descriptor: Int32, path: String) { (descriptor.rawValue, path) }
+
   // SAFETY: the path is a terminated string for the length of the call.
   deinit { unsafe unlink(path) }
 

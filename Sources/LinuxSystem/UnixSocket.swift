@@ -14,6 +14,12 @@ public enum UnixSocket {
     public var processID: Int32
     public var userID: UInt32
     public var groupID: UInt32
+
+    public init(processID: Int32, userID: UInt32, groupID: UInt32) {
+      self.processID = processID
+      self.userID = userID
+      self.groupID = groupID
+    }
   }
 
   /// Longest path that fits `sockaddr_un`, in bytes.

@@ -66,7 +66,7 @@ public struct MigrationRecordType: RawRepresentable, Hashable, Sendable, CustomS
   public static let updateRequest = own(17)
   /// The broker's counters: last connection (64 bits), last domain it picked (16 bits).
   public static let brokerState = own(32)
-  /// A domain: number (16 bits), descriptor of its listening socket, last port, next grant reference (32 bits each), name (text).
+  /// A domain: number (16 bits), descriptor of its listening socket, name (text).
   public static let brokerDomain = own(33)
   /// A process: connection number (64 bits), descriptor, domain (16 bits), process, user, group (32 bits each), said hello (8 bits),
   /// number of messages not sent yet (32 bits), each message (bytes) with the number of its descriptors (8 bits) and these.
@@ -77,6 +77,8 @@ public struct MigrationRecordType: RawRepresentable, Hashable, Sendable, CustomS
   /// An end of an event channel: domain (16 bits), port (32 bits), holder (64 bits), state (8 bits: 0 unbound, 1 interdomain,
   /// 2 orphaned), remote domain (16 bits), remote port (32 bits), descriptors to wait on and to signal.
   public static let brokerChannelEnd = own(36)
+  /// What the broker gives out next: domain (16 bits), last port, next grant reference (32 bits each; zero for none yet).
+  public static let brokerNumbers = own(37)
   /// The daemon: run directory (text).
   public static let daemonState = own(48)
   /// A locked file: role (text), descriptor, path (text).

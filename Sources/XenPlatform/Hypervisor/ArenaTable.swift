@@ -14,6 +14,19 @@ public struct ArenaTable: Sendable {
     /// What the mapper is given; nil when the peer domain was destroyed.
     public var files: ArenaFiles?
 
+    public init(
+      granter: DomainID, holder: HolderID, peer: DomainID, access: GrantAccess, pageCount: Int, firstReference: GrantReference,
+      files: ArenaFiles?
+    ) {
+      self.granter = granter
+      self.holder = holder
+      self.peer = peer
+      self.access = access
+      self.pageCount = pageCount
+      self.firstReference = firstReference
+      self.files = files
+    }
+
     func contains(_ reference: GrantReference) -> Bool {
       reference >= firstReference && reference.rawValue - firstReference.rawValue < UInt32(pageCount)
     }
@@ -86,6 +99,24 @@ public struct ArenaTable: Sendable {
         granters[granter]!.arenas[index].files = nil
       }
     }
+  }
+
+  // MARK: Handing over
+
+  /// Every domain that ever had an arena, with its next reference, in order.
+  public var nextReferences: [(domain: DomainID, reference: UInt32)] {
+    granters.map { ($0.key, UInt32($0.value.nextReference)) }.sorted { $0.0 < $1.0 }
+  }
+
+  /// Makes the next reference of a domain what it was in the table that this one continues.
+  public mutating func restore(nextReference: UInt32, of granter: DomainID) {
+    granters[granter, default: Granter()].nextReference = Int(nextReference)
+  }
+
+  /// Puts an arena of the table that this one continues behind the others.
+  public mutating func restore(_ arena: Arena) {
+    granters[arena.granter, default: Granter()].arenas.append(arena)
+    granters[arena.granter]!.pages += arena.pageCount
   }
 
   private mutating func removeArenas(of granter: DomainID, where matches: (Arena) -> Bool) -> Int {

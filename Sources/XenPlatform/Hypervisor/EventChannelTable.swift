@@ -32,6 +32,17 @@ public struct EventChannelTable: Sendable {
     public var wait: SharedDescriptor
     /// The counter that this end signals.
     public var signal: SharedDescriptor
+
+    public init(
+      domain: DomainID, port: EventChannelPort, holder: HolderID, state: State, wait: SharedDescriptor, signal: SharedDescriptor
+    ) {
+      self.domain = domain
+      self.port = port
+      self.holder = holder
+      self.state = state
+      self.wait = wait
+      self.signal = signal
+    }
   }
 
   private struct Domain {
@@ -96,6 +107,17 @@ public struct EventChannelTable: Sendable {
       }
     }
   }
+
+  // MARK: Handing over
+
+  /// Every domain that ever had an end, with the number of its last port, in order.
+  public var lastPorts: [(domain: DomainID, port: UInt32)] { domains.map { ($0.key, $0.value.lastPort) }.sorted { $0.0 < $1.0 } }
+
+  /// Makes the last port of a domain what it was in the table that this one continues.
+  public mutating func restore(lastPort: UInt32, of domain: DomainID) { domains[domain, default: Domain()].lastPort = lastPort }
+
+  /// Puts an end of the table that this one continues in its place.
+  public mutating func restore(_ end: End) { domains[end.domain, default: Domain()].ends[end.port] = end }
 
   private func checkQuota(of domain: DomainID, _ limits: DomainLimits) throws(PlatformError) {
     guard count(of: domain) < limits.eventChannels else {
