@@ -34,6 +34,8 @@ final class StoreConnection {
   var watches: [Watch] = []
   var transactions: [UInt32: StoreTransaction] = [:]
   var fault: XenStoreConnectionFault?
+  /// A request that is answered later, without its payload; those behind it wait.
+  var postponed: XenStorePacket?
   /// Replies it may leave unread before its requests wait.
   var unreadReplyLimit = Int.max
   /// Bytes of unread events that are counted for its domain.

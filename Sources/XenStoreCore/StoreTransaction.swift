@@ -34,7 +34,7 @@ final class StoreTransaction {
   var countedByteCount = 0
   private var accessedByteCount = 0
   private var writtenByteCount = 0
-  private var written: [XenStorePath: Int] = [:]
+  private(set) var written: [XenStorePath: Int] = [:]
   /// What goes into the audit when it is committed, each once.
   private(set) var audited: [AuditedChange] = []
   private var auditedSet: Set<AuditedChange> = []

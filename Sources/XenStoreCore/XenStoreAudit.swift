@@ -67,6 +67,15 @@ public struct XenStoreAudit {
     ring = Array(repeating: nil, count: capacity)
   }
 
+  /// Goes on behind what an earlier process kept: `entries`, the last of which has number `lastSequence`.
+  init(continuing entries: [Entry], lastSequence: UInt64) {
+    self.init()
+    self.lastSequence = lastSequence - UInt64(entries.count)
+    for entry in entries {
+      append(entry.operation, entry.path, domain: entry.domain, label: entry.label, unixMicroseconds: entry.unixMicroseconds)
+    }
+  }
+
   mutating func append(_ operation: Operation, _ path: XenStorePath, domain: DomainID, label: String, unixMicroseconds: UInt64) {
     lastSequence += 1
     let entry = Entry(

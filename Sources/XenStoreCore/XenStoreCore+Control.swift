@@ -32,6 +32,9 @@ extension XenStoreCore {
     guard let strings = XenStorePayload.strings(request.payload), let name = strings.first else { throw .invalidArgument }
     let command = String(decoding: name, as: UTF8.self)
     let arguments = strings.dropFirst().map { String(decoding: $0, as: UTF8.self) }
+    if command == XenStoreCore.liveUpdateCommand.name, let onLiveUpdate {
+      return controlLiveUpdate(arguments, request, onLiveUpdate).payload
+    }
     if let further = controlCommands[command] { return ControlReply(further.run(arguments)).payload }
     let reply = try run(command, arguments)
     if command == "quota" || command == "quota-soft", arguments.first == "set" { audit(.setQuota, .root, request) }
@@ -57,7 +60,8 @@ extension XenStoreCore {
 
   private func controlHelp(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
     guard arguments.isEmpty else { throw .invalidArgument }
-    let further = controlCommands.sorted { $0.key < $1.key }.map { ($0.key, $0.value.parameters) }
+    var further = controlCommands.sorted { $0.key < $1.key }.map { ($0.key, $0.value.parameters) }
+    if onLiveUpdate != nil { further.append(XenStoreCore.liveUpdateCommand) }
     return ControlReply(lines: (XenStoreCore.commands + further).map { "\($0.0)\t\($0.1)" })
   }
 

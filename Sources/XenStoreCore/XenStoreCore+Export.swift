@@ -25,8 +25,10 @@ extension XenStoreCore {
   public func export(to stream: inout MigrationStreamWriter, links: [XenStoreConnectionID: XenStoreMigratedLink]) {
     stream.append(.storeState) { body in
       for number in [lastGeneration, lastSerial, version, lastCommitSequence] { body.put(number) }
+      body.put(isTracing)
     }
-    quotas.migrated.append(to: &stream)
+    exportQuotas(to: &stream)
+    exportAudit(to: &stream)
     for domain in introducedDomains.union(targets.keys).sorted() { exportDomain(domain, to: &stream) }
     for (name, permissions) in specialPermissions.sorted(by: { $0.key < $1.key }) {
       MigrationNode(path: Array(name.utf8), value: [], permissions: permissions).append(to: &stream)
@@ -57,6 +59,51 @@ extension XenStoreCore {
     }
   }
 
+  private func exportQuotas(to stream: inout MigrationStreamWriter) {
+    quotas.migrated.append(to: &stream)
+    for domain in Set(quotaState.overrides.keys).union(domainFeatures.keys).sorted() {
+      let overrides = (quotaState.overrides[domain] ?? [:]).sorted { $0.key < $1.key }
+      MigrationDomain(
+        domain: domain, features: features(of: domain).rawValue,
+        quotas: overrides.map { MigrationQuota($0.key.rawValue, UInt32(clamping: $0.value)) }
+      ).append(to: &stream)
+    }
+    for refusal in refusals {
+      stream.append(.refusal) { body in
+        body.put(refusal.quota.rawValue)
+        body.put(refusal.domain)
+        body.put(Int64(refusal.limit))
+        body.put(Int64(refusal.value))
+        body.put(refusal.count)
+      }
+    }
+    exportPeaks(to: &stream)
+  }
+
+  private func exportPeaks(to stream: inout MigrationStreamWriter) {
+    stream.append(.quotaPeaks) { body in
+      for quota in XenStoreQuota.allCases {
+        body.put(quota.rawValue)
+        body.put(Int64(quotaState.peaks[quota]))
+      }
+    }
+  }
+
+  private func exportAudit(to stream: inout MigrationStreamWriter) {
+    guard let audit else { return }
+    stream.append(.auditState) { $0.put(audit.lastSequence) }
+    for entry in audit.entries(after: 0) {
+      stream.append(.auditEntry) { body in
+        body.put(entry.sequence)
+        body.put(entry.unixMicroseconds)
+        body.put(entry.domain)
+        body.put(entry.label)
+        body.put(entry.operation.rawValue)
+        body.put(counted: entry.path.bytes)
+      }
+    }
+  }
+
   private func exportTree(to stream: inout MigrationStreamWriter) {
     var generations: [UInt64] = []
     tree.forEachNode(from: .root) { _, node in
@@ -80,6 +127,14 @@ extension XenStoreCore {
       body.put(connection.isPrivileged)
       body.put(UInt32(link.unsentBytes.count))
       body.put(link.listenerPath)
+      body.put(connection.label)
+    }
+    defer {
+      if let postponed = connection.postponed {
+        stream.append(.updateRequest) { body in
+          for field in [number, postponed.rawType, postponed.requestID, postponed.transactionID] { body.put(field) }
+        }
+      }
     }
     let input = connection.parser.unparsedBytes
     let record = MigrationConnection(
@@ -139,6 +194,23 @@ extension XenStoreCore {
         body.put(counted: path.bytes)
         body.put(transaction.report(of: path).migrated)
       }
+      body.put(Int64(transaction.countedByteCount))
+      body.put(UInt32(transaction.written.count))
+      for (path, byteCount) in transaction.written.sorted(by: { $0.key < $1.key }) {
+        body.put(counted: path.bytes)
+        body.put(Int64(byteCount))
+      }
+      body.put(UInt32(transaction.charges.count))
+      for (domain, charge) in transaction.charges.sorted(by: { $0.key < $1.key }) {
+        body.put(domain)
+        body.put(Int64(charge.nodeCount))
+        body.put(Int64(charge.byteCount))
+      }
+      body.put(UInt32(transaction.audited.count))
+      for change in transaction.audited {
+        body.put(change.operation.rawValue)
+        body.put(counted: change.path.bytes)
+      }
     }
   }
 }
@@ -154,7 +226,10 @@ extension MigrationStreamWriter {
 }
 
 extension Watch {
-  fileprivate func migrated(connection: UInt32) -> MigrationWatch { MigrationWatch(connection: connection, path: givenPath, token: token) }
+  /// No path is so deep that a depth that does not fit would make a difference.
+  fileprivate func migrated(connection: UInt32) -> MigrationWatch {
+    MigrationWatch(connection: connection, path: givenPath, token: token, depth: depth.map { UInt16(clamping: min($0, 0xFFFE)) })
+  }
 }
 
 extension StoreTransaction.Report {

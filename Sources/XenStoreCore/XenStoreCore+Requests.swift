@@ -35,7 +35,7 @@ extension XenStoreCore {
       refusal = error
     }
     if isTracing { trace(packet, from: connection, outcome: refusal) }
-    guard connection.fault == nil else { return }
+    guard connection.fault == nil, connection.postponed == nil else { return }
     send(reply: reply, to: connection, isProvisional: isProvisional(packet, refusal))
     if let newWatch { send(event: newWatch, reporting: newWatch.givenPath) }
   }

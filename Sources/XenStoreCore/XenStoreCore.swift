@@ -24,6 +24,9 @@ public final class XenStoreCore {
   public var onTrace: ((String) -> Void)?
   /// Control commands besides the core's own, by name.
   public var controlCommands: [String: XenStoreControlCommand] = [:]
+  /// Carries out the control command `live-update` with its arguments; nil when ``answerPostponed(_:)`` will give the reply. Without it
+  /// there is no such command.
+  public var onLiveUpdate: (([String]) -> String?)?
 
   var tree: XenStoreTree
   /// The generation of the live tree's last change: equal versions mean equal trees.
@@ -99,7 +102,7 @@ public final class XenStoreCore {
   /// Whether requests of the connection wait for it to read its replies: its owner should read no more from it until output was taken.
   public func isHeldBack(_ id: XenStoreConnectionID) -> Bool {
     guard let connection = connections[id] else { return false }
-    return connection.output.replyCount >= connection.unreadReplyLimit
+    return connection.output.replyCount >= connection.unreadReplyLimit || connection.postponed != nil
   }
 
   /// Handles one request. Its reply, and the events it caused, are output afterwards.
@@ -164,6 +167,7 @@ public final class XenStoreCore {
 
   func fail(_ connection: StoreConnection, _ fault: XenStoreConnectionFault) {
     connection.fault = fault
+    connection.postponed = nil
     connection.output.removeAll()
     connection.gate = OutputGate()
     countQueue(of: connection)
@@ -188,8 +192,8 @@ public final class XenStoreCore {
     ready.append(connection.id)
   }
 
-  private func handleWaitingPackets(of connection: StoreConnection) {
-    while connection.fault == nil, connection.output.replyCount < connection.unreadReplyLimit {
+  func handleWaitingPackets(of connection: StoreConnection) {
+    while connection.fault == nil, connection.output.replyCount < connection.unreadReplyLimit, connection.postponed == nil {
       switch connection.parser.next() {
       case .packet(let packet): handle(packet, from: connection)
       case .needsMoreBytes: return

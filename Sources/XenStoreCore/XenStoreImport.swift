@@ -22,6 +22,7 @@ public struct XenStoreImport {
     var isPrivileged: Bool
     var unsentByteCount: Int
     var listenerPath: String
+    var label: String
   }
 
   private struct TransactionKey: Hashable {
@@ -41,6 +42,9 @@ public struct XenStoreImport {
   private var pending: [TransactionKey: PendingTransaction] = [:]
   private var numbers: Set<UInt64> = []
   private var watchCount: UInt64 = 0
+  private var refusals: [XenStoreRefusal] = []
+  private var auditSequence: UInt64?
+  private var auditEntries: [XenStoreAudit.Entry] = []
 
   public init() { core = XenStoreCore() }
 
@@ -53,10 +57,17 @@ public struct XenStoreImport {
       core.lastSerial = try record.integer("last serial")
       core.version = try record.integer("version")
       core.journal = CommitJournal(continuingAt: try record.integer("last commit"))
+      core.isTracing = try record.flag("tracing")
       guard core.version <= core.lastGeneration, core.lastGeneration < .max / 2, core.lastSerial < .max / 2 else { throw record.fault("numbers") }
       try record.finish()
     case .globalQuotas: core.quotas.take(try MigrationGlobalQuotas(record))
-    case .domain: _ = try MigrationDomain(record)
+    case .domain: try takeQuotas(try MigrationDomain(record), record)
+    case .refusal: refusals.append(try refusal(&record))
+    case .quotaPeaks: try takePeaks(&record)
+    case .auditState:
+      auditSequence = try record.integer("last entry")
+      try record.finish()
+    case .auditEntry: auditEntries.append(try auditEntry(&record))
     case .domainState: try takeDomain(&record)
     case .generations: try takeGenerations(&record)
     case .node: try takeNode(try MigrationNode(record), record)
@@ -65,6 +76,11 @@ public struct XenStoreImport {
     case .connectionInput:
       let connection = try connection(try record.integer("connection"), record)
       connection.parser.feed(try record.counted("input"))
+      try record.finish()
+    case .updateRequest:
+      let connection = try connection(try record.integer("connection"), record)
+      connection.postponed = XenStorePacket(
+        rawType: try record.integer("type"), requestID: try record.integer("request"), transactionID: try record.integer("transaction"), payload: [])
       try record.finish()
     case .watch, .extendedWatch: try takeWatch(try MigrationWatch(record), record)
     case .transaction:
@@ -91,6 +107,17 @@ public struct XenStoreImport {
       add(foreign, to: imported[key.connection]!.connection)
     }
     core.lastSerial = max(core.lastSerial, UInt64(imported.count), watchCount)
+    core.recountNodes()
+    // Counting anew has passed warning levels anew.
+    core.quotaState.refusals = RefusalTable()
+    for refusal in refusals { core.quotaState.refusals.restore(refusal) }
+    if let auditSequence {
+      let first = auditSequence &- UInt64(auditEntries.count) &+ 1
+      guard auditSequence >= UInt64(auditEntries.count), auditSequence < .max / 2,
+        auditEntries.enumerated().allSatisfy({ $1.sequence == first + UInt64($0) })
+      else { throw .inconsistent("the audit has gaps") }
+      core.audit = XenStoreAudit(continuing: auditEntries, lastSequence: auditSequence)
+    }
     let connections = imported.values.sorted { $0.connection.id.number < $1.connection.id.number }
     for (connection, _) in connections where !connection.output.isEmpty { core.markReady(connection) }
     return (
@@ -109,6 +136,51 @@ public struct XenStoreImport {
     if target != MigrationConnection.noDomain { core.targets[domain] = target }
     if try record.flag("introduced") { core.introducedDomains.insert(domain) }
     try record.finish()
+  }
+
+  private func takeQuotas(_ migrated: MigrationDomain, _ record: MigrationRecord) throws(MigrationFault) {
+    for quota in migrated.quotas {
+      if let known = XenStoreQuota(name: quota.name) { core.quotaState.overrides[migrated.domain, default: [:]][known] = Int(quota.value) }
+    }
+    let features = XenStoreFeatures(rawValue: migrated.features)
+    // A domain must not be left without what it was promised.
+    guard features.isSubset(of: XenStoreCore.supportedFeatures) else { throw record.fault("features") }
+    if features != XenStoreCore.supportedFeatures { core.domainFeatures[migrated.domain] = features }
+  }
+
+  private func refusal(_ record: inout MigrationRecord) throws(MigrationFault) -> XenStoreRefusal {
+    guard let quota = XenStoreQuota(name: try record.text("quota")) else { throw record.fault("quota") }
+    let refusal = XenStoreRefusal(
+      quota: quota, domain: try record.domain("domain"), limit: Int(try record.integer("limit", Int64.self)),
+      value: Int(try record.integer("value", Int64.self)), count: try record.integer("count"))
+    try record.finish()
+    guard refusal.count < .max / 2 else { throw record.fault("count") }
+    return refusal
+  }
+
+  private func takePeaks(_ record: inout MigrationRecord) throws(MigrationFault) {
+    while record.remainingByteCount > 0 {
+      let quota = XenStoreQuota(name: try record.text("quota"))
+      let value = Int(try record.integer("value", Int64.self))
+      if let quota { core.quotaState.peaks.note(quota, value) }
+    }
+  }
+
+  private func auditEntry(_ record: inout MigrationRecord) throws(MigrationFault) -> XenStoreAudit.Entry {
+    let sequence = try record.integer("number", UInt64.self)
+    let time = try record.integer("time", UInt64.self)
+    let domain = try record.domain("domain")
+    let label = try record.text("label")
+    let operation = try self.operation(&record)
+    let path = try path(try record.counted("path"), record)
+    try record.finish()
+    return XenStoreAudit.Entry(
+      sequence: sequence, unixMicroseconds: time, domain: domain, label: XenStoreAudit.label(label), operation: operation, path: path)
+  }
+
+  private func operation(_ record: inout MigrationRecord) throws(MigrationFault) -> XenStoreAudit.Operation {
+    guard let operation = XenStoreAudit.Operation(rawValue: try record.text("operation")) else { throw record.fault("operation") }
+    return operation
   }
 
   private mutating func takeGenerations(_ record: inout MigrationRecord) throws(MigrationFault) {
@@ -185,7 +257,8 @@ public struct XenStoreImport {
     let id = try record.integer("connection", UInt32.self)
     let announcement = Announcement(
       number: try record.integer("number"), domain: try record.domain("domain"), isPrivileged: try record.flag("privileged"),
-      unsentByteCount: Int(try record.integer("unsent bytes", UInt32.self)), listenerPath: try record.text("listener"))
+      unsentByteCount: Int(try record.integer("unsent bytes", UInt32.self)), listenerPath: try record.text("listener"),
+      label: try record.text("label"))
     try record.finish()
     guard announcements[id] == nil, announcement.number <= core.lastSerial else { throw record.fault("connection") }
     announcements[id] = announcement
@@ -198,7 +271,9 @@ public struct XenStoreImport {
     guard numbers.insert(announcement.number).inserted else { throw record.fault("number") }
 
     let id = XenStoreConnectionID(number: announcement.number, slot: core.connections.freeSlot())
-    let connection = StoreConnection(id: id, domain: announcement.domain, isPrivileged: announcement.isPrivileged)
+    let connection = StoreConnection(
+      id: id, domain: announcement.domain, isPrivileged: announcement.isPrivileged, label: XenStoreAudit.label(announcement.label))
+    connection.unreadReplyLimit = core.limit(.outstanding, of: connection.domain)
     connection.parser.feed(migrated.input)
     var packets = XenStorePacketParser()
     packets.feed(migrated.output.dropFirst(announcement.unsentByteCount))
@@ -212,6 +287,7 @@ public struct XenStoreImport {
     }
     guard packets.unparsedBytes.isEmpty else { throw record.fault("data") }
     core.connections.insert(connection, for: id)
+    core.countQueue(of: connection)
     let link = XenStoreMigratedLink(
       kind: migrated.kind, unsentBytes: Array(migrated.output.prefix(announcement.unsentByteCount)), listenerPath: announcement.listenerPath)
     imported[migrated.id] = (connection, link)
@@ -225,7 +301,8 @@ public struct XenStoreImport {
     case .socket: domain = .control
     }
     return Announcement(
-      number: (numbers.max() ?? 0) + 1, domain: domain, isPrivileged: domain == .control, unsentByteCount: Int(migrated.partialOutputByteCount), listenerPath: "")
+      number: (numbers.max() ?? 0) + 1, domain: domain, isPrivileged: domain == .control, unsentByteCount: Int(migrated.partialOutputByteCount), listenerPath: "",
+      label: "")
   }
 
   private func connection(_ id: UInt32, _ record: MigrationRecord) throws(MigrationFault) -> StoreConnection {
@@ -251,10 +328,11 @@ public struct XenStoreImport {
     // Their order is their age; the numbers themselves mean nothing.
     watchCount += 1
     let watch = Watch(
-      connection: connection, target: target, givenPath: migrated.path, isRelative: isRelative, token: migrated.token, serial: watchCount)
+      connection: connection, target: target, givenPath: migrated.path, isRelative: isRelative, token: migrated.token,
+      depth: migrated.depth.map(UInt32.init), serial: watchCount)
     connection.watches.append(watch)
     core.watches.insert(watch)
-    core.count(connection.domain, \.watchCount, 1)
+    core.count(watch, sign: 1)
   }
 
   // MARK: Transactions
@@ -277,12 +355,35 @@ public struct XenStoreImport {
       guard let report = StoreTransaction.Report(migrated: try record.integer("report")) else { throw record.fault("report") }
       transaction.noteChange(path, report)
     }
+    transaction.countedByteCount = try count(&record, "counted bytes")
+    for _ in 0..<(try record.integer("written", UInt32.self)) {
+      let path = try path(try record.counted("path"), record)
+      transaction.noteWritten(path, byteCount: try count(&record, "bytes"))
+    }
+    for _ in 0..<(try record.integer("charges", UInt32.self)) {
+      let domain = try record.domain("domain")
+      transaction.charges[domain] = NodeCharge(nodeCount: try count(&record, "nodes"), byteCount: try count(&record, "bytes"))
+    }
+    for _ in 0..<(try record.integer("audited", UInt32.self)) {
+      let operation = try operation(&record)
+      transaction.noteAudit(operation, try path(try record.counted("path"), record))
+    }
     try record.finish()
     add(transaction, to: try connection(key.connection, record))
   }
 
+  /// A number that sums of many such numbers have room for.
+  private func count(_ record: inout MigrationRecord, _ field: String) throws(MigrationFault) -> Int {
+    let number = try record.integer(field, Int64.self)
+    guard number.magnitude < 1 << 40 else { throw record.fault(field) }
+    return Int(number)
+  }
+
   private func add(_ transaction: StoreTransaction, to connection: StoreConnection) {
     connection.transactions[transaction.id] = transaction
-    core.count(connection.domain, \.transactionCount, 1)
+    core.update(connection.domain) {
+      $0.transactionCount += 1
+      $0.transactionByteCount += transaction.countedByteCount
+    }
   }
 }

@@ -1,28 +1,22 @@
 import XenStoreMigration
 
 extension XenStoreQuotas {
-  /// The names under which quotas travel, with Xen's where it has one.
-  private static var names: [(name: String, quota: WritableKeyPath<XenStoreQuotas, Int>)] {
-    [
-      ("watches", \.watchesPerDomain),
-      ("transactions", \.transactionsPerDomain),
-      ("node-permissions", \.permissionsPerNode),
-      ("outstanding", \.unreadRepliesPerConnection),
-      ("unread-event-bytes", \.unreadEventByteCount),
-    ]
-  }
+  /// The name under which ``unreadEventByteCount`` travels; the others have names on the wire.
+  private static let unreadEvents = "unread-event-bytes"
 
   var migrated: MigrationGlobalQuotas {
     MigrationGlobalQuotas(
-      domainDefaults: XenStoreQuotas.names.map { MigrationQuota($0.name, UInt32(clamping: self[keyPath: $0.quota])) })
+      domainDefaults: XenStoreQuota.allCases.map { MigrationQuota($0.rawValue, UInt32(clamping: self[$0])) },
+      global: [MigrationQuota(XenStoreQuotas.unreadEvents, UInt32(clamping: unreadEventByteCount))])
   }
 
   /// Takes over the quotas of a stream; one that is not known has no effect, as the document says.
   mutating func take(_ migrated: MigrationGlobalQuotas) {
-    for (name, quota) in XenStoreQuotas.names {
-      guard let value = migrated.domainDefaults.first(where: { $0.name == name })?.value else { continue }
-      // Zero stands for no limit there.
-      self[keyPath: quota] = value == 0 ? Int(UInt32.max) : Int(value)
+    for quota in migrated.domainDefaults {
+      if let known = XenStoreQuota(name: quota.name) { self[known] = Int(quota.value) }
+    }
+    if let value = migrated.global.first(where: { $0.name == XenStoreQuotas.unreadEvents })?.value, value > 0 {
+      unreadEventByteCount = Int(value)
     }
   }
 }

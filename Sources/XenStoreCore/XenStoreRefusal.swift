@@ -47,6 +47,13 @@ struct RefusalTable {
     return RefusalTable.isPowerOfTen(entry.count) ? entry : nil
   }
 
+  /// Enters a refusal that an earlier process noted.
+  mutating func restore(_ entry: XenStoreRefusal) {
+    let key = Key(domain: entry.domain, quota: entry.quota)
+    guard order.count < RefusalTable.capacity, entries.updateValue(entry, forKey: key) == nil else { return }
+    order.append(key)
+  }
+
   mutating func remove(_ domain: DomainID) {
     guard order.contains(where: { $0.domain == domain }) else { return }
     order.removeAll { $0.domain == domain }

@@ -66,7 +66,7 @@ public final class StoreLog: @unchecked Sendable {
 
   /// Opens the store in `directory`, which exists, into an empty core, and keeps what the core commits from now on. Reads and writes as
   /// much as the store has. `post` brings work to the core's thread, from any thread.
-  public init(
+  public convenience init(
     directory path: String, core: XenStoreCore, options: StoreLogOptions = StoreLogOptions(),
     post: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
   ) throws(StoreLogError) {
@@ -79,7 +79,35 @@ public final class StoreLog: @unchecked Sendable {
       throw .inUse(directory: path, processID: LockedFile.holder(of: directory.lock))
     }
     let (recovery, end) = try StoreRecovery.run(in: directory, into: core, acceptsLoss: options.acceptsLoss)
+    try self.init(directory, core: core, lock: consume lock, recovery, end, options: options, post: post)
+  }
 
+  /// Goes on with a store that an earlier program in this process has kept in `directory` and handed over in memory: `core` has everything
+  /// that is on disk. `lock` is what that program held the directory by, from ``inheritance``.
+  public convenience init(
+    continuing path: String, lock descriptor: Int32, core: XenStoreCore, options: StoreLogOptions = StoreLogOptions(),
+    post: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+  ) throws(StoreLogError) {
+    let directory = StateDirectory(path: path)
+    let lock = try StoreLogError.calling("go on holding", directory.lock) { () throws(Errno) in
+      try LockedFile(inherited: descriptor, path: directory.lock)
+    }
+    let contents = try directory.contents()
+    var end = StoreRecovery.End()
+    end.lastNumber = max(contents.snapshots.last ?? 0, contents.logs.last ?? 0)
+    end.unfinishedFiles = contents.unfinished
+    var recovery = StoreRecovery()
+    recovery.lastSequence = core.lastCommitSequence
+    try self.init(directory, core: core, lock: consume lock, recovery, end, options: options, post: post)
+  }
+
+  /// What the next program in this process goes on with.
+  public var inheritance: Int32? { lock?.inheritance.descriptor }
+
+  private init(
+    _ directory: StateDirectory, core: XenStoreCore, lock: consuming LockedFile, _ recovery: StoreRecovery, _ end: StoreRecovery.End,
+    options: StoreLogOptions, post: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+  ) throws(StoreLogError) {
     // What was found is written anew, so that nothing is ever appended behind what a crash left.
     let number = end.lastNumber + 1
     let image = core.image()

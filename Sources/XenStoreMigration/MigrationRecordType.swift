@@ -37,16 +37,16 @@ public struct MigrationRecordType: RawRepresentable, Hashable, Sendable, CustomS
   public static let firstOwn: UInt32 = 0x7076_696F
 
   /// Once, before everything else of the store: last generation, last serial number and version of the live tree, last commit
-  /// (64 bits each).
+  /// (64 bits each), requests are traced (8 bits).
   public static let storeState = own(0)
-  /// Behind a run of node records of one tree: connection, transaction (32 bits each, zero for the live tree), then for each node
+  /// In front of the node records of one tree: connection, transaction (32 bits each, zero for the live tree), then for each node
   /// record of that tree, in their order, the generation (64 bits; zero for an absent node).
   public static let generations = own(1)
-  /// A known domain: number, target or `DOMID_INVALID` (16 bits each).
+  /// A known domain: number, target or `DOMID_INVALID` (16 bits each), introduced (8 bits).
   public static let domainState = own(2)
-  /// Behind a connection record: its number in the stream (32 bits), its number in the store (64 bits), domain (16 bits),
+  /// In front of a connection record: its number in the stream (32 bits), its number in the store (64 bits), domain (16 bits),
   /// privileged (8 bits), how many bytes at the start of its output the store has given out already (32 bits), place of the
-  /// listening socket it came through (text).
+  /// listening socket it came through, label for the audit (texts).
   public static let connectionState = own(3)
   /// Input that the connection record's 16-bit count has no room for: connection (32 bits), bytes.
   public static let connectionInput = own(4)
@@ -55,14 +55,21 @@ public struct MigrationRecordType: RawRepresentable, Hashable, Sendable, CustomS
   public static let snapshotNode = own(5)
   /// Behind the node records of a transaction: connection, transaction (32 bits each), version of the tree it began with (64 bits),
   /// failure (text, empty for none), number of paths looked at (32 bits), each path (bytes), number of changed paths (32 bits),
-  /// each path (bytes) and how it will be reported (8 bits).
+  /// each path (bytes) and how it will be reported (8 bits); bytes counted for its domain (64 bits); number of nodes it pays for
+  /// (32 bits), each path (bytes) and bytes (64 bits); number of domains whose nodes it changes (32 bits), each domain (16 bits),
+  /// nodes and bytes (64 bits each); number of audit entries (32 bits), each operation (text) and path (bytes).
   public static let transactionState = own(6)
-  /// State of another part of the store, by name: name (text), bytes. A name that is not known is refused.
-  public static let storePart = own(7)
+  /// The audit, when there is one: number of its last entry (64 bits).
+  public static let auditState = own(7)
+  /// An entry of the audit: number, microseconds (64 bits each), domain (16 bits), label, operation (texts), path (bytes).
+  public static let auditEntry = own(8)
+  /// What a quota refused: quota (text), domain (16 bits), limit, value, count (64 bits each).
+  public static let refusal = own(9)
+  /// The highest values seen: of one domain (8 bits) and which (16 bits), or of all; then for each quota its name (text) and value (64 bits).
+  public static let quotaPeaks = own(10)
   /// A listening store socket: descriptor, privileged (8 bits), domain (16 bits), removes its file (8 bits), path (text).
   public static let storeListener = own(16)
-  /// The request that asked for the update and is not answered yet: connection's number in the store (64 bits), type, request and
-  /// transaction id (32 bits each).
+  /// The request that asked for the update and is not answered yet: connection, type, request id, transaction id (32 bits each).
   public static let updateRequest = own(17)
   /// The broker's counters: last connection (64 bits), last domain it picked (16 bits).
   public static let brokerState = own(32)

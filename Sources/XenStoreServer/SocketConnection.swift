@@ -2,6 +2,7 @@ import EventLoop
 import LinuxSystem
 import SystemPackage
 import XenStoreCore
+import XenStoreMigration
 
 /// One client's socket and the few packets that are on their way into it.
 final class SocketConnection: StoreLink {
@@ -18,10 +19,14 @@ final class SocketConnection: StoreLink {
   private var unsent: [UInt8] = []
   private var sentCount = 0
 
-  init(socket: consuming OwnedDescriptor, id: XenStoreConnectionID, listenerPath: String, server: XenStoreServer) {
+  /// `unsent` goes before anything that the core gives out: what an earlier daemon did not get rid of.
+  init(
+    socket: consuming OwnedDescriptor, id: XenStoreConnectionID, listenerPath: String, server: XenStoreServer, unsent: [UInt8] = []
+  ) {
     self.socket = socket
     self.listenerPath = listenerPath
     self.server = server
+    self.unsent = unsent
     super.init(id: id)
     watch = server.loop.watchDescriptor(self.socket.rawValue, for: .readable) { [unowned self] in ready($0) }
   }
@@ -47,6 +52,10 @@ final class SocketConnection: StoreLink {
     if wantsToRead { events.insert(.readable) }
     if hasUnsentBytes { events.insert(.writable) }
     watch?.update(events)
+  }
+
+  override var migrated: XenStoreMigratedLink? {
+    XenStoreMigratedLink(kind: .socket(descriptor: socket.rawValue), unsentBytes: Array(unsent[sentCount...]), listenerPath: listenerPath)
   }
 
   /// Ends the stream now: the loop may keep the descriptor's file a little longer than this object does.

@@ -24,6 +24,9 @@ class StoreLink {
   /// Reads on, or not: a peer that does not read its replies is not read from.
   func update(isHeldBack: Bool) { fatalError("a subclass overrides this") }
 
+  /// What the next daemon needs to go on with this link; nil for one that cannot be handed over.
+  var migrated: XenStoreMigratedLink? { nil }
+
   /// Ends it. Nothing is called after this.
   func close() { fatalError("a subclass overrides this") }
 }

@@ -11,10 +11,10 @@ final class StoreListener {
   private static let acceptBudget = 16
 
   private unowned let server: XenStoreServer
-  private let socket: OwnedDescriptor
-  private let path: String
-  private let identity: XenStoreServer.Identity
-  private let removesFile: Bool
+  let socket: OwnedDescriptor
+  let path: String
+  let identity: XenStoreServer.Identity
+  let removesFile: Bool
   private var watch: DescriptorWatch?
   private var retry: LoopTimer?
 

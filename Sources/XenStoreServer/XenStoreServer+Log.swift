@@ -28,6 +28,12 @@ extension XenStoreServer {
   /// Whether the store is kept on disk.
   public var isKept: Bool { journal != nil }
 
+  /// What the log's directory is held by, for the next program in this process; nil for a store in memory.
+  public var logLock: Int32? { journal?.log.inheritance }
+
+  /// Whether the log is in order: no failure, and room on the disk.
+  public var logIsSound: Bool { journal.map { $0.log.failure == nil && $0.log.shortage == nil } ?? true }
+
   /// Waits until everything that was committed so far cannot be lost: for what is acknowledged in another way than by the store's
   /// replies. Does nothing for a store in memory. False when the disk has failed.
   @discardableResult

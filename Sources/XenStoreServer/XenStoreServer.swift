@@ -28,8 +28,8 @@ public final class XenStoreServer {
   public let core: XenStoreCore
   let loop: EventLoop
   let logger: Logger
-  private var listeners: [String: StoreListener] = [:]
-  private var connections = XenStoreConnectionTable<StoreLink>()
+  var listeners: [String: StoreListener] = [:]
+  var connections = XenStoreConnectionTable<StoreLink>()
   /// Where links put what arrives; one for all, because a link hands it over at once. Its size is what one link may bring in a turn,
   /// so that a busy client does not keep the loop from the others.
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
@@ -45,7 +45,7 @@ public final class XenStoreServer {
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
     core.onTrace = { logger.info("store: trace: \($0)") }
     core.onRefusal = { logger.warning("store: \($0)") }
-    if core.audit == nil { core.startAudit { WallClock.unixMicroseconds } }
+    core.startAudit(core.audit ?? XenStoreAudit()) { WallClock.unixMicroseconds }
   }
 
   // MARK: Sockets
@@ -178,7 +178,7 @@ public final class XenStoreServer {
   }
 
   /// Moves output from the core to the peer, as much as it takes.
-  private func pump(_ link: StoreLink) {
+  func pump(_ link: StoreLink) {
     while true {
       if let fault = core.fault(of: link.id) {
         logger.warning("store: closing \(link.id): \(fault)")

@@ -36,6 +36,7 @@ private final class MigratingStore {
   convenience init(importing bytes: [UInt8], clientCount: Int) throws {
     let imported = try importStore(bytes)
     self.init(core: imported.core)
+    if let audit = imported.core.audit { imported.core.startAudit(audit) { 7 } }
     clients = [XenStoreConnectionID?](repeating: nil, count: clientCount)
     for connection in imported.connections {
       guard case .socket(let descriptor) = connection.link.kind else { continue }
@@ -109,6 +110,40 @@ private func importStore(_ bytes: [UInt8]) throws(MigrationFault) -> (core: XenS
     _ = ask(store, 0, .write, "/six|secret")
     _ = ask(store, 0, .setPermissions, "/six|n6|")
     #expect(ask(store, 1, .read, "/six|") == ["secret"])
+  }
+
+  @Test func quotasWhatTheyRefusedAndTheAuditAreKept() throws {
+    var store = MigratingStore()
+    store.core.startAudit { 7 }
+    store.connect(.control)
+    store.connect(DomainID(rawValue: 5))
+    _ = ask(store, 0, .setQuota, "5|watches|1|")
+    _ = ask(store, 0, .setQuota, "nodes|77|")
+    _ = ask(store, 0, .setFeature, "9|1|")
+    _ = ask(store, 0, .write, "/five|")
+    _ = ask(store, 0, .setPermissions, "/five|n5|")
+    for path in ["/a", "/b"] { _ = ask(store, 1, .watch, "\(path)|t|") }
+    let id = try transaction(store, 1)
+    _ = ask(store, 1, .write, "/five/x|1", in: id)
+    let questions = ["quota|", "quota|5|", "quota|max|", "quota|refusals|", "audit|", "memreport|"]
+    let before = questions.map { ask(store, 0, .control, $0) }
+    store = try migrated(store)
+    #expect(questions.map { ask(store, 0, .control, $0) } == before)
+    #expect(ask(store, 0, .control, "check|") == ["OK|"])
+    #expect(ask(store, 0, .getFeature, "9|") == ["1|"])
+    #expect(ask(store, 1, .watch, "/b|t|") == ["ENOSPC|"])
+    #expect(ask(store, 1, .transactionEnd, "T|", in: id) == ["OK|"])
+    #expect(ask(store, 0, .control, "check|") == ["OK|"])
+    #expect(ask(store, 0, .control, "audit|")[0].contains(" 5 - write /five/x"))
+  }
+
+  @Test func aWatchsDepthIsKept() throws {
+    var store = MigratingStore()
+    store.connect(.control)
+    _ = ask(store, 0, .watch, "/a|t|1|")
+    store = try migrated(store)
+    #expect(ask(store, 0, .write, "/a/b|1") == ["/a/b|t|", "OK|"])
+    #expect(ask(store, 0, .write, "/a/b/c|1") == ["OK|"])
   }
 
   @Test func aWatchFiresAfterwardsAndIsStillTheSameOne() throws {
@@ -256,6 +291,7 @@ private func importStore(_ bytes: [UInt8]) throws(MigrationFault) -> (core: XenS
     let plain = MigratingStore()
     var updated = MigratingStore()
     var open: [[UInt32]] = []
+    for store in [plain, updated] { store.core.startAudit { 7 } }
     func connect(_ domain: DomainID) {
       plain.connect(domain)
       updated.connect(domain)
