@@ -125,6 +125,8 @@ extension XenStoreCore {
   /// Every node from `path` down, with its path's length instead of its path: no memory is needed for each.
   private func forEachFootprint(from path: XenStorePath, in tree: XenStoreTree, _ visit: (NodeFootprint, _ pathByteCount: Int) -> Void) {
     guard let top = tree.node(at: path) else { return }
+    // Most nodes that are removed have none below them.
+    if top.children.isEmpty { return visit(NodeFootprint(top), path.bytes.count) }
     var pending = [(node: top, pathByteCount: path.bytes.count)]
     while let (node, pathByteCount) = pending.popLast() {
       visit(NodeFootprint(node), pathByteCount)
