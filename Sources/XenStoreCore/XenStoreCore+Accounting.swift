@@ -11,11 +11,15 @@ extension XenStoreCore {
   ) throws(XenStoreError) -> NodeFootprint? {
     do throws(XenStoreError) {
       let node = try node(at: path, for: request, needing: access)
-      return NodeFootprint(node, countingChildNamesUpTo: nodeSizeLimit(for: request.connection))
+      return footprint(of: node, for: request.connection)
     } catch {
       guard error == .noEntry else { throw error }
       return nil
     }
+  }
+
+  func footprint(of node: XenStoreNode, for connection: StoreConnection) -> NodeFootprint {
+    NodeFootprint(node, countingChildNamesUpTo: connection.isPrivileged ? 0 : limit(.nodeSize, of: connection.domain))
   }
 
   /// Counts one node's change of size or owner, in the same step as the caller makes it. Throws when it goes over a quota of an
@@ -40,10 +44,11 @@ extension XenStoreCore {
     if isBound { request.transaction?.noteWritten(path, byteCount: bytesAfter) }
   }
 
-  /// Counts a node that is about to be created at `path`, and those on the way to it below `place`. Throws like
+  /// Counts a node that is about to be created at `path`, and those on the way to it below `place`, where `parent` is. Throws like
   /// ``count(change:to:at:for:)``.
   func countCreation(
-    of path: XenStorePath, below place: XenStorePath, valueByteCount: Int, permissions: [XenStorePermission], for request: StoreRequest
+    of path: XenStorePath, below place: XenStorePath, _ parent: NodeFootprint, valueByteCount: Int, permissions: [XenStorePermission],
+    for request: StoreRequest
   ) throws(XenStoreError) {
     let owner = permissions[0].domain
     let isBound = !request.connection.isPrivileged
@@ -63,7 +68,7 @@ extension XenStoreCore {
     }
     if isBound {
       try checkSize(of: created, for: request.connection)
-      try checkChildNames(at: place, adding: names, footprint: onTheWay, for: request)
+      try checkChildNames(of: parent, adding: names, onTheWay: onTheWay, for: request.connection)
       try checkRoom(for: charge, of: owner, request)
     }
     add(charge, to: owner, request.transaction)
@@ -147,10 +152,6 @@ extension XenStoreCore {
 
   // MARK: Checks
 
-  private func nodeSizeLimit(for connection: StoreConnection) -> Int {
-    connection.isPrivileged ? 0 : limit(.nodeSize, of: connection.domain)
-  }
-
   private func checkSize(of footprint: NodeFootprint, for connection: StoreConnection) throws(XenStoreError) {
     let limit = limit(.nodeSize, of: connection.domain)
     guard footprint.nodeByteCount < limit else { throw refuse(.nodeSize, of: connection.domain, limit: limit, value: footprint.nodeByteCount) }
@@ -159,16 +160,13 @@ extension XenStoreCore {
 
   /// Names of children are part of a node's size: of the node that exists, and of those created on the way, which have one child each.
   private func checkChildNames(
-    at place: XenStorePath, adding names: [XenStoreName], footprint onTheWay: NodeFootprint, for request: StoreRequest
+    of parent: NodeFootprint, adding names: [XenStoreName], onTheWay: NodeFootprint, for connection: StoreConnection
   ) throws(XenStoreError) {
-    guard let first = names.first, let parent = currentTree(of: request).node(at: place) else { return }
-    var footprint = NodeFootprint(parent, countingChildNamesUpTo: nodeSizeLimit(for: request.connection))
-    footprint.childNamesByteCount += first.byteCount + 1
-    try checkSize(of: footprint, for: request.connection)
-    for name in names.dropFirst() {
+    var footprint = parent
+    for name in names {
+      footprint.childNamesByteCount += name.byteCount + 1
+      try checkSize(of: footprint, for: connection)
       footprint = onTheWay
-      footprint.childNamesByteCount = name.byteCount + 1
-      try checkSize(of: footprint, for: request.connection)
     }
   }
 

@@ -140,9 +140,9 @@ extension XenStoreCore {
   /// Creates a node that is missing, and what is missing on the way to it. All inherit permissions; only the node itself is reported.
   private func create(_ path: XenStorePath, value: [UInt8], _ request: StoreRequest) throws(XenStoreError) {
     // Only the permissions are kept of the nearest node: who holds the node itself makes the tree copy it.
-    var (place, permissions) = nearestPermissions(to: path, in: currentTree(of: request))
+    var (place, permissions, footprint) = nearestNode(to: path, for: request)
     if !request.connection.isPrivileged { permissions[0].domain = request.connection.domain }
-    try countCreation(of: path, below: place, valueByteCount: value.count, permissions: permissions, for: request)
+    try countCreation(of: path, below: place, footprint, valueByteCount: value.count, permissions: permissions, for: request)
 
     let generation = nextGeneration()
     guard let transaction = request.transaction else {
@@ -195,9 +195,9 @@ extension XenStoreCore {
     report(path, permissions: permissions)
   }
 
-  private func nearestPermissions(to path: XenStorePath, in tree: XenStoreTree) -> (XenStorePath, [XenStorePermission]) {
-    let nearest = tree.nearestNode(to: path)
-    return (nearest.path, nearest.node.permissions)
+  private func nearestNode(to path: XenStorePath, for request: StoreRequest) -> (XenStorePath, [XenStorePermission], NodeFootprint) {
+    let (path, node) = currentTree(of: request).nearestNode(to: path)
+    return (path, node.permissions, footprint(of: node, for: request.connection))
   }
 
   func parentPermissions(of path: XenStorePath, in tree: XenStoreTree) -> [XenStorePermission]? {

@@ -90,6 +90,8 @@ extension XenStoreCore {
       guard text.count > XenStoreProtocol.maximumPathByteCount else { throw error }
       throw refuse(.pathLength, of: connection.domain, limit: limit, value: text.count)
     }
+    // What a leading `/local/domain/N/` takes is only looked at where it matters.
+    guard path.bytes.count > min(limit, quotaState.peaks[.pathLength]) else { return path }
     let byteCount = path.limitedByteCount
     guard byteCount <= limit else { throw refuse(.pathLength, of: connection.domain, limit: limit, value: byteCount) }
     quotaState.peaks.note(.pathLength, byteCount)
