@@ -354,6 +354,7 @@ public struct XenStoreImport {
       let path = try path(try record.counted("path"), record)
       guard let report = StoreTransaction.Report(migrated: try record.integer("report")) else { throw record.fault("report") }
       transaction.noteChange(path, report)
+      transaction.namedDomains.formUnion(transaction.working.node(at: path)?.permissions.map(\.domain) ?? [])
     }
     transaction.countedByteCount = try count(&record, "counted bytes")
     for _ in 0..<(try record.integer("written", UInt32.self)) {

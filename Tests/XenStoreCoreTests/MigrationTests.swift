@@ -137,6 +137,18 @@ private func importStore(_ bytes: [UInt8]) throws(MigrationFault) -> (core: XenS
     #expect(ask(store, 0, .control, "audit|")[0].contains(" 5 - write /five/x"))
   }
 
+  @Test func aTransactionThatWentOverDoesNotBringAReleasedDomainBack() throws {
+    var store = MigratingStore()
+    store.connect(.control)
+    store.core.introduce(DomainID(rawValue: 5))
+    _ = ask(store, 0, .write, "/a|")
+    let id = try transaction(store, 0)
+    #expect(ask(store, 0, .setPermissions, "/a|n5|", in: id) == ["OK|"])
+    store = try migrated(store)
+    store.core.release(DomainID(rawValue: 5))
+    #expect(ask(store, 0, .transactionEnd, "T|", in: id) == ["EAGAIN|"])
+  }
+
   @Test func aWatchsDepthIsKept() throws {
     var store = MigratingStore()
     store.connect(.control)
