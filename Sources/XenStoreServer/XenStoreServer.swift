@@ -43,7 +43,7 @@ public final class XenStoreServer {
     self.logger = logger
     loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
-    core.onTrace = { logger.info("store: trace: \($0)") }
+    core.onTrace = { logger.notice("store: trace: \($0)") }
     core.onRefusal = { logger.warning("store: \($0)") }
     core.startAudit(core.audit ?? XenStoreAudit()) { WallClock.unixMicroseconds }
   }
