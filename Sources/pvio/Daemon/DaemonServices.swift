@@ -7,16 +7,19 @@ import XenInterface
 import XenPlatform
 import XenStoreCore
 import XenStoreLog
+import XenStoreMigration
 import XenStoreServer
 
 /// Broker and store of one run directory, on one loop: what `pvio daemon` is, and what `pvio run` has inside.
 ///
 /// It introduces processes to each other and then steps aside: nothing of the data path passes through it.
 final class DaemonServices: @unchecked Sendable {
-  // SAFETY of @unchecked: `store`, `broker` and `homes` are touched on the loop's thread only; `lock` by start() and, once, stop().
+  // SAFETY of @unchecked: `store`, `broker` and `homes` are touched on the loop's thread only; `lock` and `pidfile` on the
+  // loop's thread too while it runs, else by start() or resume() and, once, stop().
   private let thread: EventLoopThread
   private let directory: RunDirectory
   private var lock: LockedFile?
+  private var pidfile: LockedFile?
   private var store: XenStoreServer!
   private var broker: BrokerServer!
   private var homes: DomainHomes!
@@ -25,7 +28,9 @@ final class DaemonServices: @unchecked Sendable {
   private var keepsDomains = false
 
   /// Listens in `directory`, which is made. Fails with one line when another daemon is there. With `state`, the store is kept on disk.
-  static func start(in directory: RunDirectory, logger: Logger, state: StoreState? = nil) async throws -> DaemonServices {
+  static func start(
+    in directory: RunDirectory, logger: Logger, state: StoreState? = nil, pidfile: consuming LockedFile? = nil
+  ) async throws -> DaemonServices {
     if let state { try RunDirectory.create(state.path) }
     try RunDirectory.create("\(directory.path)/xenstored")
     let lock: LockedFile
@@ -39,7 +44,7 @@ final class DaemonServices: @unchecked Sendable {
     }
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "daemon") } catch { throw CommandFailure("\(error)") }
-    let services = DaemonServices(thread: thread, directory: directory, lock: consume lock)
+    let services = DaemonServices(thread: thread, directory: directory, lock: consume lock, pidfile: consume pidfile)
     if let failure = await thread.loop.run({ services.open(logger, state) }) {
       thread.stopAndJoin()
       throw failure
@@ -47,10 +52,38 @@ final class DaemonServices: @unchecked Sendable {
     return services
   }
 
-  private init(thread: EventLoopThread, directory: RunDirectory, lock: consuming LockedFile) {
+  /// Goes on in `directory` where an earlier daemon in this process has stopped: its sockets, connections and locks are still open.
+  static func resume(
+    _ handedOver: HandedOver, in directory: RunDirectory, logger: Logger, state: StoreState?
+  ) async throws -> DaemonServices {
+    let lock = try inheritedLock(.runDirectory, handedOver)
+    let pidfile = try inheritedLock(.pidfile, handedOver)
+    // The loop's thread takes over from this one that signals may come.
+    ProgramReplacement.acceptTerminationSignals()
+    let thread: EventLoopThread
+    do { thread = try EventLoopThread.start(name: "daemon") } catch { throw CommandFailure("\(error)") }
+    let services = DaemonServices(thread: thread, directory: directory, lock: consume lock, pidfile: consume pidfile)
+    if let failure = await thread.loop.run({ services.goOn(handedOver, logger, state) }) {
+      thread.stopAndJoin()
+      throw failure
+    }
+    return services
+  }
+
+  private static func inheritedLock(_ role: HandedOver.LockRole, _ handedOver: HandedOver) throws -> LockedFile? {
+    guard let lock = handedOver.locks[role] else { return nil }
+    do {
+      return try LockedFile(inherited: lock.descriptor, path: lock.path)
+    } catch {
+      throw CommandFailure("the earlier daemon's lock on \(lock.path) is not there: \(error)")
+    }
+  }
+
+  private init(thread: EventLoopThread, directory: RunDirectory, lock: consuming LockedFile?, pidfile: consuming LockedFile?) {
     self.thread = thread
     self.directory = directory
     self.lock = consume lock
+    self.pidfile = consume pidfile
   }
 
   /// Ends every connection, removes the sockets, and gives the run directory up. Call it once.
@@ -62,6 +95,7 @@ final class DaemonServices: @unchecked Sendable {
     }
     thread.stopAndJoin()
     lock = nil
+    pidfile = nil
   }
 
   /// Waits until the daemon cannot go on, and says why; nil when `end` comes first.
@@ -77,7 +111,7 @@ final class DaemonServices: @unchecked Sendable {
 
   private func open(_ logger: Logger, _ state: StoreState?) -> CommandFailure? {
     let core = XenStoreCore()
-    store = XenStoreServer(loop: thread.loop, core: core, logger: logger)
+    assemble(core, logger)
     if let state {
       do throws(StoreLogError) {
         let log = try state.open(core, on: thread.loop, logger)
@@ -87,12 +121,6 @@ final class DaemonServices: @unchecked Sendable {
       }
     }
     homes = DomainHomes(core: core)
-    broker = BrokerServer(loop: thread.loop, runDirectory: directory.path, logger: logger)
-    broker.onDomainCreated = { [unowned self] domain, name throws(PlatformError) in try welcome(domain, name) }
-    broker.onDomainDestroyed = { [unowned self] domain in
-      store.stopListening(path: directory.sockets(of: domain).store)
-      if !keepsDomains { forget(domain) }
-    }
     do {
       try store.listen(path: directory.storeSocket, identity: .privileged)
     } catch {
@@ -110,6 +138,17 @@ final class DaemonServices: @unchecked Sendable {
     welcomeBack(core.domains.filter { $0 != .control }, logger)
     store.flush()
     return nil
+  }
+
+  /// Makes store and broker, without any socket.
+  private func assemble(_ core: XenStoreCore, _ logger: Logger) {
+    store = XenStoreServer(loop: thread.loop, core: core, logger: logger)
+    broker = BrokerServer(loop: thread.loop, runDirectory: directory.path, logger: logger)
+    broker.onDomainCreated = { [unowned self] domain, name throws(PlatformError) in try welcome(domain, name) }
+    broker.onDomainDestroyed = { [unowned self] domain in
+      store.stopListening(path: directory.sockets(of: domain).store)
+      if !keepsDomains { forget(domain) }
+    }
   }
 
   private func welcome(_ domain: DomainID, _ name: String) throws(PlatformError) {
@@ -160,5 +199,99 @@ final class DaemonServices: @unchecked Sendable {
         logger.error("domain \(domain) is in the store and cannot be made: \(error)")
       }
     }
+  }
+
+  // MARK: Live update
+
+  /// From now on, the control command `live-update` works: for a daemon that is a process of its own.
+  func allowLiveUpdate(_ logger: Logger) async {
+    await thread.loop.run { [self] in
+      let update = LiveUpdate(services: self, loop: thread.loop, logger: logger)
+      store.core.onLiveUpdate = { update.perform($0) }
+    }
+  }
+
+  /// Everything that the next daemon needs, and the files that it must find open. The services go on as before. Loop thread.
+  func handOver() throws(CommandFailure) -> (stream: [UInt8], descriptors: Set<Int32>) {
+    try settle()
+    var stream = MigrationStreamWriter()
+    var descriptors: Set<Int32> = []
+    stream.append(.daemonState) { $0.put(directory.path) }
+    for (role, lock) in locks {
+      descriptors.insert(lock.descriptor)
+      stream.append(.daemonLock) { body in
+        body.put(role.rawValue)
+        body.put(lock.descriptor)
+        body.put(lock.path)
+      }
+    }
+    do throws(XenStoreExportRefusal) {
+      try store.export(to: &stream, descriptors: &descriptors)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+    broker.export(to: &stream, descriptors: &descriptors)
+    return (stream.finish(), descriptors)
+  }
+
+  /// Goes on as `binary`, in this process. Returns only when that failed, with the reason; the services go on as before then. Loop thread.
+  func replace(by binary: String, _ arguments: [String]) -> String {
+    do {
+      let (stream, descriptors) = try handOver()
+      let file = try MemoryFile.create(name: "pvio-live-update", contents: stream)
+      // What is prepared would be lost with the ring; what is in flight are questions whether sockets are ready, which are asked again.
+      thread.loop.submitNow()
+      let failure = ProgramReplacement.replace(
+        with: binary, arguments: arguments + [DaemonCommand.streamOption, "\(file.rawValue)"], keeping: descriptors.union([file.rawValue]))
+      return "cannot go on as \(binary): \(failure)"
+    } catch {
+      return (error as? CommandFailure)?.message ?? "\(error)"
+    }
+  }
+
+  /// Answers the request for a live update. Loop thread.
+  func answerLiveUpdate(_ text: String) {
+    store.core.answerPostponed(text)
+    store.flush()
+  }
+
+  /// Waits until nothing is half done: everything that was committed is on disk, and no file waits to be closed.
+  private func settle() throws(CommandFailure) {
+    if let domain = broker.domainWithUnclosedFiles {
+      throw CommandFailure("files that domain \(domain) sent cannot be closed yet: try again, or destroy the domain")
+    }
+    // Sending what was kept back lets further requests go on, which may change the store again.
+    for _ in 0..<100 {
+      store.flush()
+      guard store.makeDurable(), store.logIsSound else { throw CommandFailure("the store cannot be written to its disk at the moment") }
+      if store.core.lastCommitSequence == store.core.durableCommitSequence || !store.isKept { return }
+    }
+    throw CommandFailure("clients change the store faster than its disk takes it: try again")
+  }
+
+  private var locks: [(role: HandedOver.LockRole, lock: (descriptor: Int32, path: String))] {
+    var locks: [(HandedOver.LockRole, (descriptor: Int32, path: String))] = []
+    if let held = lock?.inheritance { locks.append((.runDirectory, held)) }
+    if let held = pidfile?.inheritance { locks.append((.pidfile, held)) }
+    if let descriptor = store.logLock { locks.append((.stateDirectory, (descriptor, ""))) }
+    return locks
+  }
+
+  private func goOn(_ handedOver: HandedOver, _ logger: Logger, _ state: StoreState?) -> CommandFailure? {
+    assemble(handedOver.store.core, logger)
+    do {
+      if let state, let lock = handedOver.locks[.stateDirectory] {
+        let log = try state.goOn(handedOver.store.core, lock: lock.descriptor, on: thread.loop)
+        store.keep(in: log) { [continuation = failures.continuation] in continuation.yield(CommandFailure("\($0)")) }
+      }
+      try store.resume(handedOver.store)
+      try broker.resume(handedOver.broker)
+    } catch {
+      return CommandFailure("live update: \(error)")
+    }
+    homes = DomainHomes(core: handedOver.store.core)
+    answerLiveUpdate("OK")
+    logger.notice("live update: going on with \(store.connectionCount) store connections and \(broker.usage.connections) broker connections")
+    return nil
   }
 }

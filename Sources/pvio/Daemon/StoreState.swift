@@ -10,6 +10,11 @@ struct StoreState: Sendable {
   /// Bytes of log from which on a snapshot replaces it; nil for the default.
   let logByteCount: Int?
 
+  /// Keeps a store that an earlier daemon in this process has handed over: what is on disk is in `core` already. Loop thread.
+  func goOn(_ core: XenStoreCore, lock: Int32, on loop: EventLoop) throws(StoreLogError) -> StoreLog {
+    try StoreLog(continuing: path, lock: lock, core: core) { work in loop.execute(work) }
+  }
+
   /// Reads the store into an empty core, says what was found, and keeps it from now on. Loop thread.
   func open(_ core: XenStoreCore, on loop: EventLoop, _ logger: Logger) throws(StoreLogError) -> StoreLog {
     var options = StoreLogOptions()

@@ -6,7 +6,7 @@ import XenStoreWire
 struct StoreCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "store", abstract: "Read and write the xenstore.",
-    subcommands: [Read.self, Write.self, Remove.self, List.self, Exists.self, Watch.self, ChangeMode.self])
+    subcommands: [Read.self, Write.self, Remove.self, List.self, Exists.self, Watch.self, ChangeMode.self, LiveUpdate.self])
 
   struct Read: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the value of a node.")
