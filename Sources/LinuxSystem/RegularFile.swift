@@ -4,6 +4,12 @@ public import SystemPackage
 
 /// What can be asked of a file by its name.
 public enum RegularFile {
+  /// Whether this process may run the file at `path`.
+  public static func isExecutable(_ path: String) -> Bool {
+    // SAFETY: the path is a terminated string for the length of the call.
+    unsafe access(path, X_OK) == 0
+  }
+
   /// Size of the regular file at `path` in bytes; nil when it is something else (a device, a directory).
   public static func byteCount(_ path: String) throws(Errno) -> UInt64? {
     var status = stat()

@@ -291,7 +291,7 @@ final class DaemonServices: @unchecked Sendable {
     }
     homes = DomainHomes(core: handedOver.store.core)
     answerLiveUpdate("OK")
-    logger.notice("live update: going on with \(store.connectionCount) store connections and \(broker.usage.connections) broker connections")
+    logger.info("live update: going on with \(store.connectionCount) store connections and \(broker.usage.connections) broker connections")
     return nil
   }
 }

@@ -1,5 +1,4 @@
 import EventLoop
-import Glibc
 import LinuxSystem
 import Logging
 
@@ -49,8 +48,7 @@ final class LiveUpdate: @unchecked Sendable {
 
   private func choose(_ path: String) -> String {
     guard path.hasPrefix("/") else { return "\(path): name the binary by its absolute path" }
-    // SAFETY: the path is a terminated string for the length of the call.
-    guard unsafe access(path, X_OK) == 0 else { return "\(path) is no program that this daemon may run" }
+    guard RegularFile.isExecutable(path) else { return "\(path) is no program that this daemon may run" }
     binary = path
     return "OK"
   }
@@ -92,7 +90,7 @@ final class LiveUpdate: @unchecked Sendable {
     state = .idle
     var failure = refusal
     if failure == nil {
-      logger.notice("live update: going on as \(binary)")
+      logger.info("live update: going on as \(binary)")
       failure = services.replace(by: binary, arguments)
     }
     let text = "live update refused: \(failure ?? "")"

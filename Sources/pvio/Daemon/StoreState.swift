@@ -12,17 +12,21 @@ struct StoreState: Sendable {
 
   /// Keeps a store that an earlier daemon in this process has handed over: what is on disk is in `core` already. Loop thread.
   func goOn(_ core: XenStoreCore, lock: Int32, on loop: EventLoop) throws(StoreLogError) -> StoreLog {
-    try StoreLog(continuing: path, lock: lock, core: core) { work in loop.execute(work) }
+    try StoreLog(continuing: path, lock: lock, core: core, options: options) { work in loop.execute(work) }
   }
 
-  /// Reads the store into an empty core, says what was found, and keeps it from now on. Loop thread.
-  func open(_ core: XenStoreCore, on loop: EventLoop, _ logger: Logger) throws(StoreLogError) -> StoreLog {
+  private var options: StoreLogOptions {
     var options = StoreLogOptions()
     options.acceptsLoss = acceptsLoss
     if let logByteCount {
       options.compactionByteCount = logByteCount
       options.reserveByteCount = min(options.reserveByteCount, logByteCount)
     }
+    return options
+  }
+
+  /// Reads the store into an empty core, says what was found, and keeps it from now on. Loop thread.
+  func open(_ core: XenStoreCore, on loop: EventLoop, _ logger: Logger) throws(StoreLogError) -> StoreLog {
     let log = try StoreLog(directory: path, core: core, options: options) { work in loop.execute(work) }
     let recovery = log.recovery
     if recovery.isNew {
