@@ -109,3 +109,23 @@ public struct XenStoreAudit {
     return bytes.isEmpty ? "-" : String(decoding: bytes, as: UTF8.self)
   }
 }
+
+extension XenStoreAudit.Entry {
+  /// Reads one line as ``description`` gives it; nil for anything else.
+  public init?(line: some StringProtocol) {
+    let fields = line.split(separator: " ", omittingEmptySubsequences: false)
+    guard fields.count == 6, let sequence = UInt64(fields[0]), let domain = UInt16(fields[2]), !fields[3].isEmpty,
+      let operation = XenStoreAudit.Operation(rawValue: String(fields[4]))
+    else { return nil }
+    let time = fields[1].split(separator: ".", omittingEmptySubsequences: false)
+    guard time.count == 2, let seconds = UInt64(time[0]), time[1].utf8.count == 6, let micros = UInt64(time[1]),
+      seconds < UInt64.max / 1_000_000
+    else { return nil }
+    do throws(XenStoreError) { path = try XenStorePath(String(fields[5])) } catch { return nil }
+    self.sequence = sequence
+    unixMicroseconds = seconds * 1_000_000 + micros
+    self.domain = DomainID(rawValue: domain)
+    label = String(fields[3])
+    self.operation = operation
+  }
+}

@@ -192,7 +192,7 @@ extension XenStoreCore {
   /// by domain and quota, from the line behind the first `skip`; none means that there are no more.
   private func quotaRefusals(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
     guard arguments.count <= 2, let skip = arguments.count == 2 ? UInt32(arguments[1]) : 0 else { throw .invalidArgument }
-    return .page(refusals.dropFirst(Int(skip)).lazy.map { "\($0.quota) \($0.domain) \($0.limit) \($0.value) \($0.count)" })
+    return .page(refusals.dropFirst(Int(skip)).lazy.map(\.line))
   }
 
   private static func column(_ name: String) -> String { name.padded(to: 17, atEnd: true) }

@@ -11,6 +11,26 @@ public struct XenStoreRefusal: Sendable, Hashable, CustomStringConvertible {
   public internal(set) var value: Int
   public internal(set) var count: UInt64
 
+  init(quota: XenStoreQuota, domain: DomainID, limit: Int, value: Int, count: UInt64) {
+    self.quota = quota
+    self.domain = domain
+    self.limit = limit
+    self.value = value
+    self.count = count
+  }
+
+  /// Reads one line of CONTROL `quota refusals`; nil for anything else.
+  public init?(line: some StringProtocol) {
+    let fields = line.split(separator: " ", omittingEmptySubsequences: false)
+    guard fields.count == 5, let quota = XenStoreQuota(rawValue: String(fields[0])), let domain = UInt16(fields[1]),
+      let limit = Int(fields[2]), let value = Int(fields[3]), let count = UInt64(fields[4])
+    else { return nil }
+    self.init(quota: quota, domain: DomainID(rawValue: domain), limit: limit, value: value, count: count)
+  }
+
+  /// How CONTROL `quota refusals` shows it: `<quota> <domid> <limit> <value> <count>`.
+  public var line: String { "\(quota) \(domain) \(limit) \(value) \(count)" }
+
   /// For people: `quota nodes of domain 5: 1001 asked, 1000 allowed (refused 3 times)`.
   public var description: String {
     let times = count == 1 ? "once" : "\(count) times"

@@ -63,6 +63,19 @@ import XenStoreWire
     #expect(lines(script, after: 1000).isEmpty)
   }
 
+  @Test func aLineReadsBackAsTheSameEntry() throws {
+    let script = script()
+    let client = script.core.connect(domain: .control, privileged: true, label: "pid:7,uid:8")
+    script.core.handle(XenStorePacket(.makeDirectory, strings: ["/d"]), from: client)
+    _ = script.ask(.dom0, .write, "/a/b@c|1")
+    _ = script.ask(.dom0, .setPermissions, "/a|n5|")
+    let entries = try #require(script.core.audit).entries(after: 0)
+    for entry in entries { #expect(XenStoreAudit.Entry(line: entry.description) == entry) }
+    for wrong in ["", "1 1.000000 0 - write", "1 1.00000 0 - write /", "x 1.000000 0 - write /", "1 1.000000 0 - read /", "1 1.000000 0 - write a", "1 1.000000 0  - write /"] {
+      #expect(XenStoreAudit.Entry(line: wrong) == nil, "\(wrong)")
+    }
+  }
+
   @Test func whatTheDaemonDoesItselfIsItsOwn() {
     let script = script()
     script.core.introduce(five)

@@ -168,6 +168,8 @@ import XenStoreWire
       lines += reply.dropLast().split(separator: "\n")
     }
     #expect(lines == (1...500).map { "transactions \($0) 1 2 2" })
+    #expect(lines.map { XenStoreRefusal(line: $0) } == script.core.refusals)
+    #expect(XenStoreRefusal(line: "transactions 1 1 2") == nil)
     #expect(script.ask(.dom0, .control, "quota|refusals|")[0].hasPrefix("dom0 = transactions 1 1 2 2\n"))
     #expect(script.ask(.dom0, .control, "quota|refusals|x|") == ["dom0 EINVAL"])
   }
