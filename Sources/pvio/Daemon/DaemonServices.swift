@@ -168,7 +168,10 @@ final class DaemonServices: @unchecked Sendable {
     }
     store.flush()
     // The broker acknowledges the domain, not the store.
-    store.makeDurable()
+    guard store.makeDurable() else {
+      store.stopListening(path: directory.sockets(of: domain).store)
+      throw .system(operation: "write the home of domain \(domain) to the state directory", .ioError)
+    }
   }
 
   private func forget(_ domain: DomainID) {
