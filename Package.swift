@@ -142,7 +142,7 @@ let package = Package(
     tests(
       "PlatformConformance",
       [
-        "ProcessPlatform", "Broker", "BrokerWire", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop", "SharedMemory",
+        "ProcessPlatform", "Broker", "XenStoreMigration", "BrokerWire", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop", "SharedMemory",
         "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests(
