@@ -36,12 +36,17 @@ final class StoreConnection {
   var fault: XenStoreConnectionFault?
   /// A request that is answered later, without its payload; those behind it wait.
   var postponed: XenStorePacket?
+  /// A request that waits for another connection's turn to end; those behind it wait.
+  var held: XenStorePacket?
   /// Replies it may leave unread before its requests wait.
   var unreadReplyLimit = Int.max
   /// Bytes of unread events that are counted for its domain.
   var countedEventByteCount = 0
   /// Whether the core has told its owner that there is something to take.
   var isListedAsReady = false
+
+  /// Whether a request of it waits for something else than its reading of replies.
+  var isWaiting: Bool { postponed != nil || held != nil }
 
   init(id: XenStoreConnectionID, domain: DomainID, isPrivileged: Bool, label: String) {
     self.label = label

@@ -14,6 +14,7 @@ extension XenStoreCore {
     repeat { id = UInt32(truncatingIfNeeded: nextSerial()) } while id == 0 || connection.transactions[id] != nil
     connection.transactions[id] = StoreTransaction(id: id, tree: tree, version: version)
     update(connection.domain) { $0.transactionCount += 1 }
+    if !reservations.isEmpty { reservations.begin(id, of: connection.id, now: now) }
     return XenStorePayload.join([String(id)])
   }
 
@@ -28,18 +29,24 @@ extension XenStoreCore {
     // Whatever the outcome, the transaction is over: the client starts a new one when it wants to try again.
     request.connection.transactions[transaction.id] = nil
     defer { countEnd(of: transaction, of: request.connection) }
-    if isCommit { try commit(transaction, of: request.connection) }
+    if !reservations.isEmpty, reservations.end(transaction.id, of: request.connection.id) { needsWake = true }
+    guard isCommit else { return }
+    do throws(XenStoreError) {
+      try commit(transaction, of: request.connection)
+    } catch {
+      if error == .tryAgain { fileReservation(after: transaction, of: request.connection) }
+      throw error
+    }
   }
 
   private func commit(_ transaction: StoreTransaction, of connection: StoreConnection) throws(XenStoreError) {
     if let failure = transaction.failure { throw failure }
     try checkRoom(toCommit: transaction, of: connection)
-    let hasOthersChanges = transaction.baseVersion != version
-    if hasOthersChanges, transaction.accessed.contains(where: { hasChanged($0, since: transaction.base) }) { throw .tryAgain }
+    if hasConflict(transaction) { throw .tryAgain }
     guard !transaction.changes.isEmpty else { return }
     if let changeRefusal { throw changeRefusal }
 
-    if hasOthersChanges {
+    if transaction.baseVersion != version {
       // No node that was looked at has changed, so each can be brought over as it is, parents before their children.
       for path in transaction.changes.sorted() { tree.copyNode(at: path, from: transaction.working) }
     } else {
@@ -50,6 +57,11 @@ extension XenStoreCore {
     countCommit(of: transaction)
     auditCommit(of: transaction, by: connection)
     for path in transaction.changes { report(path, of: transaction) }
+  }
+
+  /// Whether others have changed what the transaction looked at.
+  func hasConflict(_ transaction: StoreTransaction) -> Bool {
+    transaction.baseVersion != version && transaction.accessed.contains { hasChanged($0, since: transaction.base) }
   }
 
   private func hasChanged(_ path: XenStorePath, since base: XenStoreTree) -> Bool {

@@ -41,6 +41,15 @@ public final class XenStoreCore {
   var journal = CommitJournal()
   /// Connections whose next packet is kept back until it cannot be lost.
   var waitingForDurability: [XenStoreConnectionID] = []
+  /// Whether transactions that met a conflict take turns; the turns, and the time they are measured by.
+  var isFair = false
+  var reservations = CommitReservations()
+  var now: UInt64 = 0
+  /// Connections whose request waits for a turn to end, longest first.
+  var heldConnections: [XenStoreConnectionID] = []
+  /// A turn has ended since those were looked at.
+  var needsWake = false
+  var isWaking = false
   var watches = WatchIndex()
   var usage: [DomainID: DomainUsage] = [:]
   var quotaState = QuotaState()
@@ -81,6 +90,7 @@ public final class XenStoreCore {
     dropWatchesAndTransactions(of: connection)
     connection.output.removeAll()
     countQueue(of: connection)
+    if needsWake { wakeHeldConnections() }
   }
 
   /// Why the connection has to be closed, or nil while it is in order.
@@ -102,7 +112,7 @@ public final class XenStoreCore {
   /// Whether requests of the connection wait for it to read its replies: its owner should read no more from it until output was taken.
   public func isHeldBack(_ id: XenStoreConnectionID) -> Bool {
     guard let connection = connections[id] else { return false }
-    return connection.output.replyCount >= connection.unreadReplyLimit || connection.postponed != nil
+    return connection.output.replyCount >= connection.unreadReplyLimit || connection.isWaiting
   }
 
   /// Handles one request. Its reply, and the events it caused, are output afterwards.
@@ -168,6 +178,7 @@ public final class XenStoreCore {
   func fail(_ connection: StoreConnection, _ fault: XenStoreConnectionFault) {
     connection.fault = fault
     connection.postponed = nil
+    connection.held = nil
     connection.output.removeAll()
     connection.gate = OutputGate()
     countQueue(of: connection)
@@ -184,6 +195,7 @@ public final class XenStoreCore {
     for transaction in connection.transactions.values { countEnd(of: transaction, of: connection) }
     connection.watches = []
     connection.transactions = [:]
+    if !reservations.isEmpty, reservations.remove(connection.id) { needsWake = true }
   }
 
   func markReady(_ connection: StoreConnection) {
@@ -193,9 +205,12 @@ public final class XenStoreCore {
   }
 
   func handleWaitingPackets(of connection: StoreConnection) {
-    while connection.fault == nil, connection.output.replyCount < connection.unreadReplyLimit, connection.postponed == nil {
+    while connection.fault == nil, connection.output.replyCount < connection.unreadReplyLimit, !connection.isWaiting {
       switch connection.parser.next() {
-      case .packet(let packet): handle(packet, from: connection)
+      case .packet(let packet):
+        if mustWait(packet, from: connection) { return hold(packet, of: connection) }
+        handle(packet, from: connection)
+        if needsWake { wakeHeldConnections() }
       case .needsMoreBytes: return
       case .violation(let byteCount): fail(connection, .payloadTooLong(byteCount: byteCount))
       }

@@ -18,8 +18,7 @@ final class StorePace: LoopSource {
   private var lastServed: UInt64 = 0
 
   /// Notes that a client has sent something.
-  func served(_ id: XenStoreConnectionID) {
-    let now = MonotonicClock.nowNanoseconds
+  func served(_ id: XenStoreConnectionID, now: UInt64) {
     let isNext = client == id && now - lastServed < StorePace.patienceNanoseconds
     streak = isNext ? streak + 1 : 0
     client = id

@@ -34,6 +34,7 @@ public final class XenStoreServer {
   /// so that a busy client does not keep the loop from the others.
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
   private let pace = StorePace()
+  private var turnTimer: LoopTimer?
   /// Keeps the store on disk; nil for a store in memory.
   var journal: StoreJournal?
 
@@ -82,6 +83,7 @@ public final class XenStoreServer {
   public func close() {
     for path in Array(listeners.keys) { stopListening(path: path) }
     for connection in connections.elements { close(connection) }
+    turnTimer?.cancel()
     if pace.loop != nil { loop.detach(pace) }
     journal?.close()
     journal = nil
@@ -159,10 +161,26 @@ public final class XenStoreServer {
 
   /// A link has put `count` bytes that its peer sent into ``inputBuffer``.
   func received(_ count: Int, from link: StoreLink) {
+    let now = MonotonicClock.nowNanoseconds
+    core.advance(to: now)
     core.receive(inputBuffer[..<count], from: link.id)
-    pace.served(link.id)
+    pace.served(link.id, now: now)
     flush()
+    watchForTurnsThatRunOut(now: now)
     if connections[link.id] === link { link.update(isHeldBack: core.isHeldBack(link.id)) }
+  }
+
+  /// Sees to it that a client that does not end its turn is not waited for.
+  private func watchForTurnsThatRunOut(now: UInt64) {
+    guard turnTimer == nil, let deadline = core.nextDeadline else { return }
+    turnTimer = loop.schedule(afterNanoseconds: deadline > now ? deadline - now : 0) { [weak self] in
+      guard let self else { return }
+      turnTimer = nil
+      let now = MonotonicClock.nowNanoseconds
+      core.advance(to: now)
+      flush()
+      watchForTurnsThatRunOut(now: now)
+    }
   }
 
   /// A link's peer has room again.
