@@ -159,6 +159,7 @@ public final class XenStoreCore {
   /// A provisional reply does not wait for commits to be durable.
   func send(reply packet: XenStorePacket, to connection: StoreConnection, isProvisional: Bool = false) {
     connection.output.append(reply: packet.encoded)
+    if !connection.isPrivileged { quotaState.peaks.note(.outstanding, connection.output.replyCount) }
     if journal.isOn { connection.gate.append(sequence: isProvisional ? 0 : journal.lastSequence) }
     markReady(connection)
   }

@@ -148,6 +148,7 @@ import XenStoreWire
     _ = script.ask(.dom6, .watch, "/x|a|")
     _ = script.ask(.dom5, .resetWatches, "")
     #expect(script.ask(.dom0, .control, "quota|max|")[0].contains("\nwatches          :        3\n"))
+    #expect(script.ask(.dom0, .control, "quota|max|")[0].contains("\noutstanding      :        1\n"))
     #expect(script.ask(.dom0, .control, "quota|max|-r|")[0].contains("\nwatches          :        1\n"))
     #expect(script.ask(.dom0, .control, "quota|max|")[0].hasPrefix("dom0 = Max. seen accounting values:\nnodes            :        0\n"))
     #expect(script.ask(.dom0, .control, "quota|max|-x|") == ["dom0 EINVAL"])
