@@ -29,12 +29,11 @@ struct CommitJournal {
 
   mutating func enter() { depth += 1 }
 
-  /// Ends an action. The commit, when this was the outermost action and it changed something.
-  mutating func leave(generation: UInt64) -> XenStoreCommit? {
+  /// Ends an action. When this was the outermost one and it changed something, the listener gets the commit.
+  mutating func leave(generation: UInt64) {
     depth -= 1
-    guard depth == 0, !changes.isEmpty else { return nil }
-    let commit = XenStoreCommit(sequence: lastSequence, generation: generation, changes: changes)
-    changes = []
-    return commit
+    guard depth == 0, !changes.isEmpty else { return }
+    listener?(XenStoreCommit(sequence: lastSequence, generation: generation, changes: changes))
+    changes.removeAll(keepingCapacity: changes.count <= 64)
   }
 }

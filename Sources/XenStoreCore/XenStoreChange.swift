@@ -18,6 +18,10 @@ public enum XenStoreChange: Sendable, Hashable {
   case introduction(DomainID)
   /// A domain is not known any more; what it owned was removed before.
   case release(DomainID)
+  /// A quota has another value, for one domain or (nil) for all that have none of their own.
+  case quota(DomainID?, XenStoreQuota, Int)
+  /// Feature bits that a domain is offered.
+  case features(DomainID, UInt32)
   /// A stub domain has another domain's rights besides its own; nil: not any more.
   case target(stub: DomainID, DomainID?)
 }

@@ -36,7 +36,7 @@ extension XenStoreCore {
   /// Makes every change that `body` makes one commit. May be nested; the outermost counts.
   public func asOneCommit<Result, Failure>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     journal.enter()
-    defer { if let commit = journal.leave(generation: lastGeneration) { journal.listener?(commit) } }
+    defer { journal.leave(generation: lastGeneration) }
     return try body()
   }
 

@@ -27,6 +27,7 @@ extension XenStoreCore {
     let features = XenStoreFeatures(rawValue: bits)
     guard features.isSubset(of: XenStoreCore.supportedFeatures) else { throw .invalidArgument }
     domainFeatures[domain] = features == XenStoreCore.supportedFeatures ? nil : features
+    note(.features(domain, bits))
     audit(.setFeature, .home(of: domain), request)
   }
 }

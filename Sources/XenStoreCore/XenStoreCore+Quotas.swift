@@ -12,6 +12,7 @@ extension XenStoreCore {
 
   /// Sets a quota for one domain, or for all that have no value of their own. What a domain has already above a new value, it keeps.
   public func setQuota(_ quota: XenStoreQuota, of domain: DomainID?, to value: Int) {
+    asOneCommit { note(.quota(domain, quota, value)) }
     if let domain {
       quotaState.overrides[domain, default: [:]][quota] = value
     } else {

@@ -140,7 +140,7 @@ extension XenStoreMessageType {
   /// Changes what is kept, at once and outside a transaction.
   var changesTheStore: Bool {
     switch self {
-    case .write, .makeDirectory, .remove, .setPermissions, .introduce, .release, .setTarget: true
+    case .write, .makeDirectory, .remove, .setPermissions, .introduce, .release, .setTarget, .setQuota, .setFeature: true
     default: false
     }
   }

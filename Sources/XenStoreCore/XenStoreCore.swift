@@ -160,7 +160,10 @@ public final class XenStoreCore {
   func send(reply packet: XenStorePacket, to connection: StoreConnection, isProvisional: Bool = false) {
     connection.output.append(reply: packet.encoded)
     if !connection.isPrivileged { quotaState.peaks.note(.outstanding, connection.output.replyCount) }
-    if journal.isOn { connection.gate.append(sequence: isProvisional ? 0 : journal.lastSequence) }
+    if journal.isOn {
+      connection.gate.append(sequence: isProvisional ? 0 : journal.lastSequence)
+      if isKeptBack(connection) { return }
+    }
     markReady(connection)
   }
 

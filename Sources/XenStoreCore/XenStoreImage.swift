@@ -10,6 +10,7 @@ public struct XenStoreImage: @unchecked Sendable {
   private let introducedDomains: [DomainID]
   private let targets: [(stub: DomainID, target: DomainID)]
   private let specialPermissions: [(name: String, permissions: [XenStorePermission])]
+  private let limits: [XenStoreChange]
   /// The last commit that is part of it.
   public let sequence: UInt64
   /// The highest generation in it.
@@ -20,6 +21,7 @@ public struct XenStoreImage: @unchecked Sendable {
     introducedDomains = core.introducedDomains.sorted()
     targets = core.targets.map { ($0.key, $0.value) }.sorted { $0.stub < $1.stub }
     specialPermissions = core.specialPermissions.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
+    limits = core.limitsAsChanges
     sequence = core.lastCommitSequence
     generation = core.lastGeneration
   }
@@ -27,6 +29,7 @@ public struct XenStoreImage: @unchecked Sendable {
   /// Calls `body` with the changes that make an empty store this one, parents before their children. Any thread.
   public func forEachChange<Failure>(_ body: (XenStoreChange) throws(Failure) -> Void) throws(Failure) {
     for domain in introducedDomains { try body(.introduction(domain)) }
+    for limit in limits { try body(limit) }
     for (stub, target) in targets { try body(.target(stub: stub, target)) }
     for (name, permissions) in specialPermissions { try body(.specialPermissions(name: name, permissions)) }
     var failure: Failure?
@@ -82,10 +85,24 @@ extension XenStoreCore {
     case .introduction(let domain): introducedDomains.insert(domain)
     case .release(let domain):
       introducedDomains.remove(domain)
+      forgetQuotas(of: domain)
+      domainFeatures[domain] = nil
       specialPermissions[XenStoreCore.name(XenStoreCore.releaseDomain, of: domain)] = nil
+    case .quota(let domain, let quota, let value): setQuota(quota, of: domain, to: value)
+    case .features(let domain, let bits): domainFeatures[domain] = XenStoreFeatures(rawValue: bits)
     case .target(let stub, let target): targets[stub] = target
     }
     return true
+  }
+
+  /// Quotas and features that are not those that a new store has.
+  fileprivate var limitsAsChanges: [XenStoreChange] {
+    let standard = XenStoreQuotas()
+    var changes = XenStoreQuota.allCases.filter { quotas[$0] != standard[$0] }.map { XenStoreChange.quota(nil, $0, quotas[$0]) }
+    for (domain, overrides) in quotaState.overrides.sorted(by: { $0.key < $1.key }) {
+      changes += overrides.sorted { $0.key < $1.key }.map { .quota(domain, $0.key, $0.value) }
+    }
+    return changes + domainFeatures.sorted { $0.key < $1.key }.map { .features($0.key, $0.value.rawValue) }
   }
 
   /// Ends restoring: the store goes on behind the last commit and the highest generation that were restored.

@@ -9,7 +9,7 @@ import XenStoreWire
 /// of count and for each entry the domain (2) and the access (1).
 enum ChangeCoding {
   private enum Kind: UInt8 {
-    case node = 1, value, permissions, removal, specialPermissions, introduction, release, target, noTarget
+    case node = 1, value, permissions, removal, specialPermissions, introduction, release, target, noTarget, quota, domainQuota, features
   }
 
   static func append(_ commit: XenStoreCommit, to output: inout [UInt8]) {
@@ -53,6 +53,15 @@ enum ChangeCoding {
     case .target(let stub, nil):
       output.append(Kind.noTarget.rawValue)
       output.append(number: stub.rawValue)
+    case .quota(let domain, let quota, let value):
+      output.append(domain == nil ? Kind.quota.rawValue : Kind.domainQuota.rawValue)
+      if let domain { output.append(number: domain.rawValue) }
+      append(name: Array(quota.rawValue.utf8), to: &output)
+      output.append(number: Int64(value))
+    case .features(let domain, let bits):
+      output.append(Kind.features.rawValue)
+      output.append(number: domain.rawValue)
+      output.append(number: bits)
     }
   }
 
@@ -90,6 +99,11 @@ enum ChangeCoding {
       guard let stub = domain(from: &reader), let target = domain(from: &reader) else { return nil }
       return .target(stub: stub, target)
     case .noTarget: return domain(from: &reader).map { .target(stub: $0, nil) }
+    case .quota: return quota(of: nil, from: &reader)
+    case .domainQuota: return domain(from: &reader).flatMap { quota(of: $0, from: &reader) }
+    case .features:
+      guard let domain = domain(from: &reader), let bits = reader.number(UInt32.self) else { return nil }
+      return .features(domain, bits)
     }
   }
 
@@ -111,6 +125,13 @@ enum ChangeCoding {
       output.append(number: permission.domain.rawValue)
       output.append(permission.access.rawValue)
     }
+  }
+
+  private static func quota(of domain: DomainID?, from reader: inout RecordReader) -> XenStoreChange? {
+    guard let name = name(from: &reader), let quota = XenStoreQuota(name: String(decoding: name, as: UTF8.self)),
+      let value = reader.number(Int64.self)
+    else { return nil }
+    return .quota(domain, quota, Int(value))
   }
 
   private static func name(from reader: inout RecordReader) -> ArraySlice<UInt8>? {

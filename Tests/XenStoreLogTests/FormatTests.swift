@@ -29,6 +29,7 @@ import XenStoreWire
       .value(path, []), .value(path, [UInt8](repeating: 7, count: 4096)), .permissions(path, permissions), .removal(path),
       .specialPermissions(name: "@releaseDomain", permissions), .introduction(DomainID(rawValue: 7)), .release(DomainID(rawValue: 65535)),
       .target(stub: DomainID(rawValue: 1), DomainID(rawValue: 2)), .target(stub: DomainID(rawValue: 1), nil),
+      .quota(nil, .transactionNodes, 0), .quota(DomainID(rawValue: 9), .nodes, 123), .features(DomainID(rawValue: 3), 5),
     ]
     let commit = XenStoreCommit(sequence: 5, generation: .max, changes: changes)
     var bytes: [UInt8] = []
