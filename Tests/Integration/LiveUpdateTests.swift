@@ -144,6 +144,21 @@ extension Integration {
           #expect(outcome.errors.contains(expected), "\(outcome.errors)")
           #expect(outcome.errorLines.count == 1)
         }
+        // While one update is under way, a second one is told so; the client that asked for the first waits for its answer.
+        let patient = try PiecewiseStoreClient(path: "\(bed.runDirectory)/xenstored/socket")
+        #expect(try patient.ask(.control, "live-update|-f|\(slow)|") == "OK|")
+        try patient.send(PiecewiseStoreClient.request(.control, "live-update|-s|-t|3|") + PiecewiseStoreClient.request(.read, "/a|"))
+        try await eventually("the update is under way") { try client.ask(.control, "live-update|-a|").contains("under way") }
+        #expect(try patient.next().text.contains("did not say within 3 seconds"))
+        #expect(try patient.next().text == "ENOENT|")
+
+        // Good enough for the check, and gone when it matters: the old binary goes on.
+        let vanishing = "\(bed.imageDirectory)/vanishing"
+        try Data("#!/bin/sh\nrm \"$0\"\nexec \(Program.pvio) \"$@\"\n".utf8).write(to: URL(fileURLWithPath: vanishing))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: vanishing)
+        let gone = try await bed.run(Program.pvio, ["store", "live-update", "--binary", vanishing])
+        #expect(gone.errors.contains("cannot go on as \(vanishing): No such file or directory"), "\(gone.errors)")
+
         // As xenstore-control asks.
         #expect(try client.ask(.control, "live-update|-c|--run-dir /elsewhere|") == "OK|")
         #expect(try client.ask(.control, "live-update|-s|-t|10|").contains("would serve /elsewhere"))

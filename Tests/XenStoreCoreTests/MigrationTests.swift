@@ -272,6 +272,35 @@ private func importStore(_ bytes: [UInt8]) throws(MigrationFault) -> (core: XenS
     #expect(ask(store, 0, .directory, "/|") == [""])
   }
 
+  @Test func aStreamOfAnotherDaemonIsUnderstoodAsFarAsItGoes() throws {
+    var stream = MigrationStreamWriter()
+    let owner = [XenStorePermission(.control, .none)]
+    MigrationGlobal(socket: 3).append(to: &stream)
+    MigrationNode(path: Array("/".utf8), value: [], permissions: owner).append(to: &stream)
+    MigrationNode(path: Array("/a".utf8), value: [65], permissions: owner).append(to: &stream)
+    MigrationConnection(id: 9, kind: .socket(descriptor: 4)).append(to: &stream)
+    MigrationConnection(id: 4, kind: .ring(domain: DomainID(rawValue: 5), target: nil, port: 3)).append(to: &stream)
+    MigrationWatch(connection: 9, path: Array("/a".utf8), token: Array("t".utf8)).append(to: &stream)
+    MigrationTransaction(connection: 9, transaction: 77).append(to: &stream)
+    MigrationNode(path: Array("/a".utf8), value: [66], permissions: owner, connection: 9, transaction: 77, access: [.read, .written])
+      .append(to: &stream)
+
+    var reader = try MigrationStreamReader(stream.finish())
+    var store = XenStoreImport()
+    while let record = try reader.next() { #expect(try store.take(record) || record.type == .global) }
+    let imported = try store.finish()
+    #expect(imported.connections.map(\.domain) == [.control, DomainID(rawValue: 5)])
+    #expect(imported.connections.map(\.isPrivileged) == [true, false])
+    let socket = MigratingStore(core: imported.core)
+    socket.clients = imported.connections.map(\.id)
+    #expect(ask(socket, 0, .read, "/a|", in: 77) == ["B"])
+    #expect(ask(socket, 0, .read, "/a|") == ["A"])
+    // What the transaction began with is not known: its client has to try again.
+    #expect(ask(socket, 0, .transactionEnd, "T|", in: 77) == ["EAGAIN|"])
+    #expect(ask(socket, 0, .write, "/a|C") == ["/a|t|", "OK|"])
+    #expect(ask(socket, 1, .read, "/a|") == ["EACCES|"])
+  }
+
   @Test func aDamagedByteIsAFaultOrAnotherStoreButNeverATrap() throws {
     let store = MigratingStore()
     store.connect(.control)
@@ -283,7 +312,7 @@ private func importStore(_ bytes: [UInt8]) throws(MigrationFault) -> (core: XenS
     store.send([1, 2, 3], from: 1)
     let bytes = store.exported
     for index in bytes.indices {
-      for value in [0, 1, 0x2F, 0x40, 0x7F, 0xFF] as [UInt8] where bytes[index] != value {
+      for value in [0, 0x2F, 0xFF] as [UInt8] where bytes[index] != value {
         var damaged = bytes
         damaged[index] = value
         guard let imported = try? importStore(damaged) else { continue }
