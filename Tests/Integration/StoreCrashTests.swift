@@ -117,6 +117,39 @@ extension Integration {
       }
     }
 
+    @Test(.enabled(if: geteuid() == 0, "mounting needs root")) func aFullDiskRefusesChangesUntilThereIsRoom() async throws {
+      try await withTestBed(daemon: false) { bed in
+        let disk = try await bed.mountMemory(byteCount: 4 << 20)
+        let daemon = try bed.start(Program.pvio, ["daemon", "--state-dir", "\(disk)/state", "--state-log-bytes", "65536"])
+        try await bed.waitForLine("pvio daemon ready", of: daemon)
+        let client = try RawStoreClient("\(bed.runDirectory)/xenstored/socket")
+        func write(_ value: String) throws -> XenStoreMessageType? {
+          try client.call(.write, XenStorePayload.join(["/full/a"]) + Array(value.utf8)).type
+        }
+        #expect(try write("first") == .write)
+        _ = try await bed.run("dd", ["if=/dev/zero", "of=\(disk)/filler", "bs=4096"])
+        var accepted = "first"
+        var count = 0
+        // The room that was kept ready is used up first.
+        while count < 20_000 {
+          count += 1
+          let value = "\(count)" + String(repeating: "x", count: 100)
+          guard try write(value) == .write else { break }
+          accepted = value
+        }
+        #expect(count < 20_000)
+        let read = try client.call(.read, XenStorePayload.join(["/full/a"]))
+        #expect(read.type == .read && read.payload == Array(accepted.utf8))
+        #expect(try await bed.run(Program.pvio, ["domain", "create", "--domid", "9", "late"]).succeeded == false)
+        #expect(daemon.isRunning && daemon.errors.contains("the disk is full"))
+        try FileManager.default.removeItem(atPath: "\(disk)/filler")
+        try await eventually("changes are accepted again") { try write("last") == .write }
+        daemon.kill()
+        try await bed.startDaemon("--state-dir", "\(disk)/state", "--state-log-bytes", "65536")
+        #expect(try await bed.storeValue("/full/a") == "last")
+      }
+    }
+
     @Test func aStateDirectoryThatCannotBeUsedIsOneLine() async throws {
       try await withTestBed(daemon: false) { bed in
         let state = "\(bed.imageDirectory)/state"
