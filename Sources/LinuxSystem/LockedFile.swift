@@ -9,8 +9,13 @@ public struct LockedFile: ~Copyable, Sendable {
 
   /// Takes the lock, or throws `EWOULDBLOCK` when another process holds it.
   public init(path: String) throws(Errno) {
-    let descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o644)
+    var descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o644)
     try check(flock(descriptor.rawValue, LOCK_EX | LOCK_NB))
+    // A holder that let go in between has removed the file that was opened: whoever comes later would lock another one.
+    while try !LockedFile.isFile(descriptor, at: path) {
+      descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o644)
+      try check(flock(descriptor.rawValue, LOCK_EX | LOCK_NB))
+    }
     try check(ftruncate(descriptor.rawValue, 0))
     let text = Array("\(getpid())\n".utf8)
     // SAFETY: the text is not empty, so it has a base address; as many bytes are read as it has.
@@ -18,6 +23,15 @@ public struct LockedFile: ~Copyable, Sendable {
     try check(written)
     self.descriptor = descriptor
     self.path = path
+  }
+
+  private static func isFile(_ descriptor: borrowing OwnedDescriptor, at path: String) throws(Errno) -> Bool {
+    var opened = stat()
+    var named = stat()
+    // SAFETY: the kernel fills structures of this very type; the path is a terminated string for the length of the call.
+    try check(unsafe fstat(descriptor.rawValue, &opened))
+    guard unsafe stat(path, &named) == 0 else { return false }
+    return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev
   }
 
   /// Goes on holding a lock that the program before this one in the same process held. Throws `EBADF` without such a descriptor.
