@@ -4,6 +4,10 @@ public import SystemPackage
 
 /// Going on as another program in the same process (`execve`), with files that stay open.
 public enum ProgramReplacement {
+  /// The argument by which a program knows that it takes another one's place, and with which it has its signal handlers at once; the next
+  /// argument is the number of a descriptor.
+  public static let argument = PVIO_STREAM_OPTION
+
   /// Replaces the running program: same process number, same open files where they are in `descriptors` (and the standard streams),
   /// everything else gone. Returns only when that failed, and then nothing has changed.
   ///

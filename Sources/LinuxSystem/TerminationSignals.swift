@@ -13,6 +13,19 @@ public final class TerminationSignals: Sendable {
     pipe = OwnedDescriptor(owning: try check(pvio_signal_pipe()))
   }
 
+  /// A descriptor from which the next program in this process (``ProgramReplacement``) reads which signals came before it was there; nil
+  /// before the signals were taken over. Whoever got one here may have had no time to act on it.
+  public static var record: Int32? {
+    let reader = pvio_signal_record()
+    return reader >= 0 ? reader : nil
+  }
+
+  /// Sends this process the signals again that the program before it had recorded. Call it when they are taken over.
+  public static func repeatRecorded(in record: consuming OwnedDescriptor) {
+    var number: UInt8 = 0
+    while unsafe read(record.rawValue, &number, 1) == 1 { kill(getpid(), Int32(number)) }
+  }
+
   /// Blocks until one of the signals comes, and returns its number; nil when `timeoutMilliseconds` pass first (-1: no limit).
   public func wait(timeoutMilliseconds: Int32 = -1) -> Int32? {
     var entry = pollfd(fd: pipe.rawValue, events: Int16(POLLIN), revents: 0)

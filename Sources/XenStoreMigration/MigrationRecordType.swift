@@ -90,6 +90,8 @@ public struct MigrationRecordType: RawRepresentable, Hashable, Sendable, CustomS
   public static let daemonState = own(48)
   /// A locked file: role (text), descriptor, path (text).
   public static let daemonLock = own(49)
+  /// Where termination signals are recorded that may have come too late to be acted on: descriptor.
+  public static let daemonSignals = own(50)
 
   private static func own(_ number: UInt32) -> MigrationRecordType { MigrationRecordType(rawValue: firstOwn + number) }
 

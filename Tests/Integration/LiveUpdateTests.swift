@@ -175,6 +175,20 @@ extension Integration {
       }
     }
 
+    /// A signal that comes while the program is replaced is neither lost nor deadly.
+    @Test func aDaemonThatIsStoppedDuringAnUpdateStopsInOrder() async throws {
+      try await withTestBed(daemon: false) { bed in
+        for pause in [0, 5, 10, 20, 30, 40, 60, 80] {
+          try await bed.startDaemon()
+          let update = try bed.start(Program.pvio, ["store", "live-update"])
+          // Anywhere between before and after the replacement.
+          try await Task.sleep(for: .milliseconds(pause))
+          try await bed.stopDaemon()
+          _ = try await update.finish()
+        }
+      }
+    }
+
     @Test func aStoreOnDiskIsKeptOnByTheNewBinary() async throws {
       try await withTestBed(daemon: false) { bed in
         let state = "\(bed.imageDirectory)/state"

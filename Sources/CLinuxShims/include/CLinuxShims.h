@@ -205,7 +205,11 @@ static inline int pvio_peer_credentials(int socket, int *pid, unsigned *uid, uns
 
 // Makes SIGINT, SIGTERM and SIGHUP write their number, one byte each, to a pipe whose reading end is returned (-1 with
 // errno on failure). A handler and not a blocked mask: runtimes start threads before `main`, and those would take the signal.
+// A program with the argument PVIO_STREAM_OPTION has the handlers from its very beginning.
 int pvio_signal_pipe(void);
+#define PVIO_STREAM_OPTION "--live-update-stream"
+// The read end of a second pipe that gets the same bytes and that nobody reads, or -1: for the next program in this process.
+int pvio_signal_record(void);
 
 // Memory and offset alignment that O_DIRECT asks of this file (STATX_DIOALIGN); 0/0 where the kernel cannot say.
 static inline int pvio_direct_io_alignment(int fd, unsigned *memory, unsigned *offset) {

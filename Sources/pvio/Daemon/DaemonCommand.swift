@@ -18,7 +18,7 @@ struct DaemonCommand: AsyncParsableCommand {
   var acceptLoss = false
 
   /// Names the descriptor that a live update hands the daemon's state over by; see ``LiveUpdate``.
-  static let streamOption = "--live-update-stream"
+  static let streamOption = ProgramReplacement.argument
 
   @Option(name: .customLong("live-update-stream"), help: .hidden)
   var liveUpdateStream: Int32?

@@ -26,6 +26,8 @@ final class DaemonServices: @unchecked Sendable {
   private let failures = AsyncStream<CommandFailure?>.makeStream()
   /// With a store on disk, stopping is not the end of the domains: their nodes stay, and the next start makes them again.
   private var keepsDomains = false
+  /// Whether everything is being closed. Loop thread.
+  private(set) var isStopping = false
 
   /// Listens in `directory`, which is made. Fails with one line when another daemon is there. With `state`, the store is kept on disk.
   static func start(
@@ -67,6 +69,9 @@ final class DaemonServices: @unchecked Sendable {
       thread.stopAndJoin()
       throw failure
     }
+    if let number = handedOver.signalRecord, let record = try? OwnedDescriptor(inherited: number) {
+      TerminationSignals.repeatRecorded(in: record)
+    }
     return services
   }
 
@@ -89,6 +94,7 @@ final class DaemonServices: @unchecked Sendable {
   /// Ends every connection, removes the sockets, and gives the run directory up. Call it once.
   func stop() async {
     await thread.loop.run { [self] in
+      isStopping = true
       keepsDomains = store.isKept
       broker.stop()
       store.close()
@@ -216,6 +222,7 @@ final class DaemonServices: @unchecked Sendable {
 
   /// Everything that the next daemon needs, and the files that it must find open. The services go on as before. Loop thread.
   func handOver() throws(CommandFailure) -> (stream: [UInt8], descriptors: Set<Int32>) {
+    guard !isStopping else { throw CommandFailure("the daemon is being stopped") }
     try settle()
     var stream = MigrationStreamWriter()
     var descriptors: Set<Int32> = []
@@ -227,6 +234,10 @@ final class DaemonServices: @unchecked Sendable {
         body.put(lock.descriptor)
         body.put(lock.path)
       }
+    }
+    if let record = TerminationSignals.record {
+      descriptors.insert(record)
+      stream.append(.daemonSignals) { $0.put(record) }
     }
     do throws(XenStoreExportRefusal) {
       try store.export(to: &stream, descriptors: &descriptors)

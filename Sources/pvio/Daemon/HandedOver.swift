@@ -19,6 +19,8 @@ final class HandedOver: @unchecked Sendable {
 
   let runDirectory: String
   let locks: [LockRole: (descriptor: Int32, path: String)]
+  /// Where to find signals that came too late for the earlier daemon.
+  let signalRecord: Int32?
   let store: XenStoreServerImport.Result
   let broker: BrokerImport
 
@@ -29,6 +31,7 @@ final class HandedOver: @unchecked Sendable {
     var broker = BrokerImport()
     var runDirectory: String?
     var locks: [LockRole: (descriptor: Int32, path: String)] = [:]
+    var signalRecord: Int32?
     while var record = try stream.next() {
       switch record.type {
       case .daemonState:
@@ -37,6 +40,9 @@ final class HandedOver: @unchecked Sendable {
       case .daemonLock:
         guard let role = LockRole(rawValue: try record.text("role")), locks[role] == nil else { throw record.fault("role") }
         locks[role] = (try record.integer("descriptor"), try record.text("path"))
+        try record.finish()
+      case .daemonSignals:
+        signalRecord = try record.integer("descriptor")
         try record.finish()
       default:
         if try store.take(record) { continue }
@@ -47,6 +53,7 @@ final class HandedOver: @unchecked Sendable {
     try broker.check()
     self.runDirectory = runDirectory
     self.locks = locks
+    self.signalRecord = signalRecord
     self.store = try store.finish()
     self.broker = broker
   }

@@ -88,6 +88,8 @@ final class LiveUpdate: @unchecked Sendable {
   /// The check is over: either the process goes on as the new binary, and nothing behind the replacement happens, or as before.
   private func finish(_ binary: String, _ arguments: [String], _ refusal: String?) {
     state = .idle
+    // Nobody is there any more to be told.
+    guard !services.isStopping else { return }
     var failure = refusal
     if failure == nil {
       logger.info("live update: going on as \(binary)")
