@@ -136,7 +136,8 @@ extension XenStoreCore {
         }
       }
     }
-    let input = connection.parser.unparsedBytes
+    // A request that waits for another's turn is one that has not been looked at yet: turns end with the process.
+    let input = (connection.held?.encoded ?? []) + connection.parser.unparsedBytes
     let record = MigrationConnection(
       id: number, kind: link.kind, input: Array(input.prefix(Int(UInt16.max))), partialOutputByteCount: UInt16(link.unsentBytes.count),
       output: link.unsentBytes + connection.output.packets.joined())

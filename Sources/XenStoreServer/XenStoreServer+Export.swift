@@ -56,7 +56,11 @@ extension XenStoreServer {
         unsent: connection.link.unsentBytes)
       connections.insert(link, for: connection.id)
     }
-    for link in connections.elements { pump(link) }
+    for link in connections.elements {
+      // Requests that waited for something that ended with the earlier daemon go on.
+      core.receive([], from: link.id)
+      pump(link)
+    }
     flush()
   }
 }

@@ -207,6 +207,25 @@ private func importStore(_ bytes: [UInt8]) throws(MigrationFault) -> (core: XenS
     #expect(takeAll(store, 0).count == 50)
   }
 
+  @Test func aRequestThatWaitsForAnothersTurnIsNotLost() throws {
+    var store = MigratingStore()
+    for _ in 0..<2 { store.connect(.control) }
+    store.core.advance(to: 1)
+    _ = ask(store, 0, .write, "/a|old")
+    for attempt in 0..<2 {
+      let id = try transaction(store, 0)
+      _ = ask(store, 0, .write, "/a|mine", in: id)
+      // The first time the other one is faster, the second time it has to wait.
+      #expect(ask(store, 1, .write, "/a|others") == (attempt == 0 ? ["OK|"] : []))
+      if attempt == 0 { #expect(ask(store, 0, .transactionEnd, "T|", in: id) == ["EAGAIN|"]) }
+    }
+    let bytes = store.exported
+    store = try MigratingStore(importing: bytes, clientCount: 2)
+    store.send([], from: 1)
+    #expect(takeAll(store, 1) == ["OK|"])
+    #expect(ask(store, 1, .read, "/a|") == ["others"])
+  }
+
   @Test func inputBeyondTheRecordsCountIsKept() throws {
     var store = MigratingStore()
     store.connect(.control)
