@@ -5,7 +5,7 @@ public import XenStoreWire
 public protocol XenStoreAccess: Sendable {
   /// Sends one request and waits for its reply's payload. `path` only names the object in errors.
   ///
-  /// Cancelling the task does not cut the wait short: a request that was sent may take effect, so its outcome is always told.
+  /// Throws ``XenStoreClientError/cancelled(_:path:)`` as soon as the task is cancelled; a request that was sent may take effect anyway.
   func request(_ type: XenStoreMessageType, about path: String, payload: [UInt8]) async throws(XenStoreClientError) -> [UInt8]
 }
 
@@ -13,17 +13,17 @@ extension XenStoreAccess {
   // MARK: Nodes
 
   /// A node's value as text. Throws ``XenStoreClientError/refused(_:path:_:)`` with ENOENT for a missing node.
-  public func read(_ path: String) async throws(XenStoreClientError) -> String {
+  public func read(_ path: some XenStoreLocation) async throws(XenStoreClientError) -> String {
     String(decoding: try await readBytes(path), as: UTF8.self)
   }
 
   /// A node's value.
-  public func readBytes(_ path: String) async throws(XenStoreClientError) -> [UInt8] {
-    try await request(.read, path)
+  public func readBytes(_ path: some XenStoreLocation) async throws(XenStoreClientError) -> [UInt8] {
+    try await request(.read, path.storePath)
   }
 
   /// A node's value as text, or nil when there is no such node.
-  public func readIfPresent(_ path: String) async throws(XenStoreClientError) -> String? {
+  public func readIfPresent(_ path: some XenStoreLocation) async throws(XenStoreClientError) -> String? {
     do throws(XenStoreClientError) {
       return try await read(path)
     } catch {
@@ -33,32 +33,34 @@ extension XenStoreAccess {
   }
 
   /// Whether the node is there.
-  public func exists(_ path: String) async throws(XenStoreClientError) -> Bool {
+  public func exists(_ path: some XenStoreLocation) async throws(XenStoreClientError) -> Bool {
     try await readIfPresent(path) != nil
   }
 
   /// Sets a node's value; what is missing on the way is created.
-  public func write(_ path: String, _ value: String) async throws(XenStoreClientError) {
+  public func write(_ path: some XenStoreLocation, _ value: String) async throws(XenStoreClientError) {
     try await write(path, bytes: Array(value.utf8))
   }
 
   /// Sets a node's value; what is missing on the way is created.
-  public func write(_ path: String, bytes: [UInt8]) async throws(XenStoreClientError) {
+  public func write(_ path: some XenStoreLocation, bytes: [UInt8]) async throws(XenStoreClientError) {
+    let path = path.storePath
     try await acknowledged(.write, path, Array(path.utf8) + [0] + bytes)
   }
 
   /// Creates a node, and what is missing on the way; an existing one stays as it is.
-  public func makeDirectory(_ path: String) async throws(XenStoreClientError) {
-    try await acknowledged(.makeDirectory, path, XenStorePayload.join([path]))
+  public func makeDirectory(_ path: some XenStoreLocation) async throws(XenStoreClientError) {
+    _ = try await request(.makeDirectory, path.storePath)
   }
 
   /// Removes a node and everything below it. A missing node under an existing one is no error.
-  public func remove(_ path: String) async throws(XenStoreClientError) {
-    try await acknowledged(.remove, path, XenStorePayload.join([path]))
+  public func remove(_ path: some XenStoreLocation) async throws(XenStoreClientError) {
+    _ = try await request(.remove, path.storePath)
   }
 
   /// Names of a node's children, however many there are.
-  public func directory(_ path: String) async throws(XenStoreClientError) -> [String] {
+  public func directory(_ path: some XenStoreLocation) async throws(XenStoreClientError) -> [String] {
+    let path = path.storePath
     do throws(XenStoreClientError) {
       return try names(try await request(.directory, path), of: .directory, path)
     } catch {
@@ -70,7 +72,8 @@ extension XenStoreAccess {
   // MARK: Permissions
 
   /// A node's permissions; the first entry names the owner.
-  public func permissions(_ path: String) async throws(XenStoreClientError) -> [XenStorePermission] {
+  public func permissions(_ path: some XenStoreLocation) async throws(XenStoreClientError) -> [XenStorePermission] {
+    let path = path.storePath
     guard let permissions = [XenStorePermission](payload: try await request(.getPermissions, path)) else {
       throw .malformedReply(.getPermissions, path: path)
     }
@@ -78,7 +81,8 @@ extension XenStoreAccess {
   }
 
   /// Replaces a node's permissions; the owner's privilege.
-  public func setPermissions(_ path: String, _ permissions: [XenStorePermission]) async throws(XenStoreClientError) {
+  public func setPermissions(_ path: some XenStoreLocation, _ permissions: [XenStorePermission]) async throws(XenStoreClientError) {
+    let path = path.storePath
     try await acknowledged(.setPermissions, path, Array(path.utf8) + [0] + permissions.payload)
   }
 

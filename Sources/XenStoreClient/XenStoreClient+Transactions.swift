@@ -1,42 +1,17 @@
-public import XenInterface
+import XenInterface
 import XenStoreWire
 
-/// One transaction of a client: sees the store as it was when it began, and its own changes.
-public final class XenStoreTransaction: XenStoreAccess {
-  private let client: XenStoreClient
-  private let id: UInt32
-
-  fileprivate init(client: XenStoreClient, id: UInt32) {
-    self.client = client
-    self.id = id
-  }
-
-  public func request(_ type: XenStoreMessageType, about path: String, payload: [UInt8]) async throws(XenStoreClientError) -> [UInt8] {
-    try await client.request(type, about: path, payload: payload, transactionID: id)
-  }
-
-  /// Makes all changes at once. Refused with EAGAIN when others changed what this transaction looked at. Either way it is over.
-  public func commit() async throws(XenStoreClientError) { try await end("T") }
-
-  /// Drops all changes.
-  public func abort() async throws(XenStoreClientError) { try await end("F") }
-
-  private func end(_ verdict: String) async throws(XenStoreClientError) {
-    _ = try await request(.transactionEnd, about: "transaction \(id)", payload: XenStorePayload.join([verdict]))
-  }
-}
-
 extension XenStoreClient {
-  /// Opens a transaction; the caller must commit or abort it. ``withTransaction(attempts:_:)`` does that, and tries again when needed.
+  /// Opens a transaction; the caller must commit or abort it. ``withTransaction(attempts:backOff:_:)`` does that, and tries again when
+  /// needed.
   public func beginTransaction() async throws(XenStoreClientError) -> XenStoreTransaction {
-    let reply = try await request(.transactionStart, about: "transaction", payload: [0])
-    guard let text = XenStorePayload.onlyString(reply), let id = XenStorePayload.number(text, as: UInt32.self), id != 0 else {
-      throw .malformedReply(.transactionStart, path: "transaction")
-    }
-    return XenStoreTransaction(client: self, id: id)
+    let reply = try await request(.transactionStart, about: "transaction", payload: [0], transaction: nil)
+    guard let id = XenStoreClient.transactionID(reply.payload) else { throw .malformedReply(.transactionStart, path: "transaction") }
+    return XenStoreTransaction(client: self, identity: TransactionIdentity(id: id, epoch: reply.epoch))
   }
 
-  /// Runs `body` in a transaction and commits it; runs it again from the start when others changed what it looked at.
+  /// Runs `body` in a transaction and commits it; runs it again from the start when others changed what it looked at, or when the
+  /// transaction was lost with its connection before the commit was sent.
   ///
   /// ```swift
   /// try await store.withTransaction { transaction throws(XenStoreClientError) in
@@ -44,11 +19,18 @@ extension XenStoreClient {
   /// }
   /// ```
   /// An error that `body` throws drops its changes and is passed on. Throws ``XenStoreClientError/contended(attempts:)`` when
-  /// `attempts` were not enough.
+  /// `attempts`, or the time that `backOff` allows, were not enough.
   nonisolated(nonsending) public func withTransaction<Result>(
-    attempts: Int = 100, _ body: (XenStoreTransaction) async throws(XenStoreClientError) -> Result
+    attempts: Int = 100, backOff: XenStoreBackOff = XenStoreBackOff(),
+    _ body: (XenStoreTransaction) async throws(XenStoreClientError) -> Result
   ) async throws(XenStoreClientError) -> Result {
-    for _ in 0..<attempts {
+    let begin = ContinuousClock.now
+    for attempt in 0..<max(attempts, 1) {
+      if attempt > 0 {
+        // A store that lets each transaction have its turn needs no wait: the first retry has none.
+        try await pause(backOff.delay(beforeRetry: attempt))
+        if begin.duration(to: .now) > backOff.total { throw .contended(attempts: attempt) }
+      }
       let transaction = try await beginTransaction()
       let result: Result
       do throws(XenStoreClientError) {
@@ -57,16 +39,21 @@ extension XenStoreClient {
         do throws(XenStoreClientError) { try await transaction.abort() } catch {
           // The transaction is gone with the connection; the first error says why.
         }
+        if error == .transactionLost { continue }
         throw error
       }
       do throws(XenStoreClientError) {
         try await transaction.commit()
         return result
       } catch {
-        if error.storeError != .tryAgain { throw error }
-        await Task.yield()
+        guard error.storeError == .tryAgain || error == .transactionLost else { throw error }
       }
     }
     throw .contended(attempts: attempts)
+  }
+
+  private func pause(_ duration: Duration) async throws(XenStoreClientError) {
+    guard duration > .zero else { return await Task.yield() }
+    do { try await Task.sleep(for: duration) } catch { throw .cancelled(.transactionStart, path: "transaction") }
   }
 }
