@@ -54,15 +54,6 @@ extension XenStoreCore {
     reservations.file(paths, owner: connection.id, holder: holder, now: now)
   }
 
-  /// Ends all turns, so that no request is held: before the store goes to another process.
-  public func endAllTurns() {
-    let wasFair = isFair
-    isFair = false
-    reservations = CommitReservations()
-    wakeHeldConnections()
-    isFair = wasFair
-  }
-
   /// Handles the requests that need not wait any more, first come, first served.
   func wakeHeldConnections() {
     guard !isWaking else { return }

@@ -53,7 +53,7 @@ extension BenchReport {
     let cells = rows.map { row in
       [
         row.name, row.unit, grouped(row.ours.median), "\(grouped(row.ours.minimum)) … \(grouped(row.ours.maximum))",
-        row.peer.map { grouped($0.series.median) } ?? "-",
+        row.peer.map { "\(grouped($0.series.median)) \($0.name)" } ?? "-",
         row.peer.map { "\(grouped($0.series.minimum)) … \(grouped($0.series.maximum))" } ?? "-",
         row.ratio.map { "\(($0 * 100).rounded() / 100)" + (row.better == .lower ? " (lower is better)" : "") } ?? "-",
       ]

@@ -276,7 +276,6 @@ final class DaemonServices: @unchecked Sendable {
     }
     // Sending what was kept back lets further requests go on, which may change the store again.
     for _ in 0..<100 {
-      store.core.endAllTurns()
       store.flush()
       guard store.makeDurable(), store.logIsSound else { throw CommandFailure("the store cannot be written to its disk at the moment") }
       if store.core.lastCommitSequence == store.core.durableCommitSequence || !store.isKept { return }
