@@ -113,6 +113,18 @@ struct WatchIndex {
     return found.count > 1 ? found.sorted { $0.serial < $1.serial } : found
   }
 
+  /// Whether a change of `path` concerns any watch.
+  func isWatched(_ path: XenStorePath) -> Bool {
+    var place = root
+    if !place.watches.isEmpty { return true }
+    for name in path.names {
+      guard let next = place.below[name] else { return false }
+      place = next
+      if !place.watches.isEmpty { return true }
+    }
+    return false
+  }
+
   /// Watches of exactly `path`, oldest first.
   func watches(at path: XenStorePath) -> [Watch] { place(of: path)?.watches ?? [] }
 

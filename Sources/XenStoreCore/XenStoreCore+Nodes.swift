@@ -129,10 +129,12 @@ extension XenStoreCore {
       body(&transaction.working, generation)
       transaction.noteChange(path, .changed)
     } else {
-      let before = tree.node(at: path)?.permissions
+      let isWatched = watches.isWatched(path)
+      let before = isWatched ? tree.node(at: path)?.permissions : nil
       body(&tree, generation)
       version = generation
       note(noted())
+      guard isWatched else { return }
       report(path, permissions: [before, tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)])
     }
   }

@@ -42,6 +42,7 @@ public final class XenStoreServer {
     self.loop = loop
     self.core = core
     self.logger = logger
+    pace.onTurnEnd = { [unowned self] in endTurn() }
     loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
     core.onTrace = { logger.notice("store: trace: \($0)") }
@@ -165,9 +166,13 @@ public final class XenStoreServer {
     core.advance(to: now)
     core.receive(inputBuffer[..<count], from: link.id)
     pace.served(link.id, now: now)
+    if core.isHeldBack(link.id) { link.update(isHeldBack: true) }
+  }
+
+  /// Answers everybody who asked in this turn.
+  private func endTurn() {
     flush()
-    watchForTurnsThatRunOut(now: now)
-    if connections[link.id] === link { link.update(isHeldBack: core.isHeldBack(link.id)) }
+    watchForTurnsThatRunOut(now: MonotonicClock.nowNanoseconds)
   }
 
   /// Sees to it that a client that does not end its turn is not waited for.
