@@ -7,6 +7,9 @@ public protocol XenStoreAccess: Sendable {
   ///
   /// Throws ``XenStoreClientError/cancelled(_:path:)`` as soon as the task is cancelled; a request that was sent may take effect anyway.
   func request(_ type: XenStoreMessageType, about path: String, payload: [UInt8]) async throws(XenStoreClientError) -> [UInt8]
+
+  /// Sends all requests of the batch, then waits for all replies.
+  func perform(_ batch: XenStoreBatch) async -> XenStoreBatchReplies
 }
 
 extension XenStoreAccess {
@@ -119,6 +122,16 @@ extension XenStoreAccess {
   /// Gives a stub domain the rights of `target` besides its own. Privileged.
   public func setTarget(of stub: DomainID, to target: DomainID) async throws(XenStoreClientError) {
     _ = try await request(.setTarget, about: "domain \(stub)", payload: XenStorePayload.join([stub.description, target.description]))
+  }
+
+  /// The value of a quota for one domain, or for every one that has no value of its own; zero means no limit. Privileged.
+  public func quota(_ name: String, of domain: DomainID? = nil) async throws(XenStoreClientError) -> Int {
+    let arguments = domain.map { [$0.description, name] } ?? [name]
+    let reply = try await request(.getQuota, about: name, payload: XenStorePayload.join(arguments))
+    guard let text = XenStorePayload.onlyString(reply), let value = XenStorePayload.number(text, as: UInt32.self) else {
+      throw .malformedReply(.getQuota, path: name)
+    }
+    return Int(value)
   }
 
   /// A command to the daemon; its answer. Privileged.

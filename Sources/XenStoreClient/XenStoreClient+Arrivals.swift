@@ -61,8 +61,8 @@ extension XenStoreClient {
   }
 
   static func transactionID(_ payload: [UInt8]) -> UInt32? {
-    guard let text = XenStorePayload.onlyString(payload), let id = XenStorePayload.number(text, as: UInt32.self), id != 0 else { return nil }
-    return id
+    guard let text = XenStorePayload.onlyString(payload), let id = XenStorePayload.number(text, as: UInt32.self) else { return nil }
+    return id == 0 ? nil : id
   }
 
   /// Wakes whoever waits. Without the lock: what they do next may need it.

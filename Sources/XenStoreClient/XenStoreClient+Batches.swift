@@ -3,7 +3,6 @@ import XenInterface
 import XenStoreWire
 
 extension XenStoreClient {
-  /// Sends all requests of the batch, then waits for all replies.
   public func perform(_ batch: XenStoreBatch) async -> XenStoreBatchReplies { await perform(batch, transaction: nil) }
 
   func perform(_ batch: XenStoreBatch, transaction: TransactionIdentity?) async -> XenStoreBatchReplies {
@@ -61,7 +60,6 @@ extension XenStoreClient {
 }
 
 extension XenStoreTransaction {
-  /// Sends all requests of the batch, in this transaction, then waits for all replies.
   public func perform(_ batch: XenStoreBatch) async -> XenStoreBatchReplies { await client.perform(batch, transaction: identity) }
 }
 

@@ -12,7 +12,9 @@ extension XenStoreClient {
     guard !path.utf8.contains(0), token?.utf8.contains(0) != true else { throw .unsendable(.watch, path: path) }
     let events = WatchEvents()
     // Known before the request is sent: the first event may come right behind the reply.
-    guard let chosen = state.withLock({ $0.register(events, path: path, token: token) }) else { throw .refused(.watch, path: path, .exists) }
+    guard let chosen = state.withLock({ $0.register(events, path: path, token: token) }) else {
+      throw .refused(.watch, path: path, .exists)
+    }
     do throws(XenStoreClientError) {
       _ = try await request(
         .watch, about: path, payload: XenStorePayload.join([path, chosen]), transaction: nil, watchToken: chosen)

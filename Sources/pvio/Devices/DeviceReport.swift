@@ -66,7 +66,9 @@ struct DeviceReport {
   private static func values(below path: String, _ store: XenStoreClient) async throws -> [String: String]? {
     guard try await store.exists(path) else { return nil }
     var result: [String: String] = [:]
-    for node in try await StoreWalk.nodes(below: path, store) { result[String(node.path.dropFirst(path.count + 1))] = node.value }
+    for node in try await StoreWalk.nodes(below: path, store) {
+      result[String(node.path.dropFirst(path.count + 1))] = node.value.map { StoreText($0).plain }
+    }
     return result
   }
 }

@@ -9,10 +9,12 @@ import XenStoreClient
 /// How commands reach a running daemon, with one clear line when they cannot.
 enum DaemonConnection {
   /// The store as `domain` sees it.
-  static func store(_ directory: RunDirectory, as domain: DomainID = .control) throws -> XenStoreClient {
+  static func store(
+    _ directory: RunDirectory, as domain: DomainID = .control, _ configuration: XenStoreClient.Configuration = XenStoreClient.Configuration()
+  ) throws -> XenStoreClient {
     let path = directory.sockets(of: domain).store
     do {
-      return try XenStoreClient(path: path)
+      return try XenStoreClient(path: path, configuration: configuration)
     } catch .noSuchFileOrDirectory, .connectionRefused {
       throw absent(directory, domain)
     } catch {
