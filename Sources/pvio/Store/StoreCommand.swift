@@ -1,7 +1,5 @@
 import ArgumentParser
-import XenInterface
 import XenStoreClient
-import XenStoreWire
 
 /// `pvio store`: the store by hand.
 struct StoreCommand: AsyncParsableCommand {
@@ -13,24 +11,14 @@ struct StoreCommand: AsyncParsableCommand {
     ])
 }
 
-/// What the commands take that act on nodes.
-struct StoreOptions: ParsableArguments {
-  @OptionGroup var common: CommonOptions
-
-  @Option(help: ArgumentHelp("Act as this domain, with its rights; paths without a leading / are below its home.", valueName: "domid"))
-  var domain: UInt16 = DomainID.control.rawValue
-
-  var identity: DomainID { DomainID(rawValue: domain) }
-}
-
 /// Connects to the store of the run directory, runs `body`, and turns what goes wrong into the line that the user sees.
 func withStore<Result>(_ common: CommonOptions, _ body: (XenStoreClient) async throws -> Result) async throws -> Result {
   try await withStore(try DaemonConnection.store(common.runDirectory), body)
 }
 
-/// The same, as the domain that the options name.
-func withStore<Result>(_ options: StoreOptions, _ body: (XenStoreClient) async throws -> Result) async throws -> Result {
-  try await withStore(try DaemonConnection.store(options.common.runDirectory, as: options.identity), body)
+/// The same for a command that says whom it acts for and how it connects.
+func withStore<Result>(_ connection: StoreConnectionOptions, _ body: (XenStoreClient) async throws -> Result) async throws -> Result {
+  try await withStore(try connection.connect(), body)
 }
 
 func withStore<Result>(_ store: XenStoreClient, _ body: (XenStoreClient) async throws -> Result) async throws -> Result {

@@ -8,12 +8,12 @@ extension StoreCommand {
     static let configuration = CommandConfiguration(
       abstract: "Print a node and everything below it with values and permissions, for 'restore': one JSON object a line.",
       discussion: "What is printed was in the store at one moment.")
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var connection: StoreConnectionOptions
     @Argument(help: "An absolute path.") var path = "/"
 
     func run() async throws {
       guard let top = try? XenStorePath(path) else { throw CommandFailure.usage("dump: '\(path)' is no absolute path") }
-      let dump = try await withStore(options) { store in
+      let dump = try await withStore(connection) { store in
         let transaction = try await store.beginTransaction()
         let dump = try await StoreDump(of: top, transaction)
         try await transaction.abort()
@@ -26,7 +26,7 @@ extension StoreCommand {
   struct Restore: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Write what 'dump' printed: values and permissions. Nodes that are not in the dump stay, unless --replace is given.")
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var connection: StoreConnectionOptions
     @Flag(help: "Remove what is below the dump's path first.") var replace = false
     @Option(help: ArgumentHelp("Write so many nodes in one transaction (default: all, or nothing).", valueName: "nodes"))
     var transactionSize: Int?
@@ -36,7 +36,7 @@ extension StoreCommand {
       if let transactionSize, transactionSize < 1 { throw CommandFailure.usage("--transaction-size: at least 1") }
       let dump = try StoreDump(text: try text())
       let size = max(transactionSize ?? dump.nodes.count, 1)
-      try await withStore(options) { store in
+      try await withStore(connection) { store in
         var isFirst = true
         for start in stride(from: 0, to: dump.nodes.count, by: size) {
           let part = dump.nodes[start..<min(start + size, dump.nodes.count)]

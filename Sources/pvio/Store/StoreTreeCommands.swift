@@ -6,12 +6,12 @@ import XenStoreWire
 extension StoreCommand {
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "ls", abstract: "Print everything below a node.")
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var connection: StoreConnectionOptions
     @Flag(help: "Print JSON: an object from path to value.") var json = false
     @Argument var path = "/"
 
     func run() async throws {
-      let nodes = try await withStore(options) { try await StoreWalk.nodes(below: path, $0) }
+      let nodes = try await withStore(connection) { try await StoreWalk.nodes(below: path, $0) }
       if json {
         let values = nodes.map { ($0.path, StoreText($0.value ?? []).plain) }
         try printJSON(Dictionary(values, uniquingKeysWith: { first, _ in first }))
@@ -24,13 +24,13 @@ extension StoreCommand {
   struct Tree: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "tree", abstract: "Print everything below a node with full paths, and permissions if asked for.")
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var connection: StoreConnectionOptions
     @Flag(name: [.short, .long], help: "Show permissions, the owner first.") var permissions = false
     @Flag(help: "Print JSON: a list of nodes with path, value (or base64) and permissions.") var json = false
     @Argument var path = "/"
 
     func run() async throws {
-      let nodes = try await withStore(options) { try await StoreWalk.nodes(below: path, $0) }
+      let nodes = try await withStore(connection) { try await StoreWalk.nodes(below: path, $0) }
       if json {
         return try printJSON(
           nodes.map { StoreText.Node(path: $0.path, StoreText($0.value ?? []), permissions: $0.permissions.map(\.description)) })

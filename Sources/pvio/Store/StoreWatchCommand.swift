@@ -7,7 +7,7 @@ extension StoreCommand {
     static let configuration = CommandConfiguration(
       abstract: "Print the path of every change at or below a node, beginning with the node itself.",
       discussion: "Goes on with a daemon that was restarted; the node itself is then printed once more: look again.")
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var connection: StoreConnectionOptions
     @Option(name: [.customShort("n"), .long], help: "End after so many events.") var count: Int?
     @Flag(inversion: .prefixedNo, help: "Wait for a daemon that went away.") var reconnect = true
     @Flag(help: "Print a JSON object a line, with path and token.") var json = false
@@ -20,9 +20,7 @@ extension StoreCommand {
 
     func run() async throws {
       if let count, count < 1 { throw CommandFailure.usage("--count: at least 1") }
-      let client = try DaemonConnection.store(
-        options.common.runDirectory, as: options.identity,
-        XenStoreClient.Configuration(reconnect: reconnect ? .backOff(limit: nil) : .never))
+      let client = try connection.connect(XenStoreClient.Configuration(reconnect: reconnect ? .backOff(limit: nil) : .never))
       try await withStore(client) { store in
         let news = Task { await tellOfLosses(store.connectionStates) }
         defer { news.cancel() }
