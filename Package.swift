@@ -56,6 +56,7 @@ let package = Package(
     // 2: mechanisms
     layer("SharedRing", ["SharedMemory", "XenInterface"]),
     layer("XenStoreWire", ["XenInterface"]),
+    layer("XenStoreRing", ["SharedMemory", "XenInterface"]),
     layer("XenStoreMigration", ["XenStoreWire", "XenInterface"]),
     layer("XenStoreCore", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     layer("XenPlatform", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
@@ -64,11 +65,14 @@ let package = Package(
     // 3: loops, store, life cycle, platforms
     layer(
       "EventLoop", ["Uring", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "CLinuxShims", "XenInterface", system]),
-    layer("XenStoreClient", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
+    layer("XenStoreClient", ["XenStoreRing", "XenStoreWire", "XenPlatform", "SharedMemory", "XenInterface", "LinuxSystem", system]),
     layer("XenStoreLog", ["XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     layer(
       "XenStoreServer",
-      ["XenStoreLog", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
+      [
+        "XenStoreLog", "XenStoreRing", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "EventLoop", "XenPlatform", "SharedMemory",
+        "LinuxSystem", "XenInterface", system, logging,
+      ]),
     layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),
     layer("BrokerWire", ["XenInterface", "LinuxSystem", system]),
     layer("ProcessPlatform", ["BrokerWire", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
@@ -132,12 +136,16 @@ let package = Package(
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
+    tests("XenStoreRingTests", ["XenStoreRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreMigration", "XenStoreWire", "XenInterface"]),
     tests("XenStoreLogTests", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     tests(
       "XenStoreServerTests",
-      ["XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreWire", "EventLoop", "LinuxSystem", "XenInterface", system, logging]),
+      [
+        "XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreRing", "XenStoreWire", "XenStoreMigration", "Broker", "ProcessPlatform",
+        "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
+      ]),
     tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(
       "PlatformConformance",

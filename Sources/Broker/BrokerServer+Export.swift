@@ -39,8 +39,19 @@ extension BrokerServer {
     for holder in connections.keys.sorted(by: { $0.rawValue < $1.rawValue }) { exportConnection(holder, &stream, &descriptors) }
     for domain in state.domains.keys.sorted() {
       for arena in state.arenas.arenas(of: domain) { export(arena, &stream, &descriptors) }
-      for end in state.channels.ends(of: domain) { export(end, &stream, &descriptors) }
+      // The daemon's own ends are not handed over: the next one binds to their peers again.
+      for end in state.channels.ends(of: domain) where end.holder != BrokerState.ownHolder { export(unboundFromUs(end), &stream, &descriptors) }
     }
+  }
+
+  /// The end as it will be when the daemon's own end at its other side is closed.
+  private func unboundFromUs(_ end: EventChannelTable.End) -> EventChannelTable.End {
+    guard case .interdomain(.control, let port) = end.state, state.channels.end(port, of: .control)?.holder == BrokerState.ownHolder else {
+      return end
+    }
+    var end = end
+    end.state = .unbound(remote: .control)
+    return end
   }
 
   private func exportConnection(_ holder: HolderID, _ stream: inout MigrationStreamWriter, _ descriptors: inout Set<Int32>) {

@@ -19,6 +19,9 @@ public final class BrokerServer: @unchecked Sendable {
   /// Called when a domain is gone and its processes are disconnected. Must not call the server.
   public var onDomainDestroyed: ((DomainID) -> Void)?
 
+  /// Called when a process offers a page for the store: which domain it acts for, the grant reference and the port. Throwing refuses it.
+  public var onStoreOffered: ((DomainID, GrantReference, EventChannelPort) throws(PlatformError) -> Void)?
+
   let loop: EventLoop
   private let directory: RunDirectory
   let logger: Logger
@@ -27,6 +30,8 @@ public final class BrokerServer: @unchecked Sendable {
   var state: BrokerState!
   var listeners: [DomainID: BrokerListener] = [:]
   var connections: [HolderID: BrokerConnection] = [:]
+  /// Ends of event channels that the daemon itself holds.
+  var ownChannels: [EventChannelPort: OwnChannel] = [:]
   var disposals: [DomainID: DescriptorDisposal] = [:]
 
   public init(loop: EventLoop, runDirectory: String, limits: BrokerLimits = BrokerLimits(), logger: Logger) {
@@ -170,7 +175,7 @@ public final class BrokerServer: @unchecked Sendable {
   }
 
   /// Carries effects out in order; a client that turns out to be gone or stuck adds effects of its own at the end.
-  private func apply(_ effects: [BrokerState.Effect]) {
+  func apply(_ effects: [BrokerState.Effect]) {
     var effects = effects
     var index = 0
     while index < effects.count {
@@ -178,12 +183,15 @@ public final class BrokerServer: @unchecked Sendable {
       case .signal(let counter):
         signaller.signal(counter)
       case .send(let holder, let message, let requestID, let descriptors):
+        if holder == BrokerState.ownHolder { tellOwnChannel(message) }
         guard let connection = connections[holder] else { break }
         if connection.outgoingCount >= outgoingLimit {
           effects += state.drop(holder, reason: "it does not read: \(outgoingLimit) messages are waiting for it")
         } else if let failure = connection.send(message.encoded(requestID: requestID), descriptors) {
           effects += state.drop(holder, reason: failure.description)
         }
+      case .connectStore(let holder, let domain, let reference, let port, let requestID):
+        effects.append(.send(holder, offerStore(domain, reference, port), requestID: requestID, descriptors: []))
       case .close(let holder, let reason):
         guard let connection = connections.removeValue(forKey: holder) else { break }
         connection.close()

@@ -72,7 +72,7 @@ extension BrokerState {
       guard domains[domain] != nil else { throw .noSuchDomain(domain) }
       let page = page(channels.ends(of: domain).filter { $0.port > after })
       return [reply(holder, id, .ports(page.entries.map(describe), more: page.more))]
-    case .hello, .registerArena, .releaseArena, .openArena, .allocateUnbound, .bindInterdomain, .closePort:
+    case .hello, .registerArena, .releaseArena, .openArena, .allocateUnbound, .bindInterdomain, .closePort, .connectStore:
       preconditionFailure("not an administrative request")
     }
   }

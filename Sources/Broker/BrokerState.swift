@@ -14,6 +14,8 @@ public struct BrokerState {
     case send(HolderID, BrokerMessage, requestID: UInt32, descriptors: [SharedDescriptor])
     /// Add one to a counter that a hostile process may share: must not be able to block the broker.
     case signal(SharedDescriptor)
+    /// Offer the store a page of a domain, and answer the request with what it says.
+    case connectStore(HolderID, DomainID, GrantReference, EventChannelPort, requestID: UInt32)
     /// Close a connection; ``disconnect(_:)`` has been applied already.
     case close(HolderID, reason: String)
   }
@@ -138,6 +140,8 @@ public struct BrokerState {
       guard channels.end(port, of: domain)?.holder == holder else { throw .noSuchPort(port, of: domain) }
       let peer = channels.close(port, of: domain)
       return [reply(holder, id, .done)] + (peer.map { [peerClosed($0)] } ?? [])
+    case .connectStore(let reference, let port):
+      return [.connectStore(holder, domain, reference, port, requestID: id)]
     case .createDomain, .destroyDomain, .listDomains, .listConnections, .listPorts:
       guard domain == .control else { throw .notPermitted(operation: "manage domains", domain: domain) }
       return try administer(request, id, holder)
@@ -195,7 +199,7 @@ public struct BrokerState {
     .send(holder, message, requestID: id, descriptors: descriptors)
   }
 
-  private func peerClosed(_ end: EventChannelTable.End) -> Effect {
+  func peerClosed(_ end: EventChannelTable.End) -> Effect {
     .send(end.holder, .portClosed(end.port), requestID: 0, descriptors: [])
   }
 

@@ -11,6 +11,8 @@ public enum BrokerRequest: Sendable, Equatable {
   case allocateUnbound(remote: DomainID)
   case bindInterdomain(remote: DomainID, port: EventChannelPort)
   case closePort(EventChannelPort)
+  /// Offers the store a page that was granted to domain 0, and the unbound port that goes with it.
+  case connectStore(reference: GrantReference, port: EventChannelPort)
 
   // Only for domain 0. Listings come in pages: `after` is the last entry that the client has seen.
   case createDomain(DomainID?, name: String)
@@ -46,6 +48,9 @@ extension BrokerRequest {
       writer.put(remote)
       writer.put(port)
     case .closePort(let port): writer.put(port)
+    case .connectStore(let reference, let port):
+      writer.put(reference)
+      writer.put(port)
     case .createDomain(let domain, let name):
       writer.put(domain?.rawValue ?? Self.noDomain)
       writer.put(name)
@@ -76,6 +81,7 @@ extension BrokerRequest {
     case 10: request = .listDomains(after: try optionalDomain(&reader))
     case 11: request = .listConnections(after: try reader.integer())
     case 12: request = .listPorts(try reader.domain(), after: try reader.port())
+    case 13: request = .connectStore(reference: try reader.reference(), port: try reader.port())
     default: throw .unknownKind(reader.kind)
     }
     try reader.finish()
@@ -96,6 +102,7 @@ extension BrokerRequest {
     case .listDomains: 10
     case .listConnections: 11
     case .listPorts: 12
+    case .connectStore: 13
     }
   }
 

@@ -26,6 +26,22 @@ public enum EventDescriptor {
     return unsafe Glibc.poll(&poll, 1, 0) == 1
   }
 
+  /// Waits until one of two counters is not zero.
+  public static func wait(for first: borrowing OwnedDescriptor, or second: borrowing OwnedDescriptor) {
+    var descriptors = [
+      pollfd(fd: first.rawValue, events: Int16(POLLIN), revents: 0), pollfd(fd: second.rawValue, events: Int16(POLLIN), revents: 0),
+    ]
+    // SAFETY: two entries are given and two is what the count says. An interrupted wait ends early: the caller looks again.
+    _ = unsafe descriptors.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress, 2, -1) }
+  }
+
+  /// Whether the count is not zero, at this moment.
+  public static func isReadable(_ descriptor: borrowing OwnedDescriptor) -> Bool {
+    var poll = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
+    // SAFETY: one entry is given and one is what the count says.
+    return unsafe Glibc.poll(&poll, 1, 0) == 1
+  }
+
   /// Takes the count and resets it; zero when nothing was signalled. Only for counters that no other process holds.
   @discardableResult
   public static func drain(_ descriptor: borrowing OwnedDescriptor) -> UInt64 {

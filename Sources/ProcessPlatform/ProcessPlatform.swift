@@ -58,6 +58,15 @@ public final class ProcessPlatform: XenPlatform {
     }
   }
 
+  /// Offers the store a page that was granted to domain 0 as `reference`, and the unbound channel `port` that goes with it: from then
+  /// on this process can speak to the store as its domain through the page, and needs no store socket. A process can offer several.
+  /// The store lets go of the page when the channel is closed.
+  public func connectStore(page reference: GrantReference, port: EventChannelPort) throws(PlatformError) {
+    try lease.link.call(.connectStore(reference: reference, port: port)) { incoming throws(PlatformError) in
+      guard case .done = incoming.message else { throw incoming.unexpected }
+    }
+  }
+
   public func foreignGrants(of granter: DomainID) throws(PlatformError) -> ForeignGrants {
     SharedForeignGrants(granter: granter, mappedBy: domain, source: BrokerArenaSource(lease: lease))
   }

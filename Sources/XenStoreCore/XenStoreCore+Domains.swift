@@ -82,13 +82,17 @@ extension XenStoreCore {
 
   // MARK: Requests
 
-  /// Domain, frame number and event channel of its store ring; the last two mean nothing where domains come over sockets. The real
-  /// daemon does not look at the frame number either, which some toolstacks send as a negative one.
+  /// Domain, its store page, and the port that it made for us. The page is the reference under which the domain has granted it to the
+  /// control domain; what cannot be one, as the frame numbers of toolstacks for Xen, means that the domain comes over its socket.
   func introduce(_ request: StoreRequest) throws(XenStoreError) {
     guard let strings = XenStorePayload.strings(request.payload), strings.count >= 3,
       let port = XenStorePayload.number(strings[2], as: UInt32.self), port > 0
     else { throw .invalidArgument }
     let domain = try domain(strings[0])
+    if let onIntroduceRing, let number = XenStorePayload.number(strings[1], as: UInt32.self) {
+      let address = XenStoreRingAddress(reference: GrantReference(rawValue: number), port: EventChannelPort(rawValue: port))
+      if !address.isReserved { try onIntroduceRing(domain, address) }
+    }
     enter(domain)
     audit(.introduce, .home(of: domain), request)
   }

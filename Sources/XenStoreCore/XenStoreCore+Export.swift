@@ -9,8 +9,13 @@ public struct XenStoreMigratedLink: Hashable, Sendable {
   public var unsentBytes: [UInt8]
   /// The listening socket that the connection came through; empty for none.
   public var listenerPath: String
+  /// Where a domain's page is found again; nil for a socket.
+  public var ring: XenStoreRingAddress?
 
-  public init(kind: MigrationConnection.Kind, unsentBytes: [UInt8] = [], listenerPath: String = "") {
+  public init(
+    kind: MigrationConnection.Kind, unsentBytes: [UInt8] = [], listenerPath: String = "", ring: XenStoreRingAddress? = nil
+  ) {
+    self.ring = ring
     self.kind = kind
     self.unsentBytes = unsentBytes
     self.listenerPath = listenerPath
@@ -128,6 +133,11 @@ extension XenStoreCore {
       body.put(UInt32(link.unsentBytes.count))
       body.put(link.listenerPath)
       body.put(connection.label)
+    }
+    if let ring = link.ring {
+      stream.append(.connectionRing) { body in
+        for field in [number, ring.reference.rawValue, ring.port.rawValue] { body.put(field) }
+      }
     }
     defer {
       if let postponed = connection.postponed {

@@ -22,6 +22,9 @@ public final class XenStoreCore {
   public var onRefusal: ((XenStoreRefusal) -> Void)?
   /// Receives a line for each request while the control command `log on` is in force.
   public var onTrace: ((String) -> Void)?
+  /// Begins to serve the page of a domain that a privileged INTRODUCE names. Without it, and for references that Xen reserves, domains
+  /// come over sockets.
+  public var onIntroduceRing: ((DomainID, XenStoreRingAddress) throws(XenStoreError) -> Void)?
   /// Control commands besides the core's own, by name.
   public var controlCommands: [String: XenStoreControlCommand] = [:]
   /// Carries out the control command `live-update` with its arguments; nil when ``answerPostponed(_:)`` will give the reply. Without it
@@ -181,6 +184,12 @@ public final class XenStoreCore {
 
   func fail(_ connection: StoreConnection, _ fault: XenStoreConnectionFault) {
     connection.fault = fault
+    empty(connection)
+    markReady(connection)
+  }
+
+  /// Drops requests, output, watches and transactions.
+  func empty(_ connection: StoreConnection) {
     connection.postponed = nil
     connection.held = nil
     connection.output.removeAll()
@@ -188,7 +197,6 @@ public final class XenStoreCore {
     countQueue(of: connection)
     connection.parser = XenStorePacketParser()
     dropWatchesAndTransactions(of: connection)
-    markReady(connection)
   }
 
   func dropWatchesAndTransactions(of connection: StoreConnection) {

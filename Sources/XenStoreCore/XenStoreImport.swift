@@ -37,6 +37,7 @@ public struct XenStoreImport {
 
   private let core: XenStoreCore
   private var announcements: [UInt32: Announcement] = [:]
+  private var ringAddresses: [UInt32: XenStoreRingAddress] = [:]
   private var imported: [UInt32: (connection: StoreConnection, link: XenStoreMigratedLink)] = [:]
   private var generations: [TransactionKey: ArraySlice<UInt64>] = [:]
   private var pending: [TransactionKey: PendingTransaction] = [:]
@@ -72,6 +73,7 @@ public struct XenStoreImport {
     case .generations: try takeGenerations(&record)
     case .node: try takeNode(try MigrationNode(record), record)
     case .connectionState: try takeAnnouncement(&record)
+    case .connectionRing: try takeRingAddress(&record)
     case .connection: try takeConnection(try MigrationConnection(record), record)
     case .connectionInput:
       let connection = try connection(try record.integer("connection"), record)
@@ -264,6 +266,14 @@ public struct XenStoreImport {
     announcements[id] = announcement
   }
 
+  private mutating func takeRingAddress(_ record: inout MigrationRecord) throws(MigrationFault) {
+    let id = try record.integer("connection", UInt32.self)
+    let address = XenStoreRingAddress(
+      reference: GrantReference(rawValue: try record.integer("reference")), port: EventChannelPort(rawValue: try record.integer("port")))
+    try record.finish()
+    guard ringAddresses.updateValue(address, forKey: id) == nil, imported[id] == nil else { throw record.fault("connection") }
+  }
+
   private mutating func takeConnection(_ migrated: MigrationConnection, _ record: MigrationRecord) throws(MigrationFault) {
     guard imported[migrated.id] == nil else { throw record.fault("conn-id") }
     let announcement = announcements.removeValue(forKey: migrated.id) ?? foreignAnnouncement(of: migrated)
@@ -289,7 +299,8 @@ public struct XenStoreImport {
     core.connections.insert(connection, for: id)
     core.countQueue(of: connection)
     let link = XenStoreMigratedLink(
-      kind: migrated.kind, unsentBytes: Array(migrated.output.prefix(announcement.unsentByteCount)), listenerPath: announcement.listenerPath)
+      kind: migrated.kind, unsentBytes: Array(migrated.output.prefix(announcement.unsentByteCount)), listenerPath: announcement.listenerPath,
+      ring: ringAddresses.removeValue(forKey: migrated.id))
     imported[migrated.id] = (connection, link)
   }
 

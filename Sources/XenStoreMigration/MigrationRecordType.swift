@@ -71,6 +71,8 @@ public struct MigrationRecordType: RawRepresentable, Hashable, Sendable, CustomS
   public static let storeListener = own(16)
   /// The request that asked for the update and is not answered yet: connection, type, request id, transaction id (32 bits each).
   public static let updateRequest = own(17)
+  /// In front of the connection record of a domain's page: connection, grant reference of the page, the domain's port (32 bits each).
+  public static let connectionRing = own(18)
   /// The broker's counters: last connection (64 bits), last domain it picked (16 bits).
   public static let brokerState = own(32)
   /// A domain: number (16 bits), descriptor of its listening socket, name (text).

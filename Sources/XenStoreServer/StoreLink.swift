@@ -24,6 +24,9 @@ class StoreLink {
   /// Reads on, or not: a peer that does not read its replies is not read from.
   func update(isHeldBack: Bool) { fatalError("a subclass overrides this") }
 
+  /// The core is done with the connection. True when the link has seen to it and goes on; else it is closed.
+  func survives(_ fault: XenStoreConnectionFault) -> Bool { false }
+
   /// What the next daemon needs to go on with this link; nil for one that cannot be handed over.
   var migrated: XenStoreMigratedLink? { nil }
 

@@ -38,8 +38,8 @@ extension XenStoreServer {
     core.export(to: &stream, links: links)
   }
 
-  /// Goes on where the server that wrote `handedOver` stopped: takes over its sockets. This server must have been made with the same
-  /// import's core.
+  /// Goes on where the server that wrote `handedOver` stopped: takes over its sockets, and maps the domains' pages again, for which
+  /// the platform must have been resumed. This server must have been made with the same import's core.
   public func resume(_ handedOver: XenStoreServerImport.Result) throws(Errno) {
     precondition(core === handedOver.core, "the server has another core")
     if !handedOver.keepsAudit { core.stopAudit() }
@@ -50,6 +50,10 @@ extension XenStoreServer {
         removesFile: listener.removesFile)
     }
     for connection in handedOver.connections {
+      if let address = connection.link.ring {
+        resumeRing(of: connection, at: address)
+        continue
+      }
       guard case .socket(let descriptor) = connection.link.kind else { continue }
       let link = SocketConnection(
         socket: try OwnedDescriptor(inherited: descriptor), id: connection.id, listenerPath: connection.link.listenerPath, server: self,

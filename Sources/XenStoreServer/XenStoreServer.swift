@@ -35,6 +35,8 @@ public final class XenStoreServer {
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
   private let pace = StorePace()
   private var turnTimer: LoopTimer?
+  /// Maps a domain's page and binds its channel; nil where there are no pages.
+  var openRing: RingOpener?
   /// Keeps the store on disk; nil for a store in memory.
   var journal: StoreJournal?
 
@@ -204,6 +206,7 @@ public final class XenStoreServer {
   func pump(_ link: StoreLink) {
     while true {
       if let fault = core.fault(of: link.id) {
+        if link.survives(fault) { return }
         logger.warning("store: closing \(link.id): \(fault)")
         return close(link)
       }
@@ -218,7 +221,8 @@ public final class XenStoreServer {
     }
   }
 
-  private func close(_ link: StoreLink) {
+  /// Ends a link and its connection. Sends nothing.
+  func close(_ link: StoreLink) {
     guard connections.remove(link.id) != nil else { return }
     link.close()
     core.disconnect(link.id)

@@ -40,8 +40,10 @@ public struct XenStoreServerImport {
     guard Set(listeners.map(\.path)).count == listeners.count else { throw .inconsistent("a store socket is there twice") }
     let (core, connections) = try store.finish()
     for connection in connections {
-      guard case .socket(let descriptor) = connection.link.kind, descriptor >= 0 else {
-        throw .inconsistent("\(connection.id) has no socket, and this daemon can go on with nothing else")
+      switch connection.link.kind {
+      case .socket(let descriptor) where descriptor >= 0 && connection.link.ring == nil: continue
+      case .ring where connection.link.ring != nil: continue
+      default: throw .inconsistent("\(connection.id) has neither a socket nor a page")
       }
     }
     return Result(core: core, listeners: listeners, connections: connections, keepsAudit: core.audit != nil)

@@ -155,6 +155,25 @@ final class DaemonServices: @unchecked Sendable {
       store.stopListening(path: directory.sockets(of: domain).store)
       if !keepsDomains { forget(domain) }
     }
+    serveRings()
+  }
+
+  /// Lets domains come over pages that they share, instead of sockets.
+  private func serveRings() {
+    store.serveRings { [unowned self] domain, address throws(PlatformError) in
+      let grants = try broker.ownForeignGrants(of: domain)
+      let page: GrantMapping
+      do throws(GrantError) {
+        page = try grants.mapContiguously([address.reference])
+      } catch {
+        if case .platform(let error) = error { throw error }
+        throw .refused(operation: "mapping of the store page", reason: "\(error)")
+      }
+      return StoreRing(page: page, channel: try broker.bindOwnChannel(remote: domain, port: address.port))
+    }
+    broker.onStoreOffered = { [unowned self] domain, reference, port throws(PlatformError) in
+      try store.connect(ring: XenStoreRingAddress(reference: reference, port: port), of: domain)
+    }
   }
 
   private func welcome(_ domain: DomainID, _ name: String) throws(PlatformError) {
@@ -298,8 +317,9 @@ final class DaemonServices: @unchecked Sendable {
         let log = try state.goOn(handedOver.store.core, lock: lock.descriptor, on: thread.loop)
         store.keep(in: log) { [continuation = failures.continuation] in continuation.yield(CommandFailure("\($0)")) }
       }
-      try store.resume(handedOver.store)
+      // The store maps pages and binds ports through the broker.
       try broker.resume(handedOver.broker)
+      try store.resume(handedOver.store)
     } catch {
       return CommandFailure("live update: \(error)")
     }

@@ -9,8 +9,19 @@ struct StoreConnectionOptions: ParsableArguments {
   @Option(name: .long, help: "Act for this domain, with its permissions (default: 0, the control domain).")
   var domain: UInt16 = 0
 
-  /// Connects. Throws the line that the user sees.
+  @Option(
+    name: .long,
+    help: "socket: the domain's store socket. ring: a page of memory that the store maps; no socket but the domain's broker is used.")
+  var transport: Transport = .socket
+
+  enum Transport: String, ExpressibleByArgument, CaseIterable { case socket, ring }
+
+  /// Connects. Throws the line that the user sees. A page ends with the daemon: over one, nothing connects again.
   func connect(_ configuration: XenStoreClient.Configuration = XenStoreClient.Configuration()) throws -> XenStoreClient {
-    try DaemonConnection.store(common.runDirectory, as: DomainID(rawValue: domain), configuration)
+    let domain = DomainID(rawValue: domain)
+    switch transport {
+    case .socket: return try DaemonConnection.store(common.runDirectory, as: domain, configuration)
+    case .ring: return try DaemonConnection.storeRing(common.runDirectory, as: domain, requestTimeLimit: configuration.requestTimeLimit)
+    }
   }
 }

@@ -22,6 +22,24 @@ enum DaemonConnection {
     }
   }
 
+  /// The store as `domain` sees it, over a page of memory: of the daemon's sockets, only the domain's broker is needed.
+  static func storeRing(_ directory: RunDirectory, as domain: DomainID, requestTimeLimit: Duration?) throws -> XenStoreClient {
+    let platform = try platform(directory, as: domain)
+    do {
+      let arena = try platform.makeGrantArena(for: .control, access: .readWrite, pageCount: 1)
+      guard let page = arena.allocatePage() else { preconditionFailure("an arena of one page has none") }
+      let reference = arena.grant(page: page)
+      let channel = try platform.allocateUnboundChannel(for: .control)
+      let port = channel.port
+      let transport = try XenStoreRingTransport(arena: arena, page: page, channel: channel)
+      try platform.connectStore(page: reference, port: port)
+      platform.onDisconnect { [weak transport] in transport?.close() }
+      return XenStoreClient(transport: transport, requestTimeLimit: requestTimeLimit)
+    } catch {
+      throw CommandFailure("cannot connect to the store over a page: \(error)")
+    }
+  }
+
   /// The broker as `domain` sees it.
   static func platform(_ directory: RunDirectory, as domain: DomainID = .control) throws -> ProcessPlatform {
     let path = directory.sockets(of: domain).broker
