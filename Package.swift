@@ -143,7 +143,7 @@ let package = Package(
     tests(
       "XenStoreServerTests",
       [
-        "XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreRing", "XenStoreWire", "XenStoreMigration", "Broker", "ProcessPlatform",
+        "XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreRing", "XenStoreWire",
         "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),

@@ -80,6 +80,8 @@ final class RingConnection: StoreLink {
     }
   }
 
+  var counters: LoopEventChannel.Counters { channel.counters }
+
   // MARK: Output
 
   private var hasUnsentBytes: Bool { sentCount < unsent.count }

@@ -1,4 +1,4 @@
-import EventLoop
+public import EventLoop
 import Logging
 public import XenInterface
 public import XenPlatform
@@ -42,6 +42,11 @@ extension XenStoreServer {
 
   /// Pages that are served now.
   public var ringCount: Int { connections.elements.count { $0 is RingConnection } }
+
+  /// What the channels of a domain's pages have seen.
+  public func ringCounters(of domain: DomainID) -> [LoopEventChannel.Counters] {
+    connections.elements.compactMap { ($0 as? RingConnection).flatMap { $0.domain == domain ? $0.counters : nil } }
+  }
 
   /// May be called in the middle of a request: it sends nothing.
   private func serveRing(at address: XenStoreRingAddress, of domain: DomainID) throws(PlatformError) {

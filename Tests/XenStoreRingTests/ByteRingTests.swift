@@ -100,7 +100,7 @@ struct TestPage {
     var consumer = test.page.requestConsumer
     test.bytes.store32(start &+ distance, at: XenStoreInterfaceLayout.requestProducerOffset)
     var buffer = [UInt8](repeating: 0, count: 1024)
-    #expect(throws: ByteRingFault.self) { () throws(ByteRingFault) in _ = try consumer.take(into: &buffer, limit: 1024) }
+    #expect(throws: ByteRingFault.self) { _ = try consumer.take(into: &buffer, limit: 1024) }
     #expect(test.bytes.load32(at: XenStoreInterfaceLayout.requestConsumerOffset) == start, "nothing was taken")
   }
 
@@ -109,7 +109,7 @@ struct TestPage {
     let test = try TestPage(start: start)
     var producer = test.page.responseProducer
     test.bytes.store32(start &+ distance, at: XenStoreInterfaceLayout.responseConsumerOffset)
-    #expect(throws: ByteRingFault.self) { () throws(ByteRingFault) in _ = try producer.put([1, 2, 3]) }
+    #expect(throws: ByteRingFault.self) { _ = try producer.put([1, 2, 3]) }
   }
 
   @Test func whatThePeerWritesOverOurOwnIndexMakesNoDifference() throws {
