@@ -16,7 +16,8 @@ final class RingGuest: Sendable {
   let domain: DomainID
   /// How often the store has closed a channel to this guest.
   let releaseCount = Atomic<Int>(0)
-  private let channel = Mutex<EventChannel?>(nil)
+  private struct StoreEnd { weak var channel: EventChannel? }
+  private let storeEnd = Mutex(StoreEnd())
 
   /// All four indices begin at `start`.
   init(domain: DomainID = DomainID(rawValue: 5), start: UInt32 = 0) throws {
@@ -38,7 +39,7 @@ final class RingGuest: Sendable {
       let channel = EventChannel(
         port: EventChannelPort(rawValue: 1), remoteDomain: domain, waitDescriptor: try toStore.duplicate(),
         signalDescriptor: try toGuest.duplicate(), release: { [self] in releaseCount.add(1, ordering: .sequentiallyConsistent) })
-      self.channel.withLock { $0 = channel }
+      storeEnd.withLock { $0.channel = channel }
       return StoreRing(page: GrantMapping(bytes: bytes, pages: [], grants: ForeignGrants(granter: domain)), channel: channel)
     } catch {
       throw .system(operation: "duplicate", error)
@@ -47,8 +48,7 @@ final class RingGuest: Sendable {
 
   /// The guest's process ends.
   func closePort() {
-    let channel = channel.withLock { $0.take() }
-    channel?.peerDidClose()
+    storeEnd.withLock { $0.channel }?.peerDidClose()
   }
 
   func signal() { EventDescriptor.signal(toStore) }

@@ -111,7 +111,7 @@ import XenStoreWire
         guest.signal()
         try await daemon.settle()
         isFull = room < read.count
-        #expect(putCount < 1 << 20, "the daemon reads on and on")
+        try #require(putCount < 1 << 16, "the daemon reads on and on")
       }
       #expect(try await XenStoreClient(path: daemon.privilegedPath).read("/local/domain/5") == "")
 
@@ -135,7 +135,6 @@ import XenStoreWire
       try client.send(Array(XenStorePacket(.read, strings: ["data"]).encoded.prefix(20)))
       try await XenStoreClient(path: daemon.privilegedPath).write("/local/domain/5/data", "1")
       client.reconnect()
-      #expect(guest.page.guestIndices == XenStoreRingPage(guest.bytes).guestIndices)
       #expect(guest.page.guestIndices.requestProducer == 0)
 
       // No event of the old watch comes before the reply; the transaction is not known; the same watch can be set again.
