@@ -5,7 +5,7 @@
 /// byte count and UTF-8. Descriptors travel beside the message that names them. The client's first message is `hello`.
 public enum BrokerProtocol {
   /// Version spoken by this build; a broker refuses any other.
-  public static let version: UInt32 = 1
+  public static let version: UInt32 = 2
   /// Longest message in bytes.
   public static let maximumMessageByteCount = 4096
   /// Longest text in a message, in bytes of UTF-8.

@@ -43,7 +43,8 @@ public struct ByteRingConsumer: Sendable {
     consumer = place.page.load32(at: place.consumerOffset)
   }
 
-  /// Whether there may be something to take: a look for the sake of scheduling, on which nothing else rests.
+  /// Whether there may be something to take: a look for the sake of scheduling, on which nothing else rests. After ``take(into:at:limit:)``
+  /// it has to be asked, because a peer need not signal what it puts in while there is something left.
   public var mayHaveBytes: Bool { place.page.load32(at: place.producerOffset) != consumer }
 
   /// Takes at most `limit` of the bytes that the peer has produced and puts them into `buffer`, from its element `index` on. The
@@ -59,8 +60,9 @@ public struct ByteRingConsumer: Sendable {
     place.page.copyOut(at: place.dataOffset + stretches.offset, byteCount: stretches.first, into: &buffer, at: index)
     place.page.copyOut(at: place.dataOffset, byteCount: stretches.second, into: &buffer, at: index + stretches.first)
     consumer &+= UInt32(count)
-    // Pairs with the acquire in ByteRingProducer.put: our copies are done before the peer writes there again.
-    place.page.storeRelease32(consumer, at: place.consumerOffset)
+    // Pairs with the acquire in ByteRingProducer.put: our copies are done before the peer writes there again. The fence is for a peer
+    // that signals only if it finds everything taken (Linux's xb_write): it sees this index, or the next look here sees its bytes.
+    place.page.storeAndFence32(consumer, at: place.consumerOffset)
     return count
   }
 }
@@ -90,8 +92,9 @@ public struct ByteRingProducer: Sendable {
     place.page.copyIn(bytes, from: index, byteCount: stretches.first, at: place.dataOffset + stretches.offset)
     place.page.copyIn(bytes, from: index + stretches.first, byteCount: stretches.second, at: place.dataOffset)
     producer &+= UInt32(count)
-    // Pairs with the acquire in ByteRingConsumer.take: the bytes are visible once the index is.
-    place.page.storeRelease32(producer, at: place.producerOffset)
+    // Pairs with the acquire in ByteRingConsumer.take: the bytes are visible once the index is. The fence is for a peer that signals
+    // only if it finds the ring full (Linux's xb_read): it sees this index, or the next call here sees its room.
+    place.page.storeAndFence32(producer, at: place.producerOffset)
     return count
   }
 }

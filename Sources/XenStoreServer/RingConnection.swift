@@ -32,6 +32,8 @@ final class RingConnection: StoreLink {
   private var requests: ByteRingConsumer
   private var responses: ByteRingProducer
   private var life = Life.open
+  /// How often it was broken, for the log.
+  private var violationCount: UInt64 = 0
   /// Packets taken from the core, of which the ring has taken the first ``sentCount`` bytes.
   private var unsent: [UInt8]
   private var sentCount = 0
@@ -130,7 +132,7 @@ final class RingConnection: StoreLink {
   // MARK: Input
 
   /// The guest has signalled: it has put requests in, taken responses out, or wants to begin again. One event brings in at most as much
-  /// as the ring holds; a further one comes after the guest has put more in.
+  /// as the ring holds; what the guest puts in meanwhile has its own turn.
   private func event() {
     guard life != .closed else { return }
     let seen = page.guestIndices
@@ -156,6 +158,8 @@ final class RingConnection: StoreLink {
     if life != .closed, page.connection == .reconnect { restart() }
     if life == .open, hasUnsentBytes { server.resume(self) }
     if life == .open, wantsToRead { read() }
+    // A connection that was emptied may have let others go on.
+    server.flush()
   }
 
   private func read() {
@@ -168,6 +172,8 @@ final class RingConnection: StoreLink {
     guard count > 0 else { return }
     channel.signal()
     server.received(count, from: self)
+    // A guest need not signal what it puts in while we are at it: Linux does so only if everything before was taken.
+    if requests.mayHaveBytes { scheduleReading() }
   }
 
   // MARK: The connection's life
@@ -186,7 +192,15 @@ final class RingConnection: StoreLink {
   }
 
   private func markBroken(_ error: XenStoreRingError, _ reason: String) {
-    server.logger.warning("store: domain \(domain) is ignored on its page of reference \(address.reference) until it begins again: \(reason)")
+    violationCount += 1
+    // A guest can begin again and do it again as often as it likes: the 1st, 2nd, 4th, 8th time and so on are told.
+    if violationCount.nonzeroBitCount == 1 {
+      server.logger.warning(
+        """
+        store: domain \(domain) is ignored on its page of reference \(address.reference) until it begins again \
+        (\(violationCount) times so far): \(reason)
+        """)
+    }
     life = .broken
     dropEverything()
     page.error = error.rawValue
