@@ -7,7 +7,8 @@ import XenInterface
   private static let requests: [BrokerRequest] = [
     .hello(version: 1), .registerArena(peer: .front, readOnly: true, pageCount: 77), .releaseArena(firstReference: GrantReference(rawValue: 512)),
     .openArena(granter: .other, reference: GrantReference(rawValue: .max)), .allocateUnbound(remote: .control),
-    .bindInterdomain(remote: .front, port: port), .closePort(port), .createDomain(nil, name: ""), .createDomain(.front, name: "gäst"),
+    .bindInterdomain(remote: .front, port: port), .closePort(port),
+    .connectStore(reference: GrantReference(rawValue: 300), port: port), .createDomain(nil, name: ""), .createDomain(.front, name: "gäst"),
     .destroyDomain(.front), .listDomains(after: nil), .listDomains(after: .control), .listConnections(after: .max), .listPorts(.front, after: port),
   ]
   private static let messages: [BrokerMessage] = [

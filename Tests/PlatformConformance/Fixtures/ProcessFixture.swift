@@ -31,6 +31,11 @@ final class ProcessFixture: PlatformFixture {
     try thread.sync { [server] _ in try server.start() }
   }
 
+  /// Runs `body` with the broker on its thread.
+  func perform<Result: Sendable>(_ body: @escaping @Sendable (BrokerServer) throws -> Result) throws -> Result {
+    try thread.sync { [server] _ in try body(server) }
+  }
+
   func socketPath(of domain: DomainID) -> String {
     domain == .control ? "\(runDirectory)/broker.sock" : "\(runDirectory)/domains/\(domain)/broker.sock"
   }
