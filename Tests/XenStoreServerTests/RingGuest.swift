@@ -19,12 +19,13 @@ final class RingGuest: Sendable {
   private struct StoreEnd { weak var channel: EventChannel? }
   private let storeEnd = Mutex(StoreEnd())
 
-  /// All four indices begin at `start`.
-  init(domain: DomainID = DomainID(rawValue: 5), start: UInt32 = 0) throws {
+  /// All four indices begin at `start`. Without `bytes`, a page of its own.
+  init(domain: DomainID = DomainID(rawValue: 5), start: UInt32 = 0, bytes: SharedBytes? = nil) throws {
     self.domain = domain
-    bytes = try SharedRegion(anonymousByteCount: XenStoreRingPage.byteCount).bytes
+    self.bytes = try bytes ?? SharedRegion(anonymousByteCount: XenStoreRingPage.byteCount).bytes
     toStore = try EventDescriptor.create(nonBlocking: false)
     toGuest = try EventDescriptor.create(nonBlocking: false)
+    let bytes = self.bytes
     for offset in [
       XenStoreInterfaceLayout.requestConsumerOffset, XenStoreInterfaceLayout.requestProducerOffset,
       XenStoreInterfaceLayout.responseConsumerOffset, XenStoreInterfaceLayout.responseProducerOffset,
