@@ -57,6 +57,11 @@ final class ProcessFixture: PlatformFixture {
 
   func kill(_ platform: any XenPlatform) { (platform as? ProcessPlatform)?.disconnect() }
 
+  /// Runs `body` with the broker on its thread.
+  func onServer<Value>(_ body: @escaping @Sendable (BrokerServer) throws -> Value) throws -> Value {
+    try thread.sync { [server] _ in try body(server) }
+  }
+
   var usage: BrokerState.Usage {
     guard let usage = try? thread.sync({ [server] _ in server.usage }) else { preconditionFailure("cannot throw") }
     return usage
