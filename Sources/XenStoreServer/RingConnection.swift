@@ -32,6 +32,8 @@ final class RingConnection: StoreLink {
   private var requests: ByteRingConsumer
   private var responses: ByteRingProducer
   private var life = Life.open
+  /// Whether it lost everything since the server was last told to see to the others.
+  private var wasEmptied = false
   /// How often it was broken, for the log.
   private var violationCount: UInt64 = 0
   /// Packets taken from the core, of which the ring has taken the first ``sentCount`` bytes.
@@ -158,7 +160,9 @@ final class RingConnection: StoreLink {
     if life != .closed, page.connection == .reconnect { restart() }
     if life == .open, hasUnsentBytes { server.resume(self) }
     if life == .open, wantsToRead { read() }
-    // A connection that was emptied may have let others go on.
+    guard wasEmptied else { return }
+    // A connection that lost its transactions may have let others go on. All other answers wait for the end of the loop's turn.
+    wasEmptied = false
     server.flush()
   }
 
@@ -219,6 +223,7 @@ final class RingConnection: StoreLink {
   }
 
   private func dropEverything() {
+    wasEmptied = true
     unsent = []
     sentCount = 0
     server.core.restart(id)
