@@ -39,6 +39,7 @@ extension XenStoreClient {
     guard let request = state.waiting.removeValue(forKey: packet.requestID) else { return nil }
     switch request.receiver {
     case .nobody:
+      state.abandonedCount -= 1
       guard request.type == .transactionStart, packet.type == .transactionStart, let id = transactionID(packet.payload) else { return nil }
       return .abort(transaction: id, epoch: state.epoch)
     case .watch(let token, let events):

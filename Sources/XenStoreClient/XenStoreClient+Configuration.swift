@@ -27,4 +27,7 @@ extension XenStoreClient {
 
   /// Requests that may wait for a connection; further ones fail at once.
   static let heldRequestLimit = 4096
+
+  /// Requests that were given up and that the store has still to answer; with so many, further ones fail at once and are not sent.
+  static let abandonedRequestLimit = 1024
 }

@@ -138,6 +138,7 @@ extension XenStoreClient.State {
         due.append(.answer(request, .failure(request.loss(reconnects: true))))
       }
     }
+    abandonedCount = 0
     // What undoes something of the lost connection has nothing to undo.
     held = repeated + held.filter { $0.requestID != nil }
     return due
@@ -179,6 +180,7 @@ extension XenStoreClient.State {
   mutating func endEverything() -> [Due] {
     defer {
       waiting = [:]
+      abandonedCount = 0
       held = []
       watches = [:]
     }

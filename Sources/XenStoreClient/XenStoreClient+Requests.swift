@@ -75,6 +75,9 @@ extension XenStoreClient {
     if case .closed = state.link { return .refuse(.connectionLost) }
     if let transaction, transaction.epoch != state.epoch || state.link.isDown { return .refuse(.transactionLost) }
     switch state.link {
+    // What undoes or ends something goes through.
+    case .connected where state.abandonedCount >= XenStoreClient.abandonedRequestLimit && request.type != .transactionEnd:
+      return .refuse(.notConnected(request.type, path: request.path, limit: .zero))
     case .connected(let transport):
       request.isSent = true
       if reconnects, request.isRepeatable { request.packet = packet }
@@ -167,6 +170,7 @@ extension XenStoreClient.State {
       waiting[requestID]?.receiver = .nobody
       waiting[requestID]?.packet = nil
       waiting[requestID]?.deadline = nil
+      abandonedCount += 1
     } else {
       waiting[requestID] = nil
       held.removeAll { $0.requestID == requestID }

@@ -26,6 +26,8 @@ public final class XenStoreClient: XenStoreAccess {
     var lastToken: UInt64 = 0
     /// Requests without a reply, sent or held.
     var waiting: [UInt32: WaitingRequest] = [:]
+    /// Requests of ``waiting`` that nobody waits for any more.
+    var abandonedCount = 0
     /// What is to be sent as soon as there is a connection, in order.
     var held: [HeldPacket] = []
     var watches: [String: WatchRegistration] = [:]

@@ -10,7 +10,7 @@ public enum XenStoreClientError: Error, Hashable, Sendable, CustomStringConverti
   case connectionLost
   /// The connection on which the transaction was begun has ended. None of its changes were made, and it cannot be used again.
   case transactionLost
-  /// There was no connection for as long as the request may wait for one; it was not sent.
+  /// There was no connection for as long as the request may wait for one, or too much waits already (limit zero); it was not sent.
   case notConnected(XenStoreMessageType, path: String, limit: Duration)
   /// The reply did not come within the time limit: whether the request was or will be carried out is unknown.
   case timedOut(XenStoreMessageType, path: String, limit: Duration)
@@ -36,6 +36,7 @@ public enum XenStoreClientError: Error, Hashable, Sendable, CustomStringConverti
     case .refused(let operation, let path, let error): "store: \(operation) \(path): \(error.errnoName)"
     case .connectionLost: "store: the connection was lost"
     case .transactionLost: "store: the connection was lost, and with it the transaction: nothing of it was done"
+    case .notConnected(let operation, let path, .zero): "store: \(operation) \(path): the store leaves too many requests unanswered"
     case .notConnected(let operation, let path, let limit): "store: \(operation) \(path): no connection within \(limit)"
     case .timedOut(let operation, let path, let limit): "store: \(operation) \(path): no reply within \(limit)"
     case .cancelled(let operation, let path): "store: \(operation) \(path): cancelled"

@@ -82,6 +82,18 @@ import XenStoreWire
     #expect(throws: XenStoreClientError.timedOut(.read, path: "/b", limit: limit)) { try replies[first] }
   }
 
+  @Test func aStoreThatHangsIsNotSentMoreAndMore() async throws {
+    let store = try ScriptedStore(XenStoreClient.Configuration(requestTimeLimit: .milliseconds(20)))
+    var batch = XenStoreBatch()
+    for number in 0..<1024 { _ = batch.read("/\(number)") }
+    let replies = await store.client.perform(batch)
+    #expect(throws: XenStoreClientError.timedOut(.read, path: "/0", limit: .milliseconds(20))) { try replies.check() }
+    await #expect(throws: XenStoreClientError.notConnected(.read, path: "/a", limit: .zero)) { try await store.client.read("/a") }
+    // When it answers, even late, it is asked again.
+    store.answer(await store.requests(1024)[0], "late")
+    await #expect(throws: XenStoreClientError.timedOut(.read, path: "/a", limit: .milliseconds(20))) { try await store.client.read("/a") }
+  }
+
   @Test func theFirstRetryDoesNotWaitAndLaterOnesWaitLongerUpToALimit() {
     let backOff = XenStoreBackOff(first: .milliseconds(1), longest: .milliseconds(50))
     #expect((1...9).map { backOff.bound(beforeRetry: $0) } == [0, 1, 2, 4, 8, 16, 32, 50, 50].map { .milliseconds($0) })
