@@ -135,8 +135,13 @@ extension Integration {
         #expect(refused.ending == .exited(1) && refused.errors == "pvio: store: read /demo/binary: EACCES\n")
         let absent = try await bed.run(Program.pvio, ["store", "list", "--domain", "9"])
         #expect(absent.ending == .exited(1) && absent.errors.contains("there is no domain 9"))
-        // A dump must not pass off a part as the whole.
+        // What is there and may not be read is shown as that.
         try await bed.pvio("store", "chmod", "/demo", "n0", "r7")
+        #expect(try await bed.pvio("store", "tree", "--domain", "7", "/demo").hasPrefix("/demo/binary = ?\n"))
+        let nodes = try json([Node].self, await bed.pvio("store", "tree", "--domain", "7", "--json", "/demo"))
+        #expect(nodes[0] == Node(path: "/demo/binary", permissions: []))
+        #expect(try json([String: String].self, await bed.pvio("store", "ls", "--domain", "7", "--json", "/demo"))["/demo/binary"] == nil)
+        // A dump must not pass off a part as the whole.
         let dump = try await bed.run(Program.pvio, ["store", "dump", "--domain", "7", "/demo"])
         #expect(dump.ending == .exited(1) && dump.errors.contains("/demo/binary may not be read") && dump.output == "")
       }

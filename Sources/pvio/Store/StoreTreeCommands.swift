@@ -13,7 +13,7 @@ extension StoreCommand {
     func run() async throws {
       let nodes = try await withStore(connection) { try await StoreWalk.nodes(below: path, $0) }
       if json {
-        let values = nodes.map { ($0.path, StoreText($0.value ?? []).plain) }
+        let values = nodes.compactMap { node in node.value.map { (node.path, StoreText($0).plain) } }
         try printJSON(Dictionary(values, uniquingKeysWith: { first, _ in first }))
       } else {
         for node in nodes { print("\(String(repeating: "  ", count: node.depth))\(node.name) = \(node.text)") }
@@ -32,13 +32,19 @@ extension StoreCommand {
     func run() async throws {
       let nodes = try await withStore(connection) { try await StoreWalk.nodes(below: path, $0) }
       if json {
-        return try printJSON(
-          nodes.map { StoreText.Node(path: $0.path, StoreText($0.value ?? []), permissions: $0.permissions.map(\.description)) })
+        return try printJSON(nodes.map(row))
       }
       for node in nodes {
         let suffix = permissions ? "   (\(node.permissions.map(\.description).joined(separator: ",")))" : ""
         print("\(node.path) = \(node.text)\(suffix)")
       }
+    }
+
+    /// One that we may not read has no value.
+    private func row(_ node: StoreWalk.Node) -> StoreText.Node {
+      var row = StoreText.Node(path: node.path, StoreText(node.value ?? []), permissions: node.permissions.map(\.description))
+      if node.value == nil { row.value = nil }
+      return row
     }
   }
 }
