@@ -1,4 +1,5 @@
 import ArgumentParser
+import Synchronization
 import XenInterface
 import XenStoreClient
 
@@ -22,10 +23,12 @@ extension StoreCommand {
       if let count, count < 1 { throw CommandFailure.usage("--count: at least 1") }
       let client = try connection.connect(XenStoreClient.Configuration(reconnect: reconnect ? .backOff(limit: nil) : .never))
       try await withStore(client) { store in
-        let news = Task { await tellOfLosses(store.connectionStates) }
+        let loss = LossNotice()
+        let news = Task { for await state in store.connectionStates where state == .reconnecting { loss.tell() } }
         defer { news.cancel() }
         var seen = 0
         for await event in try await store.watch(path) {
+          loss.clear()
           if json { try printJSONLine(Event(path: event.path, token: event.token)) } else { print(event.path) }
           flushOutput()
           seen += 1
@@ -35,10 +38,20 @@ extension StoreCommand {
       }
     }
 
-    private func tellOfLosses(_ states: AsyncStream<XenStoreClient.ConnectionState>) async {
-      for await state in states where state == .reconnecting {
-        Process.writeError("pvio: the daemon went away; waiting for the next one\n")
+    /// Tells of a loss once: a daemon that dies may accept another connection and end that too.
+    private final class LossNotice: Sendable {
+      private let isTold = Mutex(false)
+
+      func tell() {
+        let isNew = isTold.withLock { isTold in
+          defer { isTold = true }
+          return !isTold
+        }
+        if isNew { Process.writeError("pvio: the daemon went away; waiting for the next one\n") }
       }
+
+      /// The store was heard again.
+      func clear() { isTold.withLock { $0 = false } }
     }
   }
 }
