@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 .DEFAULT_GOAL := build
-.PHONY: build test demo dist bench generate check-generated model single-access crash-store clean toolchain help
+.PHONY: build test demo dist bench generate check-generated model single-access crash-store fuzz clean toolchain help
 
 ## build: everything, for development
 build: toolchain
@@ -52,6 +52,10 @@ crash-store: toolchain
 	Scripts/install-packages.sh test
 	$(SWIFT) build --build-tests
 	PVIO_CRASH_ROUNDS=$(ROUNDS) $(if $(SEED),PVIO_CRASH_SEED=$(SEED)) $(SWIFT) test --skip-build --disable-xctest --filter StoreCrash
+
+## fuzz: search for requests that upset the store, with libFuzzer (FUZZ_SECONDS=60)
+fuzz: toolchain
+	Fuzzing/run.sh
 
 ## model: check the ring's notification protocol with spin
 model:

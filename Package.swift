@@ -139,6 +139,7 @@ let package = Package(
     tests("XenStoreRingTests", ["XenStoreRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreMigration", "XenStoreWire", "XenInterface"]),
+    tests("XenStoreModelTests", ["XenStoreCore", "XenStoreWire", "XenInterface", "LinuxSystem", system]),
     tests("XenStoreLogTests", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     tests(
       "XenStoreServerTests",

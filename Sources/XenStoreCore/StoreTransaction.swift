@@ -14,9 +14,9 @@ final class StoreTransaction {
   }
 
   let id: UInt32
-  let base: XenStoreTree
+  private(set) var base: XenStoreTree
   /// The live tree's version when the transaction began.
-  let baseVersion: UInt64
+  private(set) var baseVersion: UInt64
   var working: XenStoreTree
   /// Every node read or written, whether it existed or not: a change of any of them by others is a conflict.
   private(set) var accessed: Set<XenStorePath> = []
@@ -49,6 +49,16 @@ final class StoreTransaction {
     base = tree
     baseVersion = version
     working = tree
+  }
+
+  /// Makes the transaction one that begins now. Nothing that it looked at may have changed in `tree`.
+  func begin(with tree: XenStoreTree, version: UInt64) {
+    var working = tree
+    // Parents come before their children.
+    for path in changes.sorted() { working.copyNode(at: path, from: self.working) }
+    self.working = working
+    base = tree
+    baseVersion = version
   }
 
   func noteAccess(_ path: XenStorePath) {

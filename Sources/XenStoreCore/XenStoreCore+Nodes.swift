@@ -142,7 +142,8 @@ extension XenStoreCore {
   /// Creates a node that is missing, and what is missing on the way to it. All inherit permissions; only the node itself is reported.
   private func create(_ path: XenStorePath, value: [UInt8], _ request: StoreRequest) throws(XenStoreError) {
     // Only the permissions are kept of the nearest node: who holds the node itself makes the tree copy it.
-    var (place, permissions, footprint) = nearestNode(to: path, for: request)
+    let (place, inherited, footprint) = nearestNode(to: path, for: request)
+    var permissions = inherited
     if !request.connection.isPrivileged { permissions[0].domain = request.connection.domain }
     try countCreation(of: path, below: place, footprint, valueByteCount: value.count, permissions: permissions, for: request)
 
@@ -155,11 +156,9 @@ extension XenStoreCore {
       return
     }
     transaction.working.create(value: value, permissions: permissions, at: path, generation: generation)
-    transaction.noteChange(place, .silent)
-    for depth in (place.depth + 1)...path.depth {
-      place = path.prefix(nameCount: depth)
-      transaction.noteChange(place, place == path ? .changed : .silent)
-    }
+    // The node first, then what is above it, as the real daemon comes by: the order in which watches are told.
+    transaction.noteChange(path, .changed)
+    for depth in (place.depth..<path.depth).reversed() { transaction.noteChange(path.prefix(nameCount: depth), .silent) }
   }
 
   /// Notes a node that was created, and those that were created on the way to it from `place`.

@@ -23,6 +23,9 @@ extension XenStoreCore {
   func node(
     at path: XenStorePath, for request: StoreRequest, needing access: XenStorePermission.Access
   ) throws(XenStoreError) -> XenStoreNode {
+    if let transaction = request.transaction, transaction.baseVersion != version {
+      beginLater(transaction, lookingAt: path, withAllBelow: request.packet.type == .remove)
+    }
     let tree = currentTree(of: request)
     request.transaction?.noteAccess(path)
     guard let node = tree.node(at: path) else {

@@ -59,6 +59,20 @@ extension XenStoreCore {
     for path in transaction.changes { report(path, of: transaction) }
   }
 
+  /// Lets a transaction see what others have changed since it began, before it looks at `path` for the first time: as long as nothing
+  /// changed that it looked at, it may as well begin now. The real daemon, which has no snapshots, takes each node as it is when it is
+  /// first looked at; without this, a change made before that would be a conflict here and none there.
+  func beginLater(_ transaction: StoreTransaction, lookingAt path: XenStorePath, withAllBelow: Bool) {
+    if !transaction.accessed.isEmpty {
+      if transaction.accessed.contains(path), !withAllBelow { return }
+      let then = transaction.base.nearestNode(to: path)
+      let now = tree.nearestNode(to: path)
+      if !withAllBelow, then.node.generation == now.node.generation, then.path == now.path { return }
+      if hasConflict(transaction) { return }
+    }
+    transaction.begin(with: tree, version: version)
+  }
+
   /// Whether others have changed what the transaction looked at.
   func hasConflict(_ transaction: StoreTransaction) -> Bool {
     transaction.baseVersion != version && transaction.accessed.contains { hasChanged($0, since: transaction.base) }

@@ -171,9 +171,9 @@ private func contents(_ core: XenStoreCore) -> [XenStoreChange] {
     store.send(.transactionStart, [""], from: reader)
     #expect(store.output(reader) == [.transactionStart])
     let transaction = store.startTransaction(from: reader)
-    store.write("/a", "2", from: writer)
     store.send(.read, ["/a"], in: transaction, from: reader)
     #expect(store.output(reader) == [.read])
+    store.write("/a", "2", from: writer)
     // Refused, because of a change that could still be lost: trying again shows whether it was.
     store.send(.transactionEnd, ["T"], in: transaction, from: reader)
     #expect(store.output(reader) == [.error])

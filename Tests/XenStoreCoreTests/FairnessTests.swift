@@ -136,6 +136,7 @@ private final class FairStore {
   @Test func aTurnRunsOutAndItsHolderMayNotHaveAnotherAtOnce() throws {
     try store.meetConflict(client, writer: writer)
     let turn = try #require(store.start(client))
+    #expect(store.ask(.read, "/hot|", in: turn, from: client) == "x")
     store.send(.write, "/hot|late", from: writer)
     let deadline = try #require(store.core.nextDeadline)
     store.pass(nanoseconds: deadline - store.now - 1)

@@ -5,7 +5,7 @@ import XenStoreClient
 import XenStoreWire
 
 /// Debian's own store tools, unmodified, against a store of this process.
-@Suite(.enabled(if: XenTool.arePresent, "Debian's xenstore-utils are not installed"), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: ClientProgram.isRequired || XenTool.arePresent, "Debian's xenstore-utils are not installed"), .timeLimit(.minutes(2)))
 struct InteropTests {
   @Test func xenstoreWriteAndReadMeetTheSameNode() async throws {
     try await withDaemon { daemon in
@@ -100,6 +100,23 @@ struct InteropTests {
       try await client.remove("/a")
       #expect(watch.nextLine() == "/a")
       #expect(watch.finish() == 0)
+    }
+  }
+
+  @Test func theToolsOptionsMeanWhatTheyMeanWithXensOwnDaemon() async throws {
+    try await withDaemon { daemon in
+      let written = try XenTool("write", "/t/a", "1", "/t/b", "2").run(daemon)
+      #expect(written == .success(""))
+      #expect(try XenTool("read", "-p", "/t/a", "/t/b").run(daemon) == .success("/t/a: 1\n/t/b: 2\n"))
+      #expect(try XenTool("read", "-s", "/t/a").run(daemon) == .success("1\n"))
+      #expect(try XenTool("list", "-p", "/t").run(daemon) == .success("/t/a\n/t/b\n"))
+      #expect(try XenTool("list", "-s", "/t").run(daemon) == .success("a\nb\n"))
+      #expect(try XenTool("ls", "-f", "/t").run(daemon) == .success("/t/a = \"1\"\n/t/b = \"2\"\n"))
+      #expect(try XenTool("ls", "-s", "/t").run(daemon) == .success("a = \"1\"\nb = \"2\"\n"))
+      #expect(try XenTool("exists", "/t/a", "/t/b").run(daemon).status == 0)
+      #expect(try XenTool("exists", "/t/a", "/t/c").run(daemon).status == 1)
+      #expect(try XenTool("rm", "-s", "/t/a", "/t/b").run(daemon) == .success(""))
+      #expect(try XenTool("list", "/t").run(daemon) == .success(""))
     }
   }
 
