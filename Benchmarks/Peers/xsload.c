@@ -362,11 +362,9 @@ int main(int argc, char **argv) {
   call(&setup, WRITE, "/xsload/shared\0aaaaaaaaaaaaaaaa", 31);
   for (int i = 0; i < count; i++) clients[i] = (struct client){.index = i, .operation = (enum operation)operation};
 
-  uint64_t began = now();
   if (operation == OP_FANOUT) run_fanout(clients, count, seconds);
   else if (!strcmp(argv[3], "threads")) run_threads(clients, count, seconds);
   else run_loop(clients, count, !strcmp(argv[3], "pipelined") && operation < OP_TXN ? PIPELINE_DEPTH : 1, seconds);
-  (void)began;
 
   size_t total = 0;
   uint64_t retries = 0;

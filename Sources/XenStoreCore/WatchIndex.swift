@@ -114,16 +114,7 @@ struct WatchIndex {
   }
 
   /// Whether a change of `path` concerns any watch.
-  func isWatched(_ path: XenStorePath) -> Bool {
-    var place = root
-    if !place.watches.isEmpty { return true }
-    for name in path.names {
-      guard let next = place.below[name] else { return false }
-      place = next
-      if !place.watches.isEmpty { return true }
-    }
-    return false
-  }
+  func isWatched(_ path: XenStorePath) -> Bool { !watches(concerning: path).isEmpty }
 
   /// Watches of exactly `path`, oldest first.
   func watches(at path: XenStorePath) -> [Watch] { place(of: path)?.watches ?? [] }

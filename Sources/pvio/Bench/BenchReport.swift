@@ -23,6 +23,20 @@ struct BenchReport {
     }
   }
 
+  /// One figure of a case that gives several; what is added to the case's name is empty for the main one.
+  typealias Column<Figures> = (suffix: String, unit: String, better: Better, value: (Figures) -> Double)
+
+  /// A row for each column, from all rounds of one case and one peer.
+  static func rows<Figures>(
+    _ name: String, _ columns: [Column<Figures>], ours: [Figures], peer: (name: String, figures: [Figures])?
+  ) -> [Row] {
+    columns.map { column in
+      Row(
+        name: name + column.suffix, unit: column.unit, better: column.better, ours: Series(values: ours.map(column.value)),
+        peer: peer.map { ($0.name, Series(values: $0.figures.map(column.value))) })
+    }
+  }
+
   /// What the rounds gave.
   struct Series {
     var values: [Double]

@@ -34,17 +34,12 @@ struct BlockFigures {
   static func rows(
     _ blockCase: BlockCase, ours: [BlockFigures], peer: (name: String, figures: [BlockFigures])?
   ) -> [BenchReport.Row] {
-    let columns: [(suffix: String, unit: String, better: BenchReport.Better, value: (BlockFigures) -> Double)] = [
+    let columns: [BenchReport.Column<BlockFigures>] = [
       ("", "ops/s", .higher, \.requestsPerSecond),
       (" p50", "ns", .lower, \.medianNanoseconds),
       (" p99", "ns", .lower, \.tailNanoseconds),
       (" cpu", "ns of back-end CPU a request", .lower, \.backendNanoseconds),
     ]
-    return columns.map { column in
-      BenchReport.Row(
-        name: blockCase.name + column.suffix, unit: column.unit, better: column.better,
-        ours: BenchReport.Series(values: ours.map(column.value)),
-        peer: peer.map { ($0.name, BenchReport.Series(values: $0.figures.map(column.value))) })
-    }
+    return BenchReport.rows(blockCase.name, columns, ours: ours, peer: peer)
   }
 }

@@ -42,7 +42,7 @@ struct StoreFigures {
   static func rows(
     _ storeCase: StoreCase, detailed: Bool, ours: [StoreFigures], peer: (name: String, figures: [StoreFigures])?
   ) -> [BenchReport.Row] {
-    var columns: [(suffix: String, unit: String, better: BenchReport.Better, value: (StoreFigures) -> Double)] = [
+    var columns: [BenchReport.Column<StoreFigures>] = [
       ("", storeCase.operation == "fanout" ? "events/s" : "ops/s", .higher, \.operationsPerSecond)
     ]
     if detailed {
@@ -54,11 +54,6 @@ struct StoreFigures {
       ]
       if storeCase.operation == "txnc" { columns.append((" retries", "conflicts a commit", .lower, \.retriesPerOperation)) }
     }
-    return columns.map { column in
-      BenchReport.Row(
-        name: storeCase.name + column.suffix, unit: column.unit, better: column.better,
-        ours: BenchReport.Series(values: ours.map(column.value)),
-        peer: peer.map { ($0.name, BenchReport.Series(values: $0.figures.map(column.value))) })
-    }
+    return BenchReport.rows(storeCase.name, columns, ours: ours, peer: peer)
   }
 }
