@@ -107,6 +107,28 @@ let package = Package(
       ],
       path: "Sources/Devices/Block/Front"),
 
+    layer("NetPackets", ["SharedMemory", "XenInterface"], path: "Sources/Devices/Net/Packets"),
+    layer("NetInterface", ["NetPackets", "SharedMemory", "SharedRing", "XenInterface", "Xenbus"], path: "Sources/Devices/Net/Interface"),
+    layer(
+      "NetTap", ["NetPackets", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "CLinuxShims", system], path: "Sources/Devices/Net/Tap"),
+    layer(
+      "NetEngine", ["NetTap", "NetPackets", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "XenInterface", system, logging],
+      path: "Sources/Devices/Net/Engine"),
+    layer(
+      "NetBack",
+      [
+        "NetEngine", "NetInterface", "NetPackets", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory",
+        "LinuxSystem", "XenInterface", system, logging,
+      ],
+      path: "Sources/Devices/Net/Back"),
+    layer(
+      "NetFront",
+      [
+        "NetInterface", "NetPackets", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
+        "XenInterface", system, logging,
+      ],
+      path: "Sources/Devices/Net/Front"),
+
     // 6: transports to the outside
     layer(
       "NBDExport",

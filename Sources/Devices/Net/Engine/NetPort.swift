@@ -1,0 +1,94 @@
+public import NetPackets
+
+/// What a vif is connected to: a TAP interface, a switch, nothing.
+///
+/// A class to be overridden, so that the data path calls through a table slot and not through an existential. All calls are
+/// on the loop of the vif; a port serves one vif (``NetPortClient``) from ``connect(_:accepting:queueCount:)`` to
+/// ``disconnect(_:)``, and may be connected again.
+open class NetPort {
+  /// What became of a frame that was handed to a port.
+  public enum TransmitOutcome: Sendable {
+    /// The port has what it needs of it: the frame may be used again.
+    case done
+    /// The frame must stay as it is until ``NetPortClient/transmitted(_:succeeded:)``.
+    case pending
+    /// Not passed on; counted by the port. The frame may be used again.
+    case dropped
+  }
+
+  /// The vif that is served; nil while none is connected.
+  public weak var client: NetPortClient?
+
+  public init() {}
+
+  /// What the port takes from a vif without help: what a back-end may offer to its front-end.
+  open var capabilities: FrameCapabilities { [] }
+
+  /// Whether frames can reach the other side at all. Changes are told by ``NetPortClient/carrierChanged(isUp:)``.
+  open var hasCarrier: Bool { true }
+
+  /// Begins to serve a vif that takes frames with `accepting`, on `queueCount` queues.
+  open func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) { self.client = client }
+
+  /// Takes a frame from the guest's queue `queue`. The frame keeps what ``capabilities`` promise.
+  open func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome { .done }
+
+  /// Called once after a run of ``transmit(_:queue:)``: what was collected is to be sent.
+  open func endOfTransmitBatch() {}
+
+  /// The guest has posted buffers on queue `queue` after it had too few: the port may go on delivering.
+  open func receiveReady(queue: Int) {}
+
+  /// Ends serving the vif; `done` is called when no frame of it is in use any more (``NetPortClient/transmitted(_:succeeded:)`` was called
+  /// for each that was pending). Nothing is delivered from now on.
+  open func disconnect(_ done: @escaping () -> Void) {
+    client = nil
+    done()
+  }
+
+  /// Gives back what the port holds for good. Not while connected.
+  open func close() {}
+}
+
+/// The vif as a port sees it. All calls on its loop.
+open class NetPortClient {
+  /// What became of a frame that was handed to a vif.
+  public enum ReceiveOutcome: Sendable {
+    /// Copied: the frame may be used again.
+    case delivered
+    /// The guest has posted too few buffers, and what the vif keeps for it is full. Nothing was taken: a port that can wait waits
+    /// for ``NetPort/receiveReady(queue:)``, one that cannot drops and counts.
+    case full
+    /// The guest does not take this frame (too large, or not connected); counted by the vif.
+    case dropped
+  }
+
+  public init() {}
+
+  /// The port is done with a frame that was pending.
+  open func transmitted(_ frame: Frame, succeeded: Bool) {}
+
+  /// A frame for the guest, on its queue `queue`. Copied before the call returns.
+  open func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome { .dropped }
+
+  /// Called once after a run of ``receive(_:queue:)``: responses are published, the guest is signalled.
+  open func endOfReceiveBatch() {}
+
+  /// The other side came up or went away.
+  open func carrierChanged(isUp: Bool) {}
+}
+
+/// Why a port cannot serve.
+public enum NetPortError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// Another vif is connected to it.
+  case busy(String)
+  /// A line that names the object, what is wrong with it, and what to do.
+  case failed(String)
+
+  public var description: String {
+    switch self {
+    case .busy(let name): "\(name) already serves a vif"
+    case .failed(let text): text
+    }
+  }
+}

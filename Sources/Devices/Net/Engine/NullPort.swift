@@ -1,0 +1,6 @@
+public import NetPackets
+
+/// A port with nothing behind it: takes every frame and delivers none. For measuring a vif by itself.
+public final class NullPort: NetPort {
+  public override var capabilities: FrameCapabilities { .all }
+}
