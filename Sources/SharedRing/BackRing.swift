@@ -85,6 +85,13 @@ extension BackRing {
     requestConsumer != knownRequestProducer || memory.load32(at: RingLayout.requestProducer) != requestConsumer
   }
 
+  /// How many requests can be taken now. Looks at `req_prod` only when fewer than `wanted` are known: for a driver that needs
+  /// several requests at once, such as pages for a frame. Throws as ``takeRequest()`` does.
+  @inlinable @inline(__always) public mutating func waitingRequestCount(wanted: Int) throws(RingFault) -> Int {
+    if Int(knownRequestProducer &- requestConsumer) < wanted { _ = try refreshRequests() }
+    return Int(knownRequestProducer &- requestConsumer)
+  }
+
   /// Looks at `req_prod` once and remembers it if it is possible. Returns whether there are requests to take.
   @inlinable mutating func refreshRequests() throws(RingFault) -> Bool {
     if let fault { throw fault }
