@@ -10,6 +10,7 @@
 #include <xen/io/protocols.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/io/netif.h>
 #include <xen/io/ring.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
@@ -280,6 +281,181 @@ SIZE(union grant_entry_v2, 16);
 FIELD(union grant_entry_v2, full_page.hdr.flags, 0, 2);
 FIELD(union grant_entry_v2, full_page.hdr.domid, 2, 2);
 FIELD(union grant_entry_v2, full_page.frame, 8, 8);
+
+// netif
+VALUE(__CONST_RING_SIZE(netif_tx, 4096), 256LL);
+VALUE(__CONST_RING_SIZE(netif_rx, 4096), 256LL);
+VALUE(__CONST_RING_SIZE(xen_netif_ctrl, 4096), 128LL);
+VALUE(sizeof(union netif_tx_sring_entry), 12LL);
+VALUE(sizeof(union netif_rx_sring_entry), 8LL);
+VALUE(sizeof(union xen_netif_ctrl_sring_entry), 16LL);
+VALUE(XEN_NETIF_NR_SLOTS_MIN, 18LL);
+// toleratedFragmentsPerFrame = 20: a parameter of Linux's back-end only (fatal_skb_slots)
+VALUE(XEN_NETIF_MAX_TX_SIZE, 65535LL);
+// minimumFrameByteCount = 14: ETH_HLEN of Linux, which Xen's header does not have
+// hashKeyByteCount = 40: a limit of Linux's back-end only (XEN_NETBK_MAX_HASH_KEY_SIZE)
+// hashMappingEntryCount = 128: a limit of Linux's back-end only (XEN_NETBK_MAX_HASH_MAPPING_SIZE)
+VALUE(4096 / sizeof(uint32_t), 1024LL);
+VALUE(4096 / sizeof(struct xen_netif_gref), 512LL);
+// multicastAddressCount = 64: a limit of Linux's back-end only (XEN_NETBK_MCAST_MAX)
+// headroomByteCount = 32767: a limit of Linux's header only (XEN_NETIF_MAX_XDP_HEADROOM)
+VALUE(NETIF_RSP_OKAY, 0LL);
+VALUE(NETIF_RSP_NULL, 1LL);
+VALUE(NETIF_RSP_ERROR, -1LL);
+VALUE(NETIF_RSP_DROPPED, -2LL);
+VALUE(XEN_NETIF_EXTRA_TYPE_NONE, 0LL);
+VALUE(XEN_NETIF_EXTRA_TYPE_GSO, 1LL);
+VALUE(XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 2LL);
+VALUE(XEN_NETIF_EXTRA_TYPE_MCAST_DEL, 3LL);
+VALUE(XEN_NETIF_EXTRA_TYPE_HASH, 4LL);
+// headroom = 5: in Linux's header only (XEN_NETIF_EXTRA_TYPE_XDP)
+VALUE(XEN_NETIF_GSO_TYPE_NONE, 0LL);
+VALUE(XEN_NETIF_GSO_TYPE_TCPV4, 1LL);
+VALUE(XEN_NETIF_GSO_TYPE_TCPV6, 2LL);
+VALUE(_XEN_NETIF_CTRL_HASH_TYPE_IPV4, 0LL);
+VALUE(_XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP, 1LL);
+VALUE(_XEN_NETIF_CTRL_HASH_TYPE_IPV6, 2LL);
+VALUE(_XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP, 3LL);
+VALUE(XEN_NETIF_CTRL_HASH_ALGORITHM_NONE, 0LL);
+VALUE(XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ, 1LL);
+VALUE(XEN_NETIF_CTRL_TYPE_INVALID, 0LL);
+VALUE(XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 1LL);
+VALUE(XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, 2LL);
+VALUE(XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, 3LL);
+VALUE(XEN_NETIF_CTRL_TYPE_GET_HASH_MAPPING_SIZE, 4LL);
+VALUE(XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE, 5LL);
+VALUE(XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, 6LL);
+VALUE(XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM, 7LL);
+VALUE(XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 8LL);
+VALUE(XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 9LL);
+VALUE(XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 10LL);
+VALUE(XEN_NETIF_CTRL_STATUS_SUCCESS, 0LL);
+VALUE(XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED, 1LL);
+VALUE(XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, 2LL);
+VALUE(XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW, 3LL);
+VALUE(NETTXF_csum_blank, 1LL);
+VALUE(NETTXF_data_validated, 2LL);
+VALUE(NETTXF_more_data, 4LL);
+VALUE(NETTXF_extra_info, 8LL);
+VALUE(NETRXF_data_validated, 1LL);
+VALUE(NETRXF_csum_blank, 2LL);
+VALUE(NETRXF_more_data, 4LL);
+VALUE(NETRXF_extra_info, 8LL);
+VALUE(NETRXF_gso_prefix, 16LL);
+VALUE(XEN_NETIF_EXTRA_FLAG_MORE, 1LL);
+VALUE(XEN_NETIF_CTRL_HASH_TYPE_IPV4, 1LL);
+VALUE(XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP, 2LL);
+VALUE(XEN_NETIF_CTRL_HASH_TYPE_IPV6, 4LL);
+VALUE(XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP, 8LL);
+VALUE(XEN_NETIF_CTRLF_GREF_readonly, 1LL);
+SIZE(struct pvio_netif_tx_request, 12);
+FIELD(struct pvio_netif_tx_request, gref, 0, 4);
+FIELD(struct pvio_netif_tx_request, offset, 4, 2);
+FIELD(struct pvio_netif_tx_request, flags, 6, 2);
+FIELD(struct pvio_netif_tx_request, id, 8, 2);
+FIELD(struct pvio_netif_tx_request, size, 10, 2);
+SIZE(struct netif_tx_request, 12);
+FIELD(struct netif_tx_request, gref, 0, 4);
+FIELD(struct netif_tx_request, offset, 4, 2);
+FIELD(struct netif_tx_request, flags, 6, 2);
+FIELD(struct netif_tx_request, id, 8, 2);
+FIELD(struct netif_tx_request, size, 10, 2);
+SIZE(struct pvio_netif_tx_response, 4);
+FIELD(struct pvio_netif_tx_response, id, 0, 2);
+FIELD(struct pvio_netif_tx_response, status, 2, 2);
+SIZE(struct netif_tx_response, 4);
+FIELD(struct netif_tx_response, id, 0, 2);
+FIELD(struct netif_tx_response, status, 2, 2);
+SIZE(struct pvio_netif_rx_request, 8);
+FIELD(struct pvio_netif_rx_request, id, 0, 2);
+FIELD(struct pvio_netif_rx_request, gref, 4, 4);
+SIZE(struct netif_rx_request, 8);
+FIELD(struct netif_rx_request, id, 0, 2);
+FIELD(struct netif_rx_request, gref, 4, 4);
+SIZE(struct pvio_netif_rx_response, 8);
+FIELD(struct pvio_netif_rx_response, id, 0, 2);
+FIELD(struct pvio_netif_rx_response, offset, 2, 2);
+FIELD(struct pvio_netif_rx_response, flags, 4, 2);
+FIELD(struct pvio_netif_rx_response, status, 6, 2);
+SIZE(struct netif_rx_response, 8);
+FIELD(struct netif_rx_response, id, 0, 2);
+FIELD(struct netif_rx_response, offset, 2, 2);
+FIELD(struct netif_rx_response, flags, 4, 2);
+FIELD(struct netif_rx_response, status, 6, 2);
+SIZE(struct pvio_netif_extra_info, 8);
+FIELD(struct pvio_netif_extra_info, type, 0, 1);
+FIELD(struct pvio_netif_extra_info, flags, 1, 1);
+FIELD(struct pvio_netif_extra_info, pad, 2, 6);
+SIZE(struct netif_extra_info, 8);
+FIELD(struct netif_extra_info, type, 0, 1);
+FIELD(struct netif_extra_info, flags, 1, 1);
+FIELD(struct netif_extra_info, u.pad, 2, 6);
+SIZE(struct pvio_netif_extra_info_NetifExtraSegmentation, 8);
+FIELD(struct pvio_netif_extra_info_NetifExtraSegmentation, type, 0, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraSegmentation, flags, 1, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraSegmentation, size, 2, 2);
+FIELD(struct pvio_netif_extra_info_NetifExtraSegmentation, u_gso_type, 4, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraSegmentation, features, 6, 2);
+SIZE(struct netif_extra_info, 8);
+FIELD(struct netif_extra_info, type, 0, 1);
+FIELD(struct netif_extra_info, flags, 1, 1);
+FIELD(struct netif_extra_info, u.gso.size, 2, 2);
+FIELD(struct netif_extra_info, u.gso.type, 4, 1);
+FIELD(struct netif_extra_info, u.gso.features, 6, 2);
+SIZE(struct pvio_netif_extra_info_NetifExtraMulticast, 8);
+FIELD(struct pvio_netif_extra_info_NetifExtraMulticast, type, 0, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraMulticast, flags, 1, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraMulticast, addr, 2, 6);
+SIZE(struct netif_extra_info, 8);
+FIELD(struct netif_extra_info, type, 0, 1);
+FIELD(struct netif_extra_info, flags, 1, 1);
+FIELD(struct netif_extra_info, u.mcast.addr, 2, 6);
+SIZE(struct pvio_netif_extra_info_NetifExtraHash, 8);
+FIELD(struct pvio_netif_extra_info_NetifExtraHash, type, 0, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraHash, flags, 1, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraHash, u_hash_type, 2, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraHash, algorithm, 3, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraHash, value, 4, 4);
+SIZE(struct netif_extra_info, 8);
+FIELD(struct netif_extra_info, type, 0, 1);
+FIELD(struct netif_extra_info, flags, 1, 1);
+FIELD(struct netif_extra_info, u.hash.type, 2, 1);
+FIELD(struct netif_extra_info, u.hash.algorithm, 3, 1);
+FIELD(struct netif_extra_info, u.hash.value, 4, 4);
+SIZE(struct pvio_netif_extra_info_NetifExtraHeadroom, 8);
+FIELD(struct pvio_netif_extra_info_NetifExtraHeadroom, type, 0, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraHeadroom, flags, 1, 1);
+FIELD(struct pvio_netif_extra_info_NetifExtraHeadroom, pad_0, 2, 2);
+SIZE(struct netif_extra_info, 8);
+FIELD(struct netif_extra_info, type, 0, 1);
+FIELD(struct netif_extra_info, flags, 1, 1);
+FIELD(struct netif_extra_info, u.pad[0], 2, 2);
+SIZE(struct pvio_xen_netif_ctrl_request, 16);
+FIELD(struct pvio_xen_netif_ctrl_request, id, 0, 2);
+FIELD(struct pvio_xen_netif_ctrl_request, type, 2, 2);
+FIELD(struct pvio_xen_netif_ctrl_request, data, 4, 12);
+SIZE(struct xen_netif_ctrl_request, 16);
+FIELD(struct xen_netif_ctrl_request, id, 0, 2);
+FIELD(struct xen_netif_ctrl_request, type, 2, 2);
+FIELD(struct xen_netif_ctrl_request, data, 4, 12);
+SIZE(struct pvio_xen_netif_ctrl_response, 12);
+FIELD(struct pvio_xen_netif_ctrl_response, id, 0, 2);
+FIELD(struct pvio_xen_netif_ctrl_response, type, 2, 2);
+FIELD(struct pvio_xen_netif_ctrl_response, status, 4, 4);
+FIELD(struct pvio_xen_netif_ctrl_response, data, 8, 4);
+SIZE(struct xen_netif_ctrl_response, 12);
+FIELD(struct xen_netif_ctrl_response, id, 0, 2);
+FIELD(struct xen_netif_ctrl_response, type, 2, 2);
+FIELD(struct xen_netif_ctrl_response, status, 4, 4);
+FIELD(struct xen_netif_ctrl_response, data, 8, 4);
+SIZE(struct pvio_xen_netif_gref, 8);
+FIELD(struct pvio_xen_netif_gref, ref, 0, 4);
+FIELD(struct pvio_xen_netif_gref, flags, 4, 2);
+FIELD(struct pvio_xen_netif_gref, status, 6, 2);
+SIZE(struct xen_netif_gref, 8);
+FIELD(struct xen_netif_gref, ref, 0, 4);
+FIELD(struct xen_netif_gref, flags, 4, 2);
+FIELD(struct xen_netif_gref, status, 6, 2);
 
 // ring
 VALUE(offsetof(struct blkif_sring, ring), 64LL);

@@ -124,6 +124,103 @@ struct pvio_grant_entry_v2 {
   uint64_t frame;
 } __attribute__((packed));
 
+// struct netif_tx_request, x86_64: A piece of a frame to send.
+struct pvio_netif_tx_request {
+  uint32_t gref;
+  uint16_t offset;
+  uint16_t flags;
+  uint16_t id;
+  uint16_t size;
+} __attribute__((packed));
+
+// struct netif_tx_response, x86_64: The answer to a transmit request or an extra info.
+struct pvio_netif_tx_response {
+  uint16_t id;
+  int16_t status;
+} __attribute__((packed));
+
+// struct netif_rx_request, x86_64: An empty page for received data.
+struct pvio_netif_rx_request {
+  uint16_t id;
+  uint8_t pad0[2];
+  uint32_t gref;
+} __attribute__((packed));
+
+// struct netif_rx_response, x86_64: A piece of a received frame.
+struct pvio_netif_rx_response {
+  uint16_t id;
+  uint16_t offset;
+  uint16_t flags;
+  int16_t status;
+} __attribute__((packed));
+
+// struct netif_extra_info, x86_64: More about a frame, in a slot of its own after the first one: look at `type` first. In 32-bit
+// words, because slots of a transmit ring are no more aligned than that.
+struct pvio_netif_extra_info {
+  uint8_t type;
+  uint8_t flags;
+  uint16_t pad[3];
+} __attribute__((packed));
+
+// struct netif_extra_info, x86_64: How the frame is to be cut into segments.
+struct pvio_netif_extra_info_NetifExtraSegmentation {
+  uint8_t type;
+  uint8_t flags;
+  uint16_t size;
+  uint8_t u_gso_type;
+  uint8_t pad0[1];
+  uint16_t features;
+} __attribute__((packed));
+
+// struct netif_extra_info, x86_64: An address for the multicast filter, to be added or (`NetifExtraType.multicastRemove`, the
+// same otherwise) removed.
+struct pvio_netif_extra_info_NetifExtraMulticast {
+  uint8_t type;
+  uint8_t flags;
+  uint8_t addr[6];
+} __attribute__((packed));
+
+// struct netif_extra_info, x86_64: The hash of the frame.
+struct pvio_netif_extra_info_NetifExtraHash {
+  uint8_t type;
+  uint8_t flags;
+  uint8_t u_hash_type;
+  uint8_t algorithm;
+  uint32_t value;
+} __attribute__((packed));
+
+// struct netif_extra_info, x86_64: Where the data of a received frame begins (`u.xdp.headroom` in Linux's header, in the place of
+// Xen's padding).
+struct pvio_netif_extra_info_NetifExtraHeadroom {
+  uint8_t type;
+  uint8_t flags;
+  uint16_t pad_0;
+  uint8_t pad0[4];
+} __attribute__((packed));
+
+// struct xen_netif_ctrl_request, x86_64: A control request.
+struct pvio_xen_netif_ctrl_request {
+  uint16_t id;
+  uint16_t type;
+  uint32_t data[3];
+} __attribute__((packed));
+
+// struct xen_netif_ctrl_response, x86_64: The answer to a control request.
+struct pvio_xen_netif_ctrl_response {
+  uint16_t id;
+  uint16_t type;
+  uint32_t status;
+  uint32_t data;
+} __attribute__((packed));
+
+// struct xen_netif_gref, x86_64: A grant that the back-end is to keep mapped, or no longer, in the page that a control request
+// names.
+struct pvio_xen_netif_gref {
+  uint32_t ref;
+  uint16_t flags;
+  uint16_t status;
+} __attribute__((packed));
+
 // struct xsd_sockmsg, x86_64: Header of a packet; 32-bit words, because a stream aligns nothing.
 struct pvio_xsd_sockmsg {
   uint32_t type;

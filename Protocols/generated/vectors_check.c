@@ -14,6 +14,7 @@
 #include <xen/io/protocols.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/io/netif.h>
 #include <xen/io/ring.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
@@ -194,6 +195,93 @@ static const struct field GrantEntryV2_x86_64[] = {
   FIELD(union grant_entry_v2, full_page.frame),
 };
 
+static const struct field NetifTransmitRequest_x86_64[] = {
+  FIELD(struct netif_tx_request, gref),
+  FIELD(struct netif_tx_request, offset),
+  FIELD(struct netif_tx_request, flags),
+  FIELD(struct netif_tx_request, id),
+  FIELD(struct netif_tx_request, size),
+};
+
+static const struct field NetifTransmitResponse_x86_64[] = {
+  FIELD(struct netif_tx_response, id),
+  FIELD(struct netif_tx_response, status),
+};
+
+static const struct field NetifReceiveRequest_x86_64[] = {
+  FIELD(struct netif_rx_request, id),
+  FIELD(struct netif_rx_request, gref),
+};
+
+static const struct field NetifReceiveResponse_x86_64[] = {
+  FIELD(struct netif_rx_response, id),
+  FIELD(struct netif_rx_response, offset),
+  FIELD(struct netif_rx_response, flags),
+  FIELD(struct netif_rx_response, status),
+};
+
+static const struct field NetifExtraInfo_x86_64[] = {
+  FIELD(struct netif_extra_info, type),
+  FIELD(struct netif_extra_info, flags),
+  FIELD(struct netif_extra_info, u.pad[0]),
+  FIELD(struct netif_extra_info, u.pad[1]),
+  FIELD(struct netif_extra_info, u.pad[2]),
+};
+
+static const struct field NetifExtraSegmentation_x86_64[] = {
+  FIELD(struct netif_extra_info, type),
+  FIELD(struct netif_extra_info, flags),
+  FIELD(struct netif_extra_info, u.gso.size),
+  FIELD(struct netif_extra_info, u.gso.type),
+  FIELD(struct netif_extra_info, u.gso.features),
+};
+
+static const struct field NetifExtraMulticast_x86_64[] = {
+  FIELD(struct netif_extra_info, type),
+  FIELD(struct netif_extra_info, flags),
+  FIELD(struct netif_extra_info, u.mcast.addr[0]),
+  FIELD(struct netif_extra_info, u.mcast.addr[1]),
+  FIELD(struct netif_extra_info, u.mcast.addr[2]),
+  FIELD(struct netif_extra_info, u.mcast.addr[3]),
+  FIELD(struct netif_extra_info, u.mcast.addr[4]),
+  FIELD(struct netif_extra_info, u.mcast.addr[5]),
+};
+
+static const struct field NetifExtraHash_x86_64[] = {
+  FIELD(struct netif_extra_info, type),
+  FIELD(struct netif_extra_info, flags),
+  FIELD(struct netif_extra_info, u.hash.type),
+  FIELD(struct netif_extra_info, u.hash.algorithm),
+  FIELD(struct netif_extra_info, u.hash.value),
+};
+
+static const struct field NetifExtraHeadroom_x86_64[] = {
+  FIELD(struct netif_extra_info, type),
+  FIELD(struct netif_extra_info, flags),
+  FIELD(struct netif_extra_info, u.pad[0]),
+};
+
+static const struct field NetifControlRequest_x86_64[] = {
+  FIELD(struct xen_netif_ctrl_request, id),
+  FIELD(struct xen_netif_ctrl_request, type),
+  FIELD(struct xen_netif_ctrl_request, data[0]),
+  FIELD(struct xen_netif_ctrl_request, data[1]),
+  FIELD(struct xen_netif_ctrl_request, data[2]),
+};
+
+static const struct field NetifControlResponse_x86_64[] = {
+  FIELD(struct xen_netif_ctrl_response, id),
+  FIELD(struct xen_netif_ctrl_response, type),
+  FIELD(struct xen_netif_ctrl_response, status),
+  FIELD(struct xen_netif_ctrl_response, data),
+};
+
+static const struct field NetifGrantMapping_x86_64[] = {
+  FIELD(struct xen_netif_gref, ref),
+  FIELD(struct xen_netif_gref, flags),
+  FIELD(struct xen_netif_gref, status),
+};
+
 static const struct field XenStoreHeader_x86_64[] = {
   FIELD(struct xsd_sockmsg, type),
   FIELD(struct xsd_sockmsg, req_id),
@@ -214,6 +302,18 @@ static const struct record records[] = {
   RECORD(EventChannelAllocateUnbound, x86_64, struct evtchn_alloc_unbound),
   RECORD(EventChannelBindInterdomain, x86_64, struct evtchn_bind_interdomain),
   RECORD(GrantEntryV2, x86_64, union grant_entry_v2),
+  RECORD(NetifTransmitRequest, x86_64, struct netif_tx_request),
+  RECORD(NetifTransmitResponse, x86_64, struct netif_tx_response),
+  RECORD(NetifReceiveRequest, x86_64, struct netif_rx_request),
+  RECORD(NetifReceiveResponse, x86_64, struct netif_rx_response),
+  RECORD(NetifExtraInfo, x86_64, struct netif_extra_info),
+  RECORD(NetifExtraSegmentation, x86_64, struct netif_extra_info),
+  RECORD(NetifExtraMulticast, x86_64, struct netif_extra_info),
+  RECORD(NetifExtraHash, x86_64, struct netif_extra_info),
+  RECORD(NetifExtraHeadroom, x86_64, struct netif_extra_info),
+  RECORD(NetifControlRequest, x86_64, struct xen_netif_ctrl_request),
+  RECORD(NetifControlResponse, x86_64, struct xen_netif_ctrl_response),
+  RECORD(NetifGrantMapping, x86_64, struct xen_netif_gref),
   RECORD(XenStoreHeader, x86_64, struct xsd_sockmsg),
 };
 

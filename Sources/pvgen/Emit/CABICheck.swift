@@ -67,7 +67,7 @@ struct CABICheck {
   }
 
   private func check(_ record: Record, _ description: ProtocolDescription, _ file: inout SourceText) {
-    for abi in record.distinctABIs { assertions(record, abi, description, "struct " + CNames.mirror(record, abi), short: true, &file) }
+    for abi in record.distinctABIs { assertions(record, abi, description, "struct " + CNames.mirror(record, abi, in: description), short: true, &file) }
     let stated = record.distinctABIs
     if stated.count == 1 {
       assertions(record, stated[0], description, record.c, short: false, &file)
@@ -85,7 +85,7 @@ struct CABICheck {
   ) {
     file.line("SIZE(\(type), \(record.sizes[abi] ?? 0));")
     for field in record.fields {
-      let member = short ? field.shortCName : field.c
+      let member = short ? record.mirrorMember(field) : field.c
       file.line("FIELD(\(type), \(member), \(field.offsets[abi] ?? 0), \(field.byteCount(abi, in: description) ?? 0));")
     }
   }

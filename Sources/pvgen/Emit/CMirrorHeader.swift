@@ -25,7 +25,7 @@ struct CMirrorHeader {
   private func structure(_ record: Record, _ abi: ABI, _ description: ProtocolDescription, _ file: inout SourceText) {
     file.line()
     file.comment("\(record.c), \(abi.rawValue): \(record.doc.asSentence)", marker: "//")
-    file.block("struct \(CNames.mirror(record, abi))", close: "} __attribute__((packed));") { body in
+    file.block("struct \(CNames.mirror(record, abi, in: description))", close: "} __attribute__((packed));") { body in
       var end = 0
       var pads = 0
       func pad(to offset: Int) {
@@ -36,7 +36,7 @@ struct CMirrorHeader {
       for field in record.fields.sorted(by: { $0.offsets[abi] ?? 0 < $1.offsets[abi] ?? 0 }) {
         let offset = field.offsets[abi] ?? 0
         pad(to: offset)
-        body.line("\(type(field, abi, description)) \(field.shortCName)\(field.count.map { "[\($0)]" } ?? "");")
+        body.line("\(type(field, abi, description)) \(record.mirrorMember(field))\(field.count.map { "[\($0)]" } ?? "");")
         end = offset + (field.byteCount(abi, in: description) ?? 0)
       }
       pad(to: record.sizes[abi] ?? 0)
@@ -46,6 +46,6 @@ struct CMirrorHeader {
   private func type(_ field: Record.Field, _ abi: ABI, _ description: ProtocolDescription) -> String {
     if let integer = field.type.integer { return integer.cName }
     guard case .record(let name) = field.type, let record = description.record(named: name) else { return "uint8_t" }
-    return "struct \(CNames.mirror(record, abi))"
+    return "struct \(CNames.mirror(record, abi, in: description))"
   }
 }

@@ -1,21 +1,25 @@
 /// Names of the generated C.
 enum CNames {
-  /// The name of the structure that mirrors a record's layout for one ABI, without `struct`.
-  static func mirror(_ record: Record, _ abi: ABI) -> String {
+  /// The name of the structure that mirrors a record's layout for one ABI, without `struct`. Records that are parts of one union
+  /// have the same C type, so those that share another one's slot add their own name.
+  static func mirror(_ record: Record, _ abi: ABI, in description: ProtocolDescription) -> String {
     let base = record.c.split(separator: " ").last.map(String.init) ?? record.c
-    let name = "pvio_" + base
+    let isPart = record.overlay != nil && description.records.contains { $0.c == record.c && $0.name != record.name }
+    let name = "pvio_" + base + (isPart ? "_" + record.name : "")
     return record.distinctABIs.count > 1 ? "\(name)_\(abi.rawValue)" : name
   }
 
   /// Member paths of a field's integers and their sizes: one for a plain field, all of them for arrays and records.
-  static func leaves(_ field: Record.Field, in description: ProtocolDescription, short: Bool) -> [(path: String, integer: IntegerType)] {
-    let name = short ? field.shortCName : field.c
+  static func leaves(
+    _ field: Record.Field, of record: Record, in description: ProtocolDescription, short: Bool
+  ) -> [(path: String, integer: IntegerType)] {
+    let name = short ? record.mirrorMember(field) : field.c
     let names = field.count.map { count in (0..<count).map { "\(name)[\($0)]" } } ?? [name]
     return names.flatMap { name -> [(path: String, integer: IntegerType)] in
       if let integer = field.type.integer { return [(name, integer)] }
       guard case .record(let element) = field.type, let record = description.record(named: element) else { return [] }
       return record.fields.flatMap { inner in
-        leaves(inner, in: description, short: short).map { ("\(name).\($0.path)", $0.integer) }
+        leaves(inner, of: record, in: description, short: short).map { ("\(name).\($0.path)", $0.integer) }
       }
     }
   }

@@ -36,11 +36,11 @@ struct CVectorsCheck {
     for description in descriptions {
       for record in description.records {
         for abi in record.distinctABIs {
-          let type = abi == .x8664 ? record.c : "struct " + CNames.mirror(record, abi)
+          let type = abi == .x8664 ? record.c : "struct " + CNames.mirror(record, abi, in: description)
           file.line()
           file.block("static const struct field \(record.name)_\(abi.rawValue)[] =", close: "};") { body in
             for field in record.fields {
-              for leaf in CNames.leaves(field, in: description, short: abi == .x8632) {
+              for leaf in CNames.leaves(field, of: record, in: description, short: abi == .x8632) {
                 body.line("FIELD(\(type), \(leaf.path)),")
               }
             }

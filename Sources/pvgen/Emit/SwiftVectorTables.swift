@@ -32,16 +32,16 @@ struct SwiftVectorTables {
     file.line("private let fields\(type): [VectorField<\(type)>] = [")
     for field in record.fields {
       for index in field.count.map({ Array(0..<$0).map(Optional.some) }) ?? [nil] {
-        entries(field, index, abi, description, &file)
+        entries(field, of: record, index, abi, description, &file)
       }
     }
     file.line("]")
   }
 
   private func entries(
-    _ field: Record.Field, _ index: Int?, _ abi: ABI, _ description: ProtocolDescription, _ file: inout SourceText
+    _ field: Record.Field, of record: Record, _ index: Int?, _ abi: ABI, _ description: ProtocolDescription, _ file: inout SourceText
   ) {
-    let cName = (abi == .x8632 ? field.shortCName : field.c) + (index.map { "[\($0)]" } ?? "")
+    let cName = (abi == .x8632 ? record.mirrorMember(field) : field.c) + (index.map { "[\($0)]" } ?? "")
     let name = Identifier.escaped(field.name)
     let get = index.map { "$0.\(name)(at: \($0))" } ?? "$0.\(name)"
     func set(_ value: String) -> String {

@@ -27,8 +27,8 @@ struct Record: Sendable {
     let doc: String
     let location: SourceLocation
 
-    /// Last part of the C member path.
-    var shortCName: String { c.split(separator: ".").last.map(String.init) ?? c }
+    /// Last part of the C member path; an element of an array (`u.pad[0]`) is a member of its own (`pad_0`).
+    fileprivate var lastCName: String { (c.split(separator: ".").last.map(String.init) ?? c).replacing("[", with: "_").replacing("]", with: "") }
   }
 
   struct Overlay: Sendable {
@@ -49,6 +49,13 @@ extension Record {
     guard stated.contains(.x8632), stated.contains(.x8664) else { return stated }
     let same = sizes[.x8632] == sizes[.x8664] && fields.allSatisfy { $0.offsets[.x8632] == $0.offsets[.x8664] }
     return same ? [.x8664] : stated
+  }
+
+  /// Name of a field in the structure that mirrors this record: the last part of its C path, or all of it where two members of
+  /// different unions have the same name.
+  func mirrorMember(_ field: Field) -> String {
+    let isUnique = fields.count { $0.lastCName == field.lastCName } == 1
+    return isUnique ? field.lastCName : field.c.replacing(".", with: "_").replacing("[", with: "_").replacing("]", with: "")
   }
 
   func swiftName(_ abi: ABI) -> String { distinctABIs.contains(abi) ? name + abi.swiftSuffix : name }

@@ -16,6 +16,18 @@ let vectorTables: [VectorTable] = [
   VectorTable("EventChannelAllocateUnbound", "x86_64", fieldsEventChannelAllocateUnbound),
   VectorTable("EventChannelBindInterdomain", "x86_64", fieldsEventChannelBindInterdomain),
   VectorTable("GrantEntryV2", "x86_64", fieldsGrantEntryV2),
+  VectorTable("NetifTransmitRequest", "x86_64", fieldsNetifTransmitRequest),
+  VectorTable("NetifTransmitResponse", "x86_64", fieldsNetifTransmitResponse),
+  VectorTable("NetifReceiveRequest", "x86_64", fieldsNetifReceiveRequest),
+  VectorTable("NetifReceiveResponse", "x86_64", fieldsNetifReceiveResponse),
+  VectorTable("NetifExtraInfo", "x86_64", fieldsNetifExtraInfo),
+  VectorTable("NetifExtraSegmentation", "x86_64", fieldsNetifExtraSegmentation),
+  VectorTable("NetifExtraMulticast", "x86_64", fieldsNetifExtraMulticast),
+  VectorTable("NetifExtraHash", "x86_64", fieldsNetifExtraHash),
+  VectorTable("NetifExtraHeadroom", "x86_64", fieldsNetifExtraHeadroom),
+  VectorTable("NetifControlRequest", "x86_64", fieldsNetifControlRequest),
+  VectorTable("NetifControlResponse", "x86_64", fieldsNetifControlResponse),
+  VectorTable("NetifGrantMapping", "x86_64", fieldsNetifGrantMapping),
   VectorTable("XenStoreHeader", "x86_64", fieldsXenStoreHeader),
 ]
 
@@ -187,6 +199,93 @@ private let fieldsGrantEntryV2: [VectorField<GrantEntryV2>] = [
   VectorField("full_page.hdr.flags", byteCount: 2, get: { UInt64($0.flags) }, set: { $0.flags = UInt16(truncatingIfNeeded: $1) }),
   VectorField("full_page.hdr.domid", byteCount: 2, get: { UInt64($0.domain.rawValue) }, set: { $0.domain = DomainID(rawValue: UInt16(truncatingIfNeeded: $1)) }),
   VectorField("full_page.frame", byteCount: 8, get: { UInt64($0.frame) }, set: { $0.frame = UInt64(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifTransmitRequest: [VectorField<NetifTransmitRequest>] = [
+  VectorField("gref", byteCount: 4, get: { UInt64($0.grantReference.rawValue) }, set: { $0.grantReference = GrantReference(rawValue: UInt32(truncatingIfNeeded: $1)) }),
+  VectorField("offset", byteCount: 2, get: { UInt64($0.offset) }, set: { $0.offset = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 2, get: { UInt64($0.flags) }, set: { $0.flags = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("id", byteCount: 2, get: { UInt64($0.identifier) }, set: { $0.identifier = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("size", byteCount: 2, get: { UInt64($0.byteCount) }, set: { $0.byteCount = UInt16(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifTransmitResponse: [VectorField<NetifTransmitResponse>] = [
+  VectorField("id", byteCount: 2, get: { UInt64($0.identifier) }, set: { $0.identifier = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("status", byteCount: 2, get: { UInt64(UInt16(bitPattern: $0.status)) }, set: { $0.status = Int16(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifReceiveRequest: [VectorField<NetifReceiveRequest>] = [
+  VectorField("id", byteCount: 2, get: { UInt64($0.identifier) }, set: { $0.identifier = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("gref", byteCount: 4, get: { UInt64($0.grantReference.rawValue) }, set: { $0.grantReference = GrantReference(rawValue: UInt32(truncatingIfNeeded: $1)) }),
+]
+
+private let fieldsNetifReceiveResponse: [VectorField<NetifReceiveResponse>] = [
+  VectorField("id", byteCount: 2, get: { UInt64($0.identifier) }, set: { $0.identifier = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("offset", byteCount: 2, get: { UInt64($0.offset) }, set: { $0.offset = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 2, get: { UInt64($0.flags) }, set: { $0.flags = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("status", byteCount: 2, get: { UInt64(UInt16(bitPattern: $0.status)) }, set: { $0.status = Int16(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifExtraInfo: [VectorField<NetifExtraInfo>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 1, get: { UInt64($0.flags) }, set: { $0.flags = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.pad[0]", byteCount: 2, get: { UInt64($0.data(at: 0)) }, set: { $0.setData(UInt16(truncatingIfNeeded: $1), at: 0) }),
+  VectorField("u.pad[1]", byteCount: 2, get: { UInt64($0.data(at: 1)) }, set: { $0.setData(UInt16(truncatingIfNeeded: $1), at: 1) }),
+  VectorField("u.pad[2]", byteCount: 2, get: { UInt64($0.data(at: 2)) }, set: { $0.setData(UInt16(truncatingIfNeeded: $1), at: 2) }),
+]
+
+private let fieldsNetifExtraSegmentation: [VectorField<NetifExtraSegmentation>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 1, get: { UInt64($0.flags) }, set: { $0.flags = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.gso.size", byteCount: 2, get: { UInt64($0.segmentByteCount) }, set: { $0.segmentByteCount = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("u.gso.type", byteCount: 1, get: { UInt64($0.segmentationType) }, set: { $0.segmentationType = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.gso.features", byteCount: 2, get: { UInt64($0.features) }, set: { $0.features = UInt16(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifExtraMulticast: [VectorField<NetifExtraMulticast>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 1, get: { UInt64($0.flags) }, set: { $0.flags = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.mcast.addr[0]", byteCount: 1, get: { UInt64($0.addressByte(at: 0)) }, set: { $0.setAddressByte(UInt8(truncatingIfNeeded: $1), at: 0) }),
+  VectorField("u.mcast.addr[1]", byteCount: 1, get: { UInt64($0.addressByte(at: 1)) }, set: { $0.setAddressByte(UInt8(truncatingIfNeeded: $1), at: 1) }),
+  VectorField("u.mcast.addr[2]", byteCount: 1, get: { UInt64($0.addressByte(at: 2)) }, set: { $0.setAddressByte(UInt8(truncatingIfNeeded: $1), at: 2) }),
+  VectorField("u.mcast.addr[3]", byteCount: 1, get: { UInt64($0.addressByte(at: 3)) }, set: { $0.setAddressByte(UInt8(truncatingIfNeeded: $1), at: 3) }),
+  VectorField("u.mcast.addr[4]", byteCount: 1, get: { UInt64($0.addressByte(at: 4)) }, set: { $0.setAddressByte(UInt8(truncatingIfNeeded: $1), at: 4) }),
+  VectorField("u.mcast.addr[5]", byteCount: 1, get: { UInt64($0.addressByte(at: 5)) }, set: { $0.setAddressByte(UInt8(truncatingIfNeeded: $1), at: 5) }),
+]
+
+private let fieldsNetifExtraHash: [VectorField<NetifExtraHash>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 1, get: { UInt64($0.flags) }, set: { $0.flags = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.hash.type", byteCount: 1, get: { UInt64($0.hashType) }, set: { $0.hashType = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.hash.algorithm", byteCount: 1, get: { UInt64($0.algorithm) }, set: { $0.algorithm = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.hash.value", byteCount: 4, get: { UInt64($0.value) }, set: { $0.value = UInt32(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifExtraHeadroom: [VectorField<NetifExtraHeadroom>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("flags", byteCount: 1, get: { UInt64($0.flags) }, set: { $0.flags = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("u.pad[0]", byteCount: 2, get: { UInt64($0.byteCount) }, set: { $0.byteCount = UInt16(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifControlRequest: [VectorField<NetifControlRequest>] = [
+  VectorField("id", byteCount: 2, get: { UInt64($0.identifier) }, set: { $0.identifier = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("type", byteCount: 2, get: { UInt64($0.type) }, set: { $0.type = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("data[0]", byteCount: 4, get: { UInt64($0.data(at: 0)) }, set: { $0.setData(UInt32(truncatingIfNeeded: $1), at: 0) }),
+  VectorField("data[1]", byteCount: 4, get: { UInt64($0.data(at: 1)) }, set: { $0.setData(UInt32(truncatingIfNeeded: $1), at: 1) }),
+  VectorField("data[2]", byteCount: 4, get: { UInt64($0.data(at: 2)) }, set: { $0.setData(UInt32(truncatingIfNeeded: $1), at: 2) }),
+]
+
+private let fieldsNetifControlResponse: [VectorField<NetifControlResponse>] = [
+  VectorField("id", byteCount: 2, get: { UInt64($0.identifier) }, set: { $0.identifier = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("type", byteCount: 2, get: { UInt64($0.type) }, set: { $0.type = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("status", byteCount: 4, get: { UInt64($0.status) }, set: { $0.status = UInt32(truncatingIfNeeded: $1) }),
+  VectorField("data", byteCount: 4, get: { UInt64($0.data) }, set: { $0.data = UInt32(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsNetifGrantMapping: [VectorField<NetifGrantMapping>] = [
+  VectorField("ref", byteCount: 4, get: { UInt64($0.grantReference.rawValue) }, set: { $0.grantReference = GrantReference(rawValue: UInt32(truncatingIfNeeded: $1)) }),
+  VectorField("flags", byteCount: 2, get: { UInt64($0.flags) }, set: { $0.flags = UInt16(truncatingIfNeeded: $1) }),
+  VectorField("status", byteCount: 2, get: { UInt64($0.status) }, set: { $0.status = UInt16(truncatingIfNeeded: $1) }),
 ]
 
 private let fieldsXenStoreHeader: [VectorField<XenStoreHeader>] = [
