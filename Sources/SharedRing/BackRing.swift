@@ -80,6 +80,14 @@ extension BackRing {
     return try refreshRequests()
   }
 
+  /// As ``armRequestEvent()``, for a driver that can do nothing with fewer than `wanted` requests: the event comes when there are as many.
+  @inlinable public mutating func armRequestEvent(wanted: Int) throws(RingFault) -> Bool {
+    precondition(wanted > 0 && wanted <= Int(slots.count), "more requests than the ring can hold")
+    if Int(knownRequestProducer &- requestConsumer) >= wanted { return true }
+    memory.storeAndFence32(requestConsumer &+ UInt32(wanted), at: RingLayout.requestEvent)
+    return try waitingRequestCount(wanted: wanted) >= wanted
+  }
+
   /// Whether ``takeRequest()`` would return or throw something. One plain load at most: for polling loops.
   @inlinable @inline(__always) public func hasRequests() -> Bool {
     requestConsumer != knownRequestProducer || memory.load32(at: RingLayout.requestProducer) != requestConsumer

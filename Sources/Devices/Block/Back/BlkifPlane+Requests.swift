@@ -2,6 +2,7 @@ import BlockEngine
 import BlockInterface
 import EventLoop
 import Logging
+import PVDriver
 import SharedMemory
 import XenInterface
 import XenPlatform

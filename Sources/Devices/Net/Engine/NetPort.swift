@@ -27,6 +27,10 @@ open class NetPort {
   /// Whether frames can reach the other side at all. Changes are told by ``NetPortClient/carrierChanged(isUp:)``.
   open var hasCarrier: Bool { true }
 
+  /// Whether a frame that the vif refused with ``NetPortClient/ReceiveOutcome/full`` is kept and offered again after
+  /// ``receiveReady(queue:)``. If so the vif keeps none by itself.
+  open var keepsRefusedFrames: Bool { false }
+
   /// Begins to serve a vif that takes frames with `accepting`, on `queueCount` queues.
   open func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) { self.client = client }
 
@@ -38,6 +42,9 @@ open class NetPort {
 
   /// The guest has posted buffers on queue `queue` after it had too few: the port may go on delivering.
   open func receiveReady(queue: Int) {}
+
+  /// The guest has stopped taking frames for a long time, or takes them again: what is behind the port may show that as its carrier.
+  open func guestStalled(_ isStalled: Bool) {}
 
   /// Ends serving the vif; `done` is called when no frame of it is in use any more (``NetPortClient/transmitted(_:succeeded:)`` was called
   /// for each that was pending). Nothing is delivered from now on.

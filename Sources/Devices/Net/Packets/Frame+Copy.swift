@@ -1,35 +1,60 @@
+import Glibc
 public import SharedMemory
 
+// Pieces are addresses: whoever appends one keeps it mapped until the frame is done with. The same holds for the
+// stretches that are named by address here.
 extension Frame {
+  /// Fills `count` bytes of the head, from `offset` on, from the start of `source`, which must be mapped: how a back-end takes
+  /// a guest's headers into private memory.
+  @inlinable public func fillHead(at offset: Int, from source: SharedVector) {
+    // SAFETY: the caller has the source mapped; the place in the head is checked.
+    unsafe head.copyIn(source, at: offset)
+  }
+
+  /// Copies bytes `start..<start + destination.byteCount` of the frame to `destination`, which must be mapped and writable.
+  public func copy(from start: Int, to destination: SharedVector) {
+    precondition(start >= 0 && destination.byteCount >= 0 && start <= byteCount - destination.byteCount, "a range outside the frame")
+    forEachStretch(from: start, byteCount: destination.byteCount) { source, position in
+      // SAFETY: both are mapped, as whoever named them promises; `position` and the stretch are within the destination.
+      unsafe memcpy(
+        UnsafeMutableRawPointer(bitPattern: destination.address + UInt(position))!, UnsafeRawPointer(bitPattern: source.address)!,
+        source.byteCount)
+    }
+  }
+
   /// Copies bytes `start..<start + count` of the frame to `destination` at `offset`. The range must be within the frame.
   public func copy(from start: Int, byteCount count: Int, to destination: SharedBytes, at offset: Int) {
     precondition(start >= 0 && count >= 0 && start <= byteCount - count, "a range outside the frame")
-    var position = start
-    var target = offset
-    var left = count
-    if position < headByteCount {
-      let taken = min(left, headByteCount - position)
-      destination.copy(from: head, sourceOffset: position, to: target, byteCount: taken)
-      target += taken
-      left -= taken
-      position = 0
+    forEachStretch(from: start, byteCount: count) { source, position in
+      // SAFETY: the source is mapped, as whoever appended it promises; the destination is checked.
+      unsafe destination.copyIn(source, at: offset + position)
+    }
+  }
+
+  /// Calls `body` with each stretch of memory that holds a part of the range, in order, and where in the range that part is.
+  @inline(__always) private func forEachStretch(from start: Int, byteCount count: Int, _ body: (SharedVector, Int) -> Void) {
+    var skipped = start
+    var done = 0
+    if skipped < headByteCount {
+      let taken = min(count, headByteCount - skipped)
+      if taken > 0 { body(head.vector(at: skipped, byteCount: taken), 0) }
+      done = taken
+      skipped = 0
     } else {
-      position -= headByteCount
+      skipped -= headByteCount
     }
     var index = 0
-    while left > 0 {
+    while done < count {
       let piece = piece(index)
       index += 1
-      if position >= piece.byteCount {
-        position -= piece.byteCount
+      if skipped >= piece.byteCount {
+        skipped -= piece.byteCount
         continue
       }
-      let taken = min(left, piece.byteCount - position)
-      // SAFETY: whoever appended the piece keeps it mapped until the frame is done with; the stretch is within it.
-      unsafe destination.copyIn(SharedVector(address: piece.address + UInt(position), byteCount: taken), at: target)
-      target += taken
-      left -= taken
-      position = 0
+      let taken = min(count - done, piece.byteCount - skipped)
+      body(SharedVector(address: piece.address + UInt(skipped), byteCount: taken), done)
+      done += taken
+      skipped = 0
     }
   }
 }

@@ -1,42 +1,29 @@
+import PVDriver
 import SharedMemory
 import SharedRing
 import XenInterface
 import XenPlatform
 
-/// A ring with the mapping it lies in. After ``unmap()`` it must not be used.
-final class BlkifRing<Request: WireRecord, Response: WireRecord> {
-  let cell: FixedCell<BackRing<Request, Response>>
-  private var mapping: GrantMapping?
-
-  init(_ mapping: consuming GrantMapping) throws(RingFault) {
-    cell = FixedCell(try BackRing(attaching: mapping.bytes, entryByteCount: Request.byteCount))
-    self.mapping = consume mapping
-  }
-
-  /// Gives the ring's pages back, whoever still holds this object.
-  func unmap() { mapping = nil }
-}
-
 /// The ring in the layout that the front-end chose. Whatever that is, requests come out in the x86_64 layout.
 ///
 /// Two optional references instead of a generic parameter, so that everything behind it is compiled once, for concrete types.
 struct AnyBlkifRing {
-  private let native: BlkifRing<BlkifRequest, BlkifResponse>?
-  private let narrow: BlkifRing<BlkifRequestX8632, BlkifResponseX8632>?
+  private let native: MappedBackRing<BlkifRequest, BlkifResponse>?
+  private let narrow: MappedBackRing<BlkifRequestX8632, BlkifResponseX8632>?
 
   /// Attaches to the ring in `mapping`. Throws when its indices are impossible.
   init(_ mapping: consuming GrantMapping, layout: BlkifProtocol) throws(RingFault) {
     switch layout {
     case .x8664, .arm:
-      native = try BlkifRing(mapping)
+      native = try MappedBackRing(mapping)
       narrow = nil
     case .x8632:
       native = nil
-      narrow = try BlkifRing(mapping)
+      narrow = try MappedBackRing(mapping)
     }
   }
 
-  private var other: BlkifRing<BlkifRequestX8632, BlkifResponseX8632> {
+  private var other: MappedBackRing<BlkifRequestX8632, BlkifResponseX8632> {
     guard let narrow else { preconditionFailure("a ring without a layout") }
     return narrow
   }
