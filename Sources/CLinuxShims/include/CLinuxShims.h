@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/stat.h>
 #include <poll.h>
 #include <sched.h>
@@ -223,6 +224,54 @@ static inline int pvio_direct_io_alignment(int fd, unsigned *memory, unsigned *o
   *memory = buffer.mask & 0x2000u ? buffer.dio_mem_align : 0;
   *offset = buffer.mask & 0x2000u ? buffer.dio_offset_align : 0;
   return 0;
+}
+
+// --- network namespaces and interfaces
+
+// The calling thread alone enters the network namespace that `fd` names (CLONE_NEWNET).
+static inline int pvio_enter_network_namespace(int fd) { return (int)syscall(SYS_setns, fd, 0x40000000); }
+
+// TUNSETIFF and TUNSETQUEUE take a struct ifreq, which linux/if.h and net/if.h both define: spelled out here.
+struct pvio_tun_request { char name[16]; short flags; char unused[22]; };
+enum {
+  PVIO_TAP = IFF_TAP,
+  PVIO_TAP_NO_PACKET_INFORMATION = IFF_NO_PI,
+  PVIO_TAP_VNET_HEADER = IFF_VNET_HDR,
+  PVIO_TAP_MULTI_QUEUE = IFF_MULTI_QUEUE,
+  PVIO_TAP_EXCLUSIVE = IFF_TUN_EXCL,
+  PVIO_TAP_CHECKSUM = TUN_F_CSUM,
+  PVIO_TAP_TSO4 = TUN_F_TSO4,
+  PVIO_TAP_TSO6 = TUN_F_TSO6,
+};
+static inline int pvio_tap_attach(int fd, const char *name, int flags) {
+  struct pvio_tun_request request;
+  memset(&request, 0, sizeof request);
+  strncpy(request.name, name, sizeof request.name - 1);
+  request.flags = (short)flags;
+  return ioctl(fd, TUNSETIFF, &request);
+}
+static inline int pvio_tap_set_queue(int fd, int attached) {
+  struct pvio_tun_request request;
+  memset(&request, 0, sizeof request);
+  request.flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+  return ioctl(fd, TUNSETQUEUE, &request);
+}
+static inline int pvio_tap_set_persistent(int fd, int persistent) { return ioctl(fd, TUNSETPERSIST, (unsigned long)persistent); }
+static inline int pvio_tap_set_offload(int fd, unsigned offload) { return ioctl(fd, TUNSETOFFLOAD, (unsigned long)offload); }
+static inline int pvio_tap_set_vnet_header_size(int fd, int size) { return ioctl(fd, TUNSETVNETHDRSZ, &size); }
+static inline int pvio_tap_set_carrier(int fd, int up) { return ioctl(fd, TUNSETCARRIER, &up); }
+
+// A socket for requests on the interfaces of the calling thread's network namespace (NETLINK_ROUTE). With `groups`, also for
+// what the kernel tells of them unasked (RTMGRP_LINK is 1). -1 with errno.
+static inline int pvio_route_socket(unsigned groups) {
+  int fd = socket(16 /* AF_NETLINK */, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0 || groups == 0) return fd;
+  struct { unsigned short family, pad; unsigned port, groups; } address = {16, 0, 0, groups}; // struct sockaddr_nl
+  if (bind(fd, (const struct sockaddr *)&address, sizeof address) == 0) return fd;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return -1;
 }
 
 static inline uint64_t pvio_monotonic_nanoseconds(void) {
