@@ -11,11 +11,11 @@ public struct RouteSocket: ~Copyable, Sendable {
 
   public init() throws(Errno) { socket = OwnedDescriptor(owning: try check(pvio_route_socket(0))) }
 
-  /// Takes over a socket that ``open()`` returned.
+  /// Takes over the socket that ``release()`` gave up.
   public init(owning descriptor: Int32) { socket = OwnedDescriptor(owning: descriptor) }
 
-  /// A socket by number, for handing it from the thread that opens it to another one.
-  public static func open() throws(Errno) -> Int32 { try check(pvio_route_socket(0)) }
+  /// Gives the socket up without closing it: for handing it from the thread that was in the namespace to another one.
+  public consuming func release() -> Int32 { socket.release() }
 
   /// The interface of that name, or nil.
   public mutating func link(named name: String) throws(Errno) -> NetworkLink? {

@@ -23,6 +23,9 @@ public import SystemPackage
 /// `IOSQE_FIXED_FILE` (linux/io_uring.h), a macro over an enum that Swift does not see.
 @usableFromInline let fixedFileFlag: UInt32 = 1
 
+/// `RWF_NOWAIT` (linux/fs.h), a macro with a cast that Swift does not see.
+@usableFromInline let noWaitFlag: UInt32 = 8
+
 /// A table of (address, length) pairs for vectored operations, at a stable address, owned by whoever submits it.
 @safe public struct VectorTable: ~Copyable {
   // SAFETY of every use: `capacity` initialised entries from `init` to `deinit`, and every index is checked against it.
@@ -64,10 +67,14 @@ extension Uring {
     unsafe entry.pointee.flags |= UInt8(truncatingIfNeeded: file.flags)
   }
 
-  /// Reads `byteCount` bytes at `offset` to `address` (`IORING_OP_READ`).
-  @inlinable public mutating func prepareRead(_ file: UringFile, address: UInt, byteCount: Int, offset: UInt64, userData: UInt64) -> Bool {
+  /// Reads `byteCount` bytes at `offset` to `address` (`IORING_OP_READ`). With `waits` false it fails with `EAGAIN` when there is
+  /// nothing to read yet (`RWF_NOWAIT`), else it waits in the kernel, without a thread where the file can be polled.
+  @inlinable public mutating func prepareRead(
+    _ file: UringFile, address: UInt, byteCount: Int, offset: UInt64, userData: UInt64, waits: Bool = true
+  ) -> Bool {
     guard let entry = unsafe io_uring_get_sqe(ring) else { return false }
     unsafe io_uring_prep_read(entry, file.number, UnsafeMutableRawPointer(bitPattern: address), UInt32(byteCount), offset)
+    if !waits { unsafe entry.pointee.rw_flags = noWaitFlag }
     unsafe finish(entry, file, userData)
     return true
   }
@@ -102,13 +109,14 @@ extension Uring {
     return true
   }
 
-  /// Reads into `count` stretches, from entry `first` of `table` on (`IORING_OP_READV`).
+  /// Reads into `count` stretches, from entry `first` of `table` on (`IORING_OP_READV`); `waits` as in ``prepareRead``.
   @inlinable public mutating func prepareReadVector(
-    _ file: UringFile, table: borrowing VectorTable, first: Int, count: Int, offset: UInt64, userData: UInt64
+    _ file: UringFile, table: borrowing VectorTable, first: Int, count: Int, offset: UInt64, userData: UInt64, waits: Bool = true
   ) -> Bool {
     precondition(first >= 0 && count > 0 && first + count <= table.capacity)
     guard let entry = unsafe io_uring_get_sqe(ring) else { return false }
     unsafe io_uring_prep_readv(entry, file.number, table.base + first, UInt32(count), offset)
+    if !waits { unsafe entry.pointee.rw_flags = noWaitFlag }
     unsafe finish(entry, file, userData)
     return true
   }
