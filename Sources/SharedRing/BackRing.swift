@@ -100,6 +100,11 @@ extension BackRing {
     return Int(knownRequestProducer &- requestConsumer)
   }
 
+  /// As ``hasRequests()``, for a driver that can do nothing with fewer than `wanted`. An impossible `req_prod` counts as many requests.
+  @inlinable @inline(__always) public func hasRequests(wanted: Int) -> Bool {
+    Int(memory.load32(at: RingLayout.requestProducer) &- requestConsumer) >= wanted
+  }
+
   /// Looks at `req_prod` once and remembers it if it is possible. Returns whether there are requests to take.
   @inlinable mutating func refreshRequests() throws(RingFault) -> Bool {
     if let fault { throw fault }

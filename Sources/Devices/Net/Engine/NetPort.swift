@@ -17,7 +17,7 @@ open class NetPort {
   }
 
   /// The vif that is served; nil while none is connected.
-  public weak var client: NetPortClient?
+  public var client: NetPortClient?
 
   public init() {}
 

@@ -131,3 +131,20 @@ extension SharedBytes {
     store8(UInt8(truncatingIfNeeded: value), at: offset + 1)
   }
 }
+
+extension Frame {
+  /// Whether it is for a group of receivers, or all of them.
+  @inlinable public var isMulticast: Bool { headByteCount > 0 && head.load8(at: 0) & 1 != 0 }
+
+  /// Its receiver. The head holds an Ethernet header.
+  @inlinable public var destination: MACAddress { head.address(at: 0) }
+
+  /// Its sender. The head holds an Ethernet header.
+  @inlinable public var source: MACAddress { head.address(at: 6) }
+}
+
+extension SharedBytes {
+  @inlinable func address(at offset: Int) -> MACAddress {
+    MACAddress(rawValue: UInt64(bigEndian16(at: offset)) << 32 | UInt64(bigEndian32(at: offset + 2)))
+  }
+}

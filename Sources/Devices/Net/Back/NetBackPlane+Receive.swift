@@ -1,0 +1,196 @@
+import EventLoop
+import LinuxSystem
+import Logging
+import NetEngine
+import NetInterface
+import NetPackets
+import PVDriver
+import SharedMemory
+import SharedRing
+import XenInterface
+import XenPlatform
+
+// From the port to the guest: one copy, into pages that the front-end has posted.
+extension NetBackPlane {
+  /// Takes a frame for the guest.
+  func receive(_ frame: Frame, queue number: Int) -> NetPortClient.ReceiveOutcome {
+    if state.value.isStopping { return .dropped }
+    let (queue, hash) = target(of: frame, proposed: number)
+    guard queue.fault == nil else { return .dropped }
+    if frame.isMulticast, !multicast.admits(frame.destination) {
+      queue.counters.receiveDrops.filtered &+= 1
+      return .dropped
+    }
+    guard accepts(frame),
+      let slots = ReceiveSlots(byteCount: frame.byteCount, offload: frame.offload, hash: hash, headroomByteCount: acceptance.headroomByteCount),
+      slots.pieceCount == 1 || acceptance.capabilities.contains(.scatterGather)
+    else {
+      queue.counters.receiveDrops.unacceptable &+= 1
+      return .dropped
+    }
+    do throws(RingFault) {
+      if queue.backlog.value.isEmpty, try deliver(frame, slots, to: queue) { return .delivered }
+    } catch {
+      giveUp(queue, .ring(.receive, error))
+      return .dropped
+    }
+    return wait(frame, slots, for: queue)
+  }
+
+  /// The guest has posted too few buffers for a frame.
+  private func wait(_ frame: Frame, _ slots: ReceiveSlots, for queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
+    let now = MonotonicClock.nowNanoseconds
+    if queue.wantedReceiveSlots == 0 {
+      queue.wantedReceiveSlots = slots.count
+      queue.emptySince = now
+    }
+    watchTime()
+    if port.keepsRefusedFrames {
+      queue.refusedFrame = true
+      return .full
+    }
+    if queue.backlog.value.append(frame, now: now) { return .delivered }
+    queue.counters.receiveDrops.noRoom &+= 1
+    return .full
+  }
+
+  /// Whether the front-end takes what is left to be done with the frame.
+  private func accepts(_ frame: Frame) -> Bool {
+    let capabilities = acceptance.capabilities
+    switch frame.offload.segmentation {
+    case .none: return !frame.offload.needsChecksum || !capabilities.isDisjoint(with: [.checksumV4, .checksumV6])
+    case .tcpv4: return capabilities.contains(.segmentationV4)
+    case .tcpv6: return capabilities.contains(.segmentationV6)
+    }
+  }
+
+  /// Which queue a frame goes to, and its hash where the front-end asked for hashes.
+  private func target(of frame: Frame, proposed number: Int) -> (NetBackQueue, FrameHash?) {
+    if queues.count == 1 { return (queues[0], nil) }
+    return (queues[number < queues.count ? number : number % queues.count], nil)
+  }
+
+  /// Copies a frame into posted pages. False when there are too few; then nothing was taken.
+  private func deliver(_ frame: Frame, _ slots: ReceiveSlots, to queue: NetBackQueue) throws(RingFault) -> Bool {
+    guard try queue.receiveRing.cell.value.waitingRequestCount(wanted: slots.count) >= slots.count else { return false }
+    var failure: GrantError?
+    for index in 0..<slots.count {
+      // Counted just above.
+      guard let request = try queue.receiveRing.cell.value.takeRequest() else { preconditionFailure("a request that was counted is gone") }
+      queue.receiveSlots[index] = request
+      // The slots after the first one are the extra infos'.
+      let piece = index == 0 ? 0 : index - slots.extraCount
+      if piece < 0 || (index > 0 && piece == 0) || failure != nil { continue }
+      do throws(GrantError) {
+        let page = try grants.map(request.grantReference, writable: true)
+        frame.copy(from: slots.start(ofPiece: piece), to: page.vector(at: slots.offset, byteCount: slots.byteCount(ofPiece: piece)))
+        grants.unmap(page)
+      } catch {
+        failure = error
+      }
+    }
+    respond(slots, failed: failure != nil, to: queue)
+    queue.sawRequests = true
+    if let failure { refuse(failure, queue) } else { count(slots.byteCount, queue) }
+    return true
+  }
+
+  private func count(_ byteCount: Int, _ queue: NetBackQueue) {
+    queue.counters.receivedFrames &+= 1
+    queue.counters.receivedBytes &+= UInt64(byteCount)
+  }
+
+  private func refuse(_ error: GrantError, _ queue: NetBackQueue) {
+    queue.counters.receiveDrops.grant &+= 1
+    if let heldBack = limiter.admit() {
+      logger.warning(
+        "queue \(queue.index): a posted page cannot be used: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
+    }
+  }
+
+  /// Answers every slot in its own place. A frame that failed keeps its chain, with an error in each piece.
+  private func respond(_ slots: ReceiveSlots, failed: Bool, to queue: NetBackQueue) {
+    for index in 0..<slots.count {
+      if index > 0, index <= slots.extraCount {
+        queue.receiveRing.cell.value.putResponse(slots.extra(index - 1))
+        continue
+      }
+      let piece = index == 0 ? 0 : index - slots.extraCount
+      var response = slots.response(piece, identifier: queue.receiveSlots[index].identifier)
+      if failed { response.status = NetifStatus.error.rawValue }
+      queue.receiveRing.cell.value.putResponse(response)
+    }
+    queue.hasReceiveResponses = true
+  }
+
+  /// The port has no more frames for now.
+  func endOfReceiveBatch() {
+    if state.value.isStopping { return }
+    for queue in queues where queue.hasReceiveResponses { publish(queue) }
+  }
+
+  // MARK: Guests that are slow
+
+  /// Looks whether the guest has posted buffers for what waits. True when something was done.
+  func goOnReceiving(_ queue: NetBackQueue, now: UInt64) -> Bool {
+    do throws(RingFault) {
+      let wanted = queue.wantedReceiveSlots
+      guard try queue.receiveRing.cell.value.waitingRequestCount(wanted: wanted) >= wanted else { return expire(queue, now: now) }
+      queue.wantedReceiveSlots = 0
+      setStalled(false, queue)
+      try emptyBacklog(of: queue, now: now)
+      if queue.backlog.value.isEmpty, queue.refusedFrame {
+        queue.refusedFrame = false
+        port.receiveReady(queue: queue.index)
+      }
+      return true
+    } catch {
+      giveUp(queue, .ring(.receive, error))
+      return true
+    }
+  }
+
+  private func emptyBacklog(of queue: NetBackQueue, now: UInt64) throws(RingFault) {
+    while !queue.backlog.value.isEmpty {
+      let frame = queue.backlogFrame
+      queue.backlog.value.first(as: frame)
+      guard let slots = ReceiveSlots(byteCount: frame.byteCount, offload: frame.offload, headroomByteCount: acceptance.headroomByteCount) else {
+        queue.counters.receiveDrops.unacceptable &+= 1
+        queue.backlog.value.removeFirst()
+        continue
+      }
+      guard try deliver(frame, slots, to: queue) else {
+        queue.wantedReceiveSlots = slots.count
+        queue.emptySince = now
+        return
+      }
+      queue.backlog.value.removeFirst()
+    }
+  }
+
+  /// Drops what was kept for too long, and notices a guest that has not posted buffers for very long.
+  private func expire(_ queue: NetBackQueue, now: UInt64) -> Bool {
+    watchTime()
+    var dropped = false
+    while let arrival = queue.backlog.value.oldestArrival, now &- arrival > configuration.drainNanoseconds {
+      queue.backlog.value.removeFirst()
+      queue.counters.receiveDrops.expired &+= 1
+      dropped = true
+    }
+    // A front-end that gives no notice of buffers cannot be told from one that has none to give.
+    if acceptance.receiveNotification, now &- queue.emptySince > configuration.stallNanoseconds { setStalled(true, queue) }
+    return dropped
+  }
+
+  private func setStalled(_ isStalled: Bool, _ queue: NetBackQueue) {
+    guard queue.isStalled != isStalled else { return }
+    queue.isStalled = isStalled
+    logger.notice("queue \(queue.index): the guest \(isStalled ? "has not posted buffers for \(configuration.stallNanoseconds / 1_000_000_000) s; its link is down" : "posts buffers again")")
+    port.guestStalled(queues.contains { $0.isStalled })
+  }
+
+  /// Makes the loop look again after a while, as long as frames wait: often at a guest that gives no notice.
+  private func watchTime() {
+    if !hasTimer { wake(afterNanoseconds: acceptance.receiveNotification ? 250_000_000 : 5_000_000) }
+  }
+}

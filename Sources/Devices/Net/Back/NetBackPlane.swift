@@ -1,0 +1,279 @@
+import EventLoop
+import LinuxSystem
+import Logging
+import NetEngine
+import NetInterface
+import NetPackets
+import PVDriver
+import SharedMemory
+import SharedRing
+import XenInterface
+import XenPlatform
+
+/// The ring half of a connected net back-end: all queues of one vif, served together on the device's loop.
+///
+/// A turn takes up to ``budget`` frames from each transmit ring, hands them to the port, and publishes all responses once. Frames for
+/// the guest come from the port in its own turns (``receive(_:queue:)``). Lives from connect to disconnect; every call on the loop's thread.
+final class NetBackPlane: LoopSource {
+  /// What is done with a connection, apart from its rings.
+  struct Settings {
+    var acceptance = NetAcceptance()
+    var rate: RateLimit?
+    var configuration = NetBackConfiguration()
+  }
+
+  /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
+  struct State {
+    var poller: AdaptivePoller
+    var workedSincePoll = false
+    var firstQueue = 0
+    var rate: RateLimit?
+    /// No frame is taken before this time: the rate limit.
+    var heldUntil: UInt64 = 0
+    var isStopping = false
+  }
+
+  /// Frames that one queue may have taken in one turn.
+  static let budget = 64
+
+  let port: NetPort
+  let grants: ForeignGrants
+  let logger: Logger
+  let onFault: (_ queue: Int, NetBackFault) -> Void
+  let onCarrier: (Bool) -> Void
+  let configuration: NetBackConfiguration
+  private(set) var queues: [NetBackQueue] = []
+  private(set) var acceptance: NetAcceptance
+  var multicast = MulticastFilter()
+  let control: NetControl?
+  let state: FixedCell<State>
+  var limiter = LogLimiter()
+  private var client: PlaneClient?
+  private var stopping: ((_ leakedPageCount: Int) -> Void)?
+  private var openChannels = 0
+  private var timer: LoopTimer?
+
+  /// Maps the front-end's rings, connects to the port and begins to serve. `channels` are bound to the ports of `transport`: for each
+  /// queue one or two, and the control ring's last. On failure nothing stays mapped.
+  /// - Parameters:
+  ///   - onFault: told once a queue when the front-end did what none may; on the loop.
+  ///   - onCarrier: told when what is behind the port comes up or goes away; on the loop.
+  init(
+    port: NetPort, loop: EventLoop, grants: ForeignGrants, transport: NetTransport, channels: NetChannels, settings: Settings, logger: Logger,
+    onFault: @escaping (_ queue: Int, NetBackFault) -> Void, onCarrier: @escaping (Bool) -> Void
+  ) throws(NetConnectError) {
+    self.port = port
+    self.grants = grants
+    self.logger = logger
+    self.onFault = onFault
+    self.onCarrier = onCarrier
+    configuration = settings.configuration
+    acceptance = settings.acceptance
+    multicast.isActive = settings.acceptance.multicastControl
+    var queues: [NetBackQueue] = []
+    for (index, queue) in transport.queues.enumerated() { queues.append(try NetBackQueue(queue, index: index, grants: grants)) }
+    control = try transport.control.map { control throws(NetConnectError) in
+      try NetControl(control.ringReference, queueCount: queues.count, grants: grants)
+    }
+    state = FixedCell(State(poller: AdaptivePoller(settings.configuration.polling), rate: settings.rate))
+    super.init()
+    self.queues = queues
+    let client = PlaneClient(self)
+    do throws(NetPortError) {
+      try port.connect(client, accepting: settings.acceptance.capabilities, queueCount: queues.count)
+    } catch {
+      throw .port(error)
+    }
+    self.client = client
+    loop.attach(self)
+    for (queue, bound) in zip(queues, channels.queues) {
+      // Events are looked at in turn: the loop serves this source after it has taken the completion that the event is.
+      queue.listen(on: bound.map { LoopEventChannel($0, loop: loop) {} })
+      openChannels += bound.count
+    }
+    if let control, let channel = channels.control {
+      control.channel = LoopEventChannel(channel, loop: loop) {}
+      openChannels += 1
+    }
+  }
+
+  // MARK: Turns
+
+  override func service() -> Service {
+    if state.value.isStopping { return .idle }
+    var worked = false
+    var more = false
+    let now = state.value.heldUntil > 0 || hasWaitingFrames ? MonotonicClock.nowNanoseconds : 0
+    if now >= state.value.heldUntil {
+      state.value.heldUntil = 0
+      // Another queue goes first each turn, so that none lives on what the others leave of the port.
+      state.value.firstQueue += 1
+      if state.value.firstQueue >= queues.count { state.value.firstQueue = 0 }
+      for offset in queues.indices {
+        let position = state.value.firstQueue + offset
+        switch transmit(from: queues[position < queues.count ? position : position - queues.count]) {
+        case .idle: break
+        case .worked: worked = true
+        case .moreToDo: more = true
+        }
+      }
+      if worked || more { port.endOfTransmitBatch() }
+    }
+    for queue in queues where queue.wantedReceiveSlots > 0 {
+      if goOnReceiving(queue, now: now) { worked = true }
+    }
+    if let control, serve(control) { worked = true }
+    for queue in queues where queue.hasTransmitResponses || queue.hasReceiveResponses {
+      worked = true
+      publish(queue)
+    }
+    if worked || more { state.value.workedSincePoll = true }
+    return more ? .moreToDo : worked ? .worked : .idle
+  }
+
+  private var hasWaitingFrames: Bool {
+    for queue in queues where queue.wantedReceiveSlots > 0 { return true }
+    return false
+  }
+
+  /// Shows responses to the front-end, and tells it if it wants to be told.
+  func publish(_ queue: NetBackQueue) {
+    if queue.hasTransmitResponses {
+      queue.hasTransmitResponses = false
+      if queue.fault == nil, queue.transmitRing.cell.value.publishResponses() { queue.signalTransmit() }
+    }
+    if queue.hasReceiveResponses {
+      queue.hasReceiveResponses = false
+      if queue.fault == nil, queue.receiveRing.cell.value.publishResponses() { queue.signalReceive() }
+    }
+  }
+
+  /// The front-end has done what no front-end can: the rings of that queue are not touched any more, and whoever runs the device is told.
+  func giveUp(_ queue: NetBackQueue, _ fault: NetBackFault) {
+    guard queue.fault == nil else { return }
+    queue.fault = fault
+    queue.wantedReceiveSlots = 0
+    logger.error("queue \(queue.index) is broken: \(fault)")
+    onFault(queue.index, fault)
+  }
+
+  override func hasWork() -> Bool {
+    guard !state.value.isStopping else { return false }
+    if state.value.heldUntil == 0 {
+      for queue in queues where queue.fault == nil && queue.packets.hasFree && queue.transmitRing.cell.value.hasRequests() { return true }
+    }
+    for queue in queues where queue.wantedReceiveSlots > 0 {
+      if queue.receiveRing.cell.value.hasRequests(wanted: queue.wantedReceiveSlots) { return true }
+    }
+    return false
+  }
+
+  override func wantsPolling(now: UInt64) -> Bool {
+    if state.value.workedSincePoll {
+      state.value.workedSincePoll = false
+      state.value.poller.workArrived(at: now)
+    }
+    return !state.value.isStopping && state.value.poller.shouldKeepPolling(now: now)
+  }
+
+  override func prepareToSleep() -> Bool {
+    guard !state.value.isStopping else { return false }
+    var pending = false
+    for queue in queues where queue.fault == nil {
+      for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.sawRequests) }
+      queue.sawRequests = false
+      do throws(RingFault) {
+        // Held by the rate limit, or with no place for another frame: what comes is looked at when that has changed.
+        if state.value.heldUntil == 0, queue.packets.hasFree, try queue.transmitRing.cell.value.armRequestEvent() { pending = true }
+      } catch {
+        giveUp(queue, .ring(.transmit, error))
+        continue
+      }
+      do throws(RingFault) {
+        let wanted = queue.wantedReceiveSlots
+        if wanted > 0, try queue.receiveRing.cell.value.armRequestEvent(wanted: wanted) { pending = true }
+      } catch {
+        giveUp(queue, .ring(.receive, error))
+      }
+    }
+    if let control, prepareToSleep(control) { pending = true }
+    return pending
+  }
+
+  // MARK: Time
+
+  /// Calls the loop back: for a rate limit that lets frames through again, a guest that gives no notice, frames that are kept too long.
+  func wake(afterNanoseconds nanoseconds: UInt64) {
+    timer?.cancel()
+    timer = loop?.schedule(afterNanoseconds: nanoseconds) { [weak self] in self?.timer = nil }
+  }
+
+  var hasTimer: Bool { timer != nil }
+
+  /// Puts another limit in force; nil: none.
+  func setRate(_ rate: RateLimit?) {
+    state.value.rate = rate
+    state.value.heldUntil = 0
+  }
+
+  /// Puts what the front-end wants while it is connected in force.
+  func setHeadroom(_ byteCount: Int) { acceptance.headroomByteCount = byteCount }
+  func setMulticastControl(_ isActive: Bool) { multicast.isActive = isActive }
+
+  // MARK: The end
+
+  /// Frames of the guest that the port has.
+  var inFlightCount: Int { queues.reduce(0) { $0 + $1.packets.inFlightCount } }
+
+  /// What all queues have done.
+  var counters: NetQueueCounters { queues.reduce(into: NetQueueCounters()) { $0.add($1.counters) } }
+
+  /// Takes no more frames, waits for those that the port has, and gives everything back; then calls `done` with the number of
+  /// pages that are still mapped, which is zero unless there is a mistake in this program.
+  func stop(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
+    precondition(stopping == nil, "stopped twice")
+    stopping = done
+    state.value.isStopping = true
+    timer?.cancel()
+    port.disconnect { [self] in portDisconnected() }
+  }
+
+  private func portDisconnected() {
+    precondition(inFlightCount == 0, "the port is done, but has frames")
+    client = nil
+    for queue in queues {
+      publish(queue)
+      for channel in queue.channels { channel.close { [self] in channelClosed() } }
+    }
+    control?.channel?.close { [self] in channelClosed() }
+  }
+
+  private func channelClosed() {
+    openChannels -= 1
+    guard openChannels == 0, let done = stopping else { return }
+    for queue in queues { queue.unmap() }
+    control?.unmap(grants)
+    queues.removeAll()
+    loop?.detach(self)
+    stopping = { _ in }
+    done(grants.mappedPageCount)
+  }
+}
+
+/// Event channels of a vif, bound: one or two a queue, and the control ring's.
+struct NetChannels {
+  var queues: [[EventChannel]] = []
+  var control: EventChannel?
+
+  var all: [EventChannel] { queues.flatMap { $0 } + (control.map { [$0] } ?? []) }
+}
+
+/// Hears the port for a plane, which has another base class already.
+private final class PlaneClient: NetPortClient {
+  private unowned let plane: NetBackPlane
+  init(_ plane: NetBackPlane) { self.plane = plane }
+  override func transmitted(_ frame: Frame, succeeded: Bool) { plane.transmitted(frame, succeeded: succeeded) }
+  override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome { plane.receive(frame, queue: queue) }
+  override func endOfReceiveBatch() { plane.endOfReceiveBatch() }
+  override func carrierChanged(isUp: Bool) { plane.onCarrier(isUp) }
+}

@@ -1,0 +1,92 @@
+import EventLoop
+import LinuxSystem
+import Logging
+import NetEngine
+import NetInterface
+import XenInterface
+import XenPlatform
+
+/// What of a net back-end lives on the loop: the port for good, a plane from connect to disconnect.
+final class NetBackendHalf {
+  let port: NetPort
+  private let loop: EventLoop
+  private let configuration: NetBackConfiguration
+  private let logger: Logger
+  private var plane: NetBackPlane?
+  private var rate: RateLimit?
+  private var connectionCount = 0
+  /// Of connections that have ended.
+  private var past = NetQueueCounters()
+  /// Who waits for a disconnect that is under way.
+  private var disconnecting: [(Int) -> Void] = []
+
+  init(port: NetPort, loop: EventLoop, configuration: NetBackConfiguration, logger: Logger) {
+    self.port = port
+    self.loop = loop
+    self.configuration = configuration
+    self.logger = logger
+  }
+
+  /// What is offered to a front-end.
+  var features: NetFeatures {
+    NetFeatures(
+      maximumQueueCount: min(max(1, configuration.maximumQueueCount), NetLimits.queueCount), capabilities: port.capabilities,
+      splitEventChannels: true, multicastControl: true, controlRing: true, headroom: true)
+  }
+
+  /// Puts a rate limit in force, now and for later connections; nil: none.
+  func setRate(_ rate: RateLimit?) {
+    guard rate?.byteCount != self.rate?.byteCount || rate?.intervalNanoseconds != self.rate?.intervalNanoseconds else { return }
+    self.rate = rate
+    plane?.setRate(rate)
+  }
+
+  func setHeadroom(_ byteCount: Int) { plane?.setHeadroom(byteCount) }
+
+  /// Serves a front-end; returns whether the link is up.
+  func connect(
+    _ transport: NetTransport, _ acceptance: NetAcceptance, granter: DomainID, channels: NetChannels, platform: any XenPlatform,
+    onFault: @escaping (_ queue: Int, NetBackFault) -> Void, onCarrier: @escaping (Bool) -> Void
+  ) -> Result<Bool, NetConnectError> {
+    guard plane == nil else { return .failure(.alreadyConnected) }
+    do throws(NetConnectError) {
+      let grants: ForeignGrants
+      do throws(PlatformError) { grants = try platform.foreignGrants(of: granter) } catch { throw .platform(error) }
+      plane = try NetBackPlane(
+        port: port, loop: loop, grants: grants, transport: transport, channels: channels,
+        settings: NetBackPlane.Settings(acceptance: acceptance, rate: rate, configuration: configuration), logger: logger, onFault: onFault,
+        onCarrier: onCarrier)
+      connectionCount += 1
+      return .success(port.hasCarrier)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Ends the connection, if there is one. Several may ask; all are told.
+  func disconnect(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
+    guard let plane else { return done(0) }
+    disconnecting.append(done)
+    guard disconnecting.count == 1 else { return }
+    // Frames that are still kept for the guest end here, and are accounted for.
+    past.add(plane.counters)
+    plane.stop { [self] leaked in
+      self.plane = nil
+      let waiting = disconnecting
+      disconnecting = []
+      for done in waiting { done(leaked) }
+    }
+  }
+
+  var status: NetBackendStatus {
+    var status = NetBackendStatus(features: features, hasCarrier: port.hasCarrier, total: past)
+    status.connectionCount = connectionCount
+    status.rate = rate
+    guard let plane, disconnecting.isEmpty else { return status }
+    status.total.add(plane.counters)
+    status.acceptance = plane.acceptance
+    status.mappedPageCount = plane.grants.mappedPageCount
+    status.queues = plane.queues.map(NetBackendStatus.Queue.init)
+    return status
+  }
+}

@@ -1,0 +1,106 @@
+import EventLoop
+import NetInterface
+import PVDriver
+import SharedMemory
+import SharedRing
+import XenInterface
+import XenPlatform
+
+/// The control ring of a vif, and what its front-end has set up by it: how frames are hashed to queues, and grants that stay mapped.
+final class NetControl {
+  let ring: MappedBackRing<NetifControlRequest, NetifControlResponse>
+  var channel: LoopEventChannel?
+  var fault: RingFault?
+  var sawRequests = false
+  let queueCount: Int
+  /// How frames for the guest are spread over its queues.
+  private(set) var hashing = HashSettings()
+  /// Grants that stay mapped, for each queue.
+  private(set) var mappings: [GrantMappings]
+
+  /// Maps the ring.
+  init(_ reference: GrantReference, queueCount: Int, grants: ForeignGrants) throws(NetConnectError) {
+    self.queueCount = queueCount
+    mappings = (0..<queueCount).map { _ in GrantMappings() }
+    let mapping: GrantMapping
+    do throws(GrantError) { mapping = try grants.mapContiguously([reference]) } catch { throw .ringNotMapped(.control, queue: 0, error) }
+    do throws(RingFault) { ring = try MappedBackRing(mapping) } catch { throw .ringBroken(.control, queue: 0, error) }
+  }
+
+  func unmap(_ grants: ForeignGrants) {
+    for index in mappings.indices { mappings[index].unmapAll(grants) }
+    ring.unmap()
+  }
+
+  /// Does what a request asks for and returns the response's data. Pages that it names are mapped for as long as they are copied.
+  func execute(_ request: NetControlRequest, _ grants: ForeignGrants) throws(NetControlRefusal) -> UInt32 {
+    switch request {
+    case .hashTypes: return HashSettings.knownTypes.rawValue
+    case .setHashTypes(let types): hashing.types = types
+    case .setHashKey(let reference, let byteCount): hashing.key = try bytes(of: reference, byteCount, grants)
+    case .hashMappingSize: return UInt32(NetifLimits.hashMappingEntryCount)
+    case .setHashMappingSize(let entryCount): hashing.mapping = Array(repeating: 0, count: entryCount)
+    case .setHashMapping(let reference, let entryCount, let firstEntry):
+      try setMapping(bytes(of: reference, entryCount * 4, grants), firstEntry)
+    case .setHashAlgorithm(let algorithm): hashing.algorithm = algorithm
+    case .grantMappingSize(let queue): return UInt32(mappings[queue].capacity)
+    case .addGrantMappings(let queue, let reference, let entryCount):
+      try mappings[queue].add(table(reference, entryCount, grants), grants)
+    case .removeGrantMappings(let queue, let reference, let entryCount):
+      return try mappings[queue].remove(reference, entryCount, grants)
+    }
+    return 0
+  }
+
+  /// What control requests are held against now.
+  var limits: NetControlLimits {
+    NetControlLimits(queueCount: queueCount, hashMappingEntryCount: hashing.mapping.count, hashTypes: HashSettings.knownTypes)
+  }
+
+  /// Takes over queue numbers, all or none.
+  private func setMapping(_ bytes: [UInt8], _ firstEntry: Int) throws(NetControlRefusal) {
+    var numbers: [Int] = []
+    for start in stride(from: 0, to: bytes.count, by: 4) {
+      let number = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << UInt32(8 * $1) }
+      guard number < queueCount else { throw NetControlRefusal(.invalidParameter) }
+      numbers.append(Int(number))
+    }
+    hashing.mapping.replaceSubrange(firstEntry..<firstEntry + numbers.count, with: numbers)
+  }
+
+  /// Copies the start of a page, once.
+  private func bytes(of reference: GrantReference, _ byteCount: Int, _ grants: ForeignGrants) throws(NetControlRefusal) -> [UInt8] {
+    if byteCount == 0 { return [] }
+    do throws(GrantError) {
+      let page = try grants.map(reference, writable: false)
+      defer { grants.unmap(page) }
+      return grants.bytes(of: page).copyOut(at: 0, byteCount: byteCount)
+    } catch {
+      throw NetControlRefusal(.invalidParameter)
+    }
+  }
+
+  private func table(_ reference: GrantReference, _ entryCount: Int, _ grants: ForeignGrants) throws(NetControlRefusal) -> [NetifGrantMapping] {
+    do throws(GrantError) {
+      let page = try grants.map(reference, writable: false)
+      defer { grants.unmap(page) }
+      let bytes = grants.bytes(of: page)
+      return (0..<entryCount).map { NetifGrantMapping(copying: bytes, at: $0 * NetifGrantMapping.byteCount) }
+    } catch {
+      throw NetControlRefusal(.invalidParameter)
+    }
+  }
+}
+
+/// How a front-end wants frames spread over its queues (control requests 1 to 7).
+struct HashSettings {
+  static let knownTypes: NetifHashTypes = [.ipv4, .ipv4TCP, .ipv6, .ipv6TCP]
+  var algorithm = NetifHashAlgorithm.none
+  var types: NetifHashTypes = []
+  /// The Toeplitz key; shorter keys are continued with zeros.
+  var key: [UInt8] = []
+  /// Queue by remainder of the hash; empty: the remainder of hash and queue count.
+  var mapping: [Int] = []
+
+  var isActive: Bool { algorithm == .toeplitz && !types.isEmpty }
+}
