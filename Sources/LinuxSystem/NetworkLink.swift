@@ -32,10 +32,10 @@ public struct NetworkLink: Sendable, Equatable {
     public var isTap = false
     public var isPersistent = false
     public var isMultiQueue = false
-    /// Queues that programs have open and in use.
-    public var queueCount = 0
-    /// Queues that are open and switched off.
-    public var disabledQueueCount = 0
+    /// Queues that programs have open and in use; nil: the kernel only says it of multi-queue interfaces.
+    public var queueCount: Int?
+    /// Queues that are open and switched off; nil as above.
+    public var disabledQueueCount: Int?
     public init() {}
   }
 }

@@ -62,7 +62,7 @@ extension TapOpening {
     }
     guard let link = try route.find(name) else { throw .system(operation: "find", name: name, .noSuchFileOrDirectory) }
     // A multi-queue interface lets everybody in: only now it is certain that nobody else came at the same time.
-    if let tun = link.tun, tun.queueCount + tun.disabledQueueCount > queues.count { throw .busy(name: name) }
+    if let tun = link.tun, tun.openQueueCount > queues.count { throw .busy(name: name) }
     self.init(queues: queues, routeSocket: route.release(), link: link, wasCreated: before == nil)
   }
 
@@ -78,7 +78,7 @@ extension TapOpening {
     if let mtu = configuration.mtu, found.mtu != mtu { throw .mtuMismatch(name: name, mtu: found.mtu, asked: mtu) }
     guard let tun = found.tun else { return configuration.queueCount > 1 }
     guard tun.isTap else { throw .notTap(name: name, kind: "tun") }
-    if tun.queueCount + tun.disabledQueueCount > 0 { throw .busy(name: name) }
+    if tun.openQueueCount > 0 { throw .busy(name: name) }
     if configuration.queueCount > 1, !tun.isMultiQueue { throw .notMultiQueue(name: name, queueCount: configuration.queueCount) }
     return tun.isMultiQueue
   }
@@ -104,6 +104,11 @@ extension TapOpening {
     default: return .system(operation: "open", name: name, errno)
     }
   }
+}
+
+extension NetworkLink.Tun {
+  /// As far as the kernel says: it lets nobody else in where it does not.
+  fileprivate var openQueueCount: Int { (queueCount ?? 0) + (disabledQueueCount ?? 0) }
 }
 
 extension RouteSocket {
