@@ -138,7 +138,8 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "BlockFront", "BlockBack", "BlockEngine", "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
+        "NBDExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockFront", "BlockBack", "BlockEngine",
+        "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],

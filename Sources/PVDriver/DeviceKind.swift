@@ -15,6 +15,8 @@ public struct DeviceKind: Sendable, Hashable {
 
   /// Paravirtual disks (`blkif`).
   public static let disk = DeviceKind(name: "disk", storeName: "vbd", backendCommand: "block")
+  /// Paravirtual network interfaces (`netif`).
+  public static let net = DeviceKind(name: "net", storeName: "vif", backendCommand: "net")
 }
 
 /// The kinds that are built in: a value that the command makes and passes down, not a global that modules sign up in.

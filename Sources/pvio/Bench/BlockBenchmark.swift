@@ -45,16 +45,16 @@ final class BlockBenchmark {
   func measure(_ blockCase: BlockCase, requests: UInt64? = nil) async throws -> BlockFigures {
     let backing = blockCase.target == .memory ? "ram=\(BlockCase.diskMebibytes)M" : "file=\(filePath),readonly=on"
     let spec = try DiskSpec.parse("\(backing),queues=1,id=bench,export=none")
-    let attachment = DiskAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
-    let disk = try await attachment.attach(spec, to: domain, device: nil)
+    let attachment = DeviceAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
+    let disk = try await attachment.attach(.disk(spec), to: domain, device: nil)
     let result = Result { try runFront(of: disk, blockCase, requests) }
-    let remark = try await DiskDetachment(directory: common.runDirectory, store: store).detach(disk.address, patience: .seconds(10))
+    let remark = try await DeviceDetachment(directory: common.runDirectory, store: store).detach(disk.address, patience: .seconds(10))
     disk.backend.wait()
     if let remark { throw BenchFailure(remark) }
     return try result.get()
   }
 
-  private func runFront(of disk: AttachedDisk, _ blockCase: BlockCase, _ requests: UInt64?) throws -> BlockFigures {
+  private func runFront(of disk: AttachedDevice, _ blockCase: BlockCase, _ requests: UInt64?) throws -> BlockFigures {
     var arguments = [
       "bench", "block-worker", "--run-dir", common.runDirectory.path, "\(domain)", disk.address.device.name,
       "\(disk.backend.processID)", "\(blockCase.depth)", "\(seconds)",

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BlockFront
 import LinuxSystem
+import PVDriver
 import ProcessPlatform
 import XenInterface
 import XenStoreClient
@@ -24,7 +25,7 @@ struct BlockWorker: AsyncParsableCommand {
     let domain = DomainID(rawValue: domain)
     let platform = try DaemonConnection.platform(common.runDirectory, as: domain)
     let store = try DaemonConnection.store(common.runDirectory, as: domain)
-    let address = DeviceAddress(domain: domain, device: try DeviceAddress.parse(device), id: "bench")
+    let address = DeviceAddress(domain: domain, device: try GuestDevice.parse(device, kind: .disk), id: "bench")
     let notices = XenbusNotices()
     let driver = BlockLoadDriver(platform: platform, bufferCount: max(depth, BlockLoad.fillDepth))
     let life = XenbusFrontend(

@@ -1,69 +1,68 @@
+import PVDriver
 import ProcessPlatform
 import XenInterface
 import XenStoreClient
 import Xenbus
 
-/// One disk: whose it is, which number it has there, and what it is called under the run directory.
+/// One device: whose it is, which one there, and what it is called under the run directory.
 struct DeviceAddress: Sendable {
   var domain: DomainID
-  var device: VirtualDevice
+  var device: GuestDevice
   var id: String
 
-  static let kind = "vbd"
   /// Key of the back-end's directory that holds ``id``. Other people's tools do not know it and need not.
   static let idKey = "pvio-id"
+  static let kinds = DeviceKinds([.disk, .net])
 
-  var paths: XenbusDevicePaths { XenbusDevicePaths(kind: Self.kind, device: device.number, frontendDomain: domain) }
+  var paths: XenbusDevicePaths { XenbusDevicePaths(kind: device.kind.storeName, device: device.number, frontendDomain: domain) }
 
-  /// What a disk is called that was given no name: `7-xvda`.
-  static func defaultID(_ domain: DomainID, _ device: VirtualDevice) -> String { "\(domain)-\(device.name)" }
+  /// What a device is called that was given no name: `7-xvda`.
+  static func defaultID(_ domain: DomainID, _ device: GuestDevice) -> String { "\(domain)-\(device.name)" }
 
-  /// `xvda`, `51712`: what people write for a device.
-  static func parse(_ text: String) throws -> VirtualDevice {
-    let number = UInt32(text)
-    guard let device = number.flatMap(VirtualDevice.init(number:)) ?? VirtualDevice(name: text) else {
-      throw CommandFailure.usage("'\(text)' is no device: expected a name such as xvda, or its number (51712)")
-    }
-    return device
-  }
-
-  /// The attached disk that `text` names in `domain`: by device name, number or id.
-  static func find(_ text: String, in domain: DomainID, _ store: XenStoreClient) async throws -> DeviceAddress {
-    let devices = try await all(in: domain, store)
+  /// The attached device that `text` names in `domain`: by device name, number or id. Only of `kind`, if one is given.
+  static func find(_ text: String, _ kind: DeviceKind? = nil, in domain: DomainID, _ store: XenStoreClient) async throws -> DeviceAddress {
+    let devices = try await all(in: domain, store).filter { kind == nil || $0.device.kind == kind }
     if let match = devices.first(where: { $0.id == text || $0.device.name == text || "\($0.device.number)" == text }) { return match }
     let known = devices.map(\.device.name).joined(separator: ", ")
-    throw CommandFailure("domain \(domain) has no disk '\(text)'; it has \(known.isEmpty ? "none" : known)")
+    throw CommandFailure("domain \(domain) has no \(kind?.name ?? "device") '\(text)'; it has \(known.isEmpty ? "none" : known)")
   }
 
-  /// Every disk of `domain`, in the order of their numbers.
+  /// Every device of `domain`, disks first, in the order of their numbers.
   static func all(in domain: DomainID, _ store: XenStoreClient) async throws -> [DeviceAddress] {
-    let directory = "/local/domain/0/backend/\(kind)/\(domain)"
+    var result: [DeviceAddress] = []
+    for kind in kinds.all { result += try await all(of: kind, in: domain, store) }
+    return result
+  }
+
+  static func all(of kind: DeviceKind, in domain: DomainID, _ store: XenStoreClient) async throws -> [DeviceAddress] {
+    let directory = "\(backends(of: kind))/\(domain)"
     var result: [DeviceAddress] = []
     for name in try await children(of: directory, store) {
-      guard let device = UInt32(name).flatMap(VirtualDevice.init(number:)) else { continue }
+      guard let device = UInt32(name).flatMap({ GuestDevice(kind: kind, number: $0) }) else { continue }
       let id = try await store.readIfPresent("\(directory)/\(name)/\(idKey)") ?? defaultID(domain, device)
       result.append(DeviceAddress(domain: domain, device: device, id: id))
     }
     return result.sorted { $0.device.number < $1.device.number }
   }
 
-  /// Every disk of every domain.
+  /// Every device of every domain, by domain.
   static func all(_ store: XenStoreClient) async throws -> [DeviceAddress] {
-    let domains = try await children(of: "/local/domain/0/backend/\(kind)", store).compactMap { UInt16($0).map(DomainID.init) }
+    var domains: Set<DomainID> = []
+    for kind in kinds.all { domains.formUnion(try await children(of: backends(of: kind), store).compactMap { UInt16($0).map(DomainID.init) }) }
     var result: [DeviceAddress] = []
     for domain in domains.sorted() { result += try await all(in: domain, store) }
     return result
   }
 
-  /// The first xvd name of `domain` that is free.
-  static func firstFree(in domain: DomainID, _ store: XenStoreClient) async throws -> VirtualDevice {
-    let used = Set(try await all(in: domain, store).map(\.device.number))
-    for disk in UInt32(0)... {
-      guard let device = VirtualDevice(family: .xvd, disk: disk) else { break }
-      if !used.contains(device.number) { return device }
-    }
-    throw CommandFailure("domain \(domain) has no free device number")
+  /// The first device of `kind` that `domain` has free: xvda, vif0.
+  static func firstFree(_ kind: DeviceKind, in domain: DomainID, _ store: XenStoreClient) async throws -> GuestDevice {
+    let used = Set(try await all(of: kind, in: domain, store).map(\.device))
+    for device in GuestDevice.all(of: kind) where !used.contains(device) { return device }
+    throw CommandFailure("domain \(domain) has no free \(kind.name) number")
   }
+
+  /// Where the back-ends of a kind are in the store.
+  static func backends(of kind: DeviceKind) -> String { "/local/domain/0/backend/\(kind.storeName)" }
 
   private static func children(of path: String, _ store: XenStoreClient) async throws -> [String] {
     do {

@@ -1,4 +1,5 @@
 import LinuxSystem
+import PVDriver
 import XenInterface
 import XenStoreClient
 import Xenbus
@@ -10,13 +11,19 @@ struct DeviceReport {
   var backend: XenbusState
   var frontendProcess: Int32?
   var backendProcess: Int32?
-  var parameters: String
+  /// What it is served from: a disk's image, what an interface is connected to.
+  var source: String
+  /// A disk that refuses writes.
   var isReadOnly: Bool
-  /// Size in bytes; nil before a back-end has said it.
+  /// A disk's size in bytes; nil before a back-end has said it.
   var byteCount: UInt64?
+  /// An interface's address.
+  var mac: String?
   /// One line: connected, or which side, which key, since when, what to do.
   var diagnosis: String
-  var status: DiskStatusFile.Contents?
+  /// What the back-end says of itself: one of the two.
+  var disk: DiskStatusFile.Contents?
+  var net: NetStatusFile.Contents?
 
   static func read(_ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient) async throws -> DeviceReport {
     let front = try await values(below: address.paths.frontend, store)
@@ -32,9 +39,12 @@ struct DeviceReport {
     var report = DeviceReport(
       address: address, frontend: XenbusState(storeValue: front?["state"]), backend: XenbusState(storeValue: back?["state"]),
       frontendProcess: LockedFile.holder(of: files.frontendLock), backendProcess: LockedFile.holder(of: files.backendLock),
-      parameters: back?["params"] ?? "", isReadOnly: back?["mode"] == "r",
-      byteCount: back?["sectors"].flatMap(UInt64.init).map { $0 * 512 }, diagnosis: diagnosis.text,
-      status: readJSON(DiskStatusFile.Contents.self, from: files.backendStatus))
+      source: back?[address.device.kind == .net ? "bridge" : "params"] ?? "", isReadOnly: back?["mode"] == "r",
+      byteCount: back?["sectors"].flatMap(UInt64.init).map { $0 * 512 }, mac: back?["mac"], diagnosis: diagnosis.text)
+    switch address.device {
+    case .disk: report.disk = readJSON(DiskStatusFile.Contents.self, from: files.backendStatus)
+    case .interface: report.net = readJSON(NetStatusFile.Contents.self, from: files.backendStatus)
+    }
     report.diagnosis = report.deadProcess ?? report.diagnosis
     return report
   }
@@ -47,18 +57,20 @@ struct DeviceReport {
     let atWork: [XenbusState] = [.initWait, .initialised, .connected, .closing]
     if backendProcess == nil, atWork.contains(backend) {
       return "\(place): the back-end's process is gone (its state is still \(backend)); start it again: "
-        + "pvio backend block --domain \(address.domain) --device \(address.device) --disk \(specification)"
+        + "pvio backend \(address.device.kind.backendCommand) --domain \(address.domain) --device \(address.device) "
+        + "--\(address.device.kind.name) \(specification)"
     }
     if frontendProcess == nil, backendProcess != nil, backend != .connected, [.initialised, .connected, .closing].contains(frontend) {
       return "\(place): the front-end's process is gone (its state is still \(frontend)); start another one: "
-        + "pvio export nbd \(address.domain) \(address.device)"
+        + "pvio export \(address.device.kind == .net ? "tap" : "nbd") \(address.domain) \(address.device)"
     }
     return nil
   }
 
-  /// What `--disk` takes for this disk.
+  /// What `--disk` or `--net` takes for this device.
   private var specification: String {
-    let backing = ["ram:", "null:"].contains { parameters.hasPrefix($0) } ? parameters.replacing(":", with: "=", maxReplacements: 1) : "file=\(parameters)"
+    if address.device.kind == .net { return source == "null" ? source : "tap=\(source)" }
+    let backing = ["ram:", "null:"].contains { source.hasPrefix($0) } ? source.replacing(":", with: "=", maxReplacements: 1) : "file=\(source)"
     return isReadOnly ? backing + ",readonly=on" : backing
   }
 

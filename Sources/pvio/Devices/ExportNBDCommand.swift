@@ -4,6 +4,7 @@ import EventLoop
 import LinuxSystem
 import Logging
 import NBDExport
+import PVDriver
 import ProcessPlatform
 import SystemPackage
 import XenInterface
@@ -54,6 +55,6 @@ struct ExportNBDCommand: AsyncParsableCommand {
     defer { platform.disconnect() }
     let store = try DaemonConnection.store(common.runDirectory)
     defer { store.close() }
-    return try await DeviceAddress.find(device, in: DomainLookup.find(domain, platform), store)
+    return try await DeviceAddress.find(device, .disk, in: DomainLookup.find(domain, platform), store)
   }
 }

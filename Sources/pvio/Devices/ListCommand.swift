@@ -1,4 +1,5 @@
 import ArgumentParser
+import PVDriver
 import XenInterface
 
 /// `pvio list`: every device, a line each.
@@ -11,7 +12,7 @@ struct ListCommand: AsyncParsableCommand {
   struct Row: Encodable {
     var id: String
     var domid: UInt16
-    var kind = "disk"
+    var kind: String
     var device: String
     var frontend_state: UInt32
     var backend_state: UInt32
@@ -19,19 +20,22 @@ struct ListCommand: AsyncParsableCommand {
     var backend_pid: Int32?
     var source: String
     var bytes: UInt64?
-    var read_only: Bool
+    var read_only: Bool?
+    var mac: String?
 
     init(_ report: DeviceReport) {
       id = report.address.id
       domid = report.address.domain.rawValue
+      kind = report.address.device.kind.name
       device = report.address.device.name
       frontend_state = report.frontend.rawValue
       backend_state = report.backend.rawValue
       frontend_pid = report.frontendProcess
       backend_pid = report.backendProcess
-      source = report.parameters
+      source = report.source
       bytes = report.byteCount
-      read_only = report.isReadOnly
+      read_only = report.address.device.kind == .disk ? report.isReadOnly : nil
+      mac = report.mac
     }
   }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import LinuxSystem
+import PVDriver
 import SystemPackage
 import XenInterface
 import XenStoreClient
@@ -28,7 +29,7 @@ struct ResizeCommand: AsyncParsableCommand {
     let platform = try DaemonConnection.platform(common.runDirectory)
     let store = try DaemonConnection.store(common.runDirectory)
     defer { store.close() }
-    let address = try await DeviceAddress.find(device, in: DomainLookup.find(domain, platform), store)
+    let address = try await DeviceAddress.find(device, .disk, in: DomainLookup.find(domain, platform), store)
     let parameters = try await store.readIfPresent("\(address.paths.backend)/params") ?? ""
     let isFile = !parameters.hasPrefix("ram:") && !parameters.hasPrefix("null:")
     if let wanted, isFile { try grow(parameters, to: wanted) }

@@ -13,6 +13,7 @@ struct StatusCommand: AsyncParsableCommand {
     var device: ListCommand.Row
     var diagnosis: String
     var backend: DiskStatusFile.Contents?
+    var net: NetStatusFile.Contents?
   }
 
   func run() async throws {
@@ -26,9 +27,9 @@ struct StatusCommand: AsyncParsableCommand {
     }
     if let id, reports.isEmpty { throw CommandFailure("there is no device called \(id): see 'pvio list'") }
     if json {
-      return try printJSON(["devices": reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.status) }])
+      return try printJSON(["devices": reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.disk, net: $0.net) }])
     }
-    if reports.isEmpty { print("no devices: attach one with 'pvio attach DOMAIN disk file=PATH'") }
+    if reports.isEmpty { print("no devices: attach one with 'pvio attach DOMAIN disk file=PATH', or 'net tap=NAME'") }
     for report in reports { print(text(report)) }
   }
 
@@ -36,21 +37,53 @@ struct StatusCommand: AsyncParsableCommand {
     var lines = ["\(report.address.id): \(report.diagnosis)"]
     func process(_ pid: Int32?) -> String { pid.map { "process \($0)" } ?? "no process" }
     lines.append("  front-end: state \(report.frontend), \(process(report.frontendProcess))")
-    lines.append("  back-end:  state \(report.backend), \(process(report.backendProcess)), \(report.parameters)")
-    guard let status = report.status else { return lines.joined(separator: "\n") }
+    lines.append("  back-end:  state \(report.backend), \(process(report.backendProcess)), \(report.source)")
+    if let status = report.disk { lines += status.lines }
+    if let status = report.net { lines += status.lines(mac: report.mac) }
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension DiskStatusFile.Contents {
+  /// For people.
+  fileprivate var lines: [String] {
+    var lines: [String] = []
     lines.append(
-      "  disk:      \(ByteCount(status.bytes).text), \(status.sector_bytes)-byte sectors\(status.read_only ? ", read-only" : "")")
+      "  disk:      \(ByteCount(bytes).text), \(sector_bytes)-byte sectors\(read_only ? ", read-only" : "")")
     lines.append(
-      "  served:    \(status.reads) reads (\(ByteCount(status.read_bytes).text)), \(status.writes) writes "
-        + "(\(ByteCount(status.written_bytes).text)), \(status.flushes) flushes, \(status.discards) discards")
-    if status.failures > 0 { lines.append("  failed:    \(status.failures) requests, last: \(status.last_failure ?? "unknown")") }
-    if status.refusals > 0 { lines.append("  refused:   \(status.refusals) requests that the disk does not allow") }
-    for (number, queue) in status.queues.enumerated() {
+      "  served:    \(reads) reads (\(ByteCount(read_bytes).text)), \(writes) writes "
+        + "(\(ByteCount(written_bytes).text)), \(flushes) flushes, \(discards) discards")
+    if failures > 0 { lines.append("  failed:    \(failures) requests, last: \(last_failure ?? "unknown")") }
+    if refusals > 0 { lines.append("  refused:   \(refusals) requests that the disk does not allow") }
+    for (number, queue) in queues.enumerated() {
       lines.append(
         "  queue \(number):   \(queue.entries) entries, \(queue.in_flight) in flight, \(queue.requests) requests, \(queue.events) events "
           + "(\(queue.spurious_events) spurious), \(queue.signals) signals\(queue.fault.map { ", broken: \($0)" } ?? "")")
     }
-    lines += status.notices.map { "  note:      \($0)" }
-    return lines.joined(separator: "\n")
+    lines += notices.map { "  note:      \($0)" }
+    return lines
+  }
+}
+
+extension NetStatusFile.Contents {
+  /// For people.
+  fileprivate func lines(mac: String?) -> [String] {
+    var lines = ["  interface: \(mac ?? "no address"), link \(carrier ? "up" : "down")"]
+    lines.append(
+      "  passed:    \(transmitted_frames) frames from the guest (\(ByteCount(transmitted_bytes).text)), \(received_frames) to it "
+        + "(\(ByteCount(received_bytes).text))")
+    if transmit_errors + transmit_drops > 0 {
+      lines.append("  lost:      \(transmit_errors) of the guest's frames broke a rule, \(transmit_drops) were not taken behind the port")
+    }
+    if !receive_drops.isEmpty {
+      let reasons = receive_drops.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key.replacing("_", with: " "))" }
+      lines.append("  lost:      frames for the guest: \(reasons.joined(separator: ", "))")
+    }
+    for (number, queue) in queues.enumerated() {
+      lines.append(
+        "  queue \(number):   \(queue.in_flight) frames under way, \(queue.waiting) waiting for the guest, \(queue.events) events "
+          + "(\(queue.spurious_events) spurious), \(queue.signals) signals\(queue.fault.map { ", broken: \($0)" } ?? "")")
+    }
+    return lines
   }
 }

@@ -62,7 +62,7 @@ struct DomainCommand: AsyncParsableCommand {
       // Nobody could name a device of a domain that is gone, so they go first, as a toolstack does it.
       try await withStore(common) { store in
         for address in try await DeviceAddress.all(in: domid, store) {
-          let detachment = DiskDetachment(directory: common.runDirectory, store: store)
+          let detachment = DeviceDetachment(directory: common.runDirectory, store: store)
           if let remark = try await detachment.detach(address, patience: .seconds(10)) { Process.writeError("pvio: \(remark)\n") }
         }
       }

@@ -61,7 +61,7 @@ final class RunSession {
   func add(_ spec: DiskSpec) async throws {
     var spec = spec
     spec.id = spec.id ?? "disk\(disks.count)"
-    let attached = try await DiskAttachment(common: common, store: store, endsWithUs: true).attach(spec, to: domain, device: nil)
+    let attached = try await DeviceAttachment(common: common, store: store, endsWithUs: true).attach(.disk(spec), to: domain, device: nil)
     var disk = Disk(address: attached.address, backend: attached.backend, source: spec.parameters)
     disks.append(disk)
     guard spec.export == .nbd else { return }
@@ -152,7 +152,7 @@ final class RunSession {
       disk.export?.send(signal: SIGTERM)
       disk.export?.wait()
       do {
-        _ = try await DiskDetachment(directory: directory, store: store).detach(disk.address, patience: .seconds(10))
+        _ = try await DeviceDetachment(directory: directory, store: store).detach(disk.address, patience: .seconds(10))
       } catch {
         Process.writeError("pvio: \(disk.address.device): \(error)\n")
         disk.backend.send(signal: SIGTERM)

@@ -53,11 +53,7 @@ struct DiskSpec: Sendable, Equatable {
     queueCount = try spec.number("queues", in: 1...16, default: 4)
     sectorByteCount = try spec.number("sector-size", in: 512...4096, default: 512)
     guard sectorByteCount == 512 || sectorByteCount == 4096 else { throw spec.bad("sector-size", "\(sectorByteCount)", "512 or 4096") }
-    let name = spec["id"]
-    id = name
-    if let id = name, !id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }) || id.hasPrefix(".") {
-      throw spec.bad("id", id, "letters, digits, '-', '_' and '.'")
-    }
+    id = try spec["id"].map { try spec.name("id", $0) }
     guard let export = Export(rawValue: spec["export"] ?? "nbd") else { throw spec.bad("export", spec["export"] ?? "", "nbd or none") }
     self.export = export
   }

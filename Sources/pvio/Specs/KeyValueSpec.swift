@@ -8,6 +8,10 @@ struct KeyValueSpec {
   struct Key {
     var name: String
     var expectation: String
+    /// The key stands alone.
+    var isFlag = false
+    /// Its value is two numbers, with a comma between them.
+    var takesPair = false
   }
 
   /// Throws a usage failure that names the key for an unknown, repeated or valueless key; `help` lists the keys instead.
@@ -16,19 +20,30 @@ struct KeyValueSpec {
     self.text = text
     values = [:]
     if text == "help" {
-      let list = keys.map { "  \($0.name)=\($0.expectation)" }.joined(separator: "\n")
+      let list = keys.map { "  \($0.name)\($0.isFlag ? "" : "=")\($0.expectation)" }.joined(separator: "\n")
       throw HelpRequest(text: "\(option) KEY=VALUE[,KEY=VALUE]...\n\(list)")
     }
+    var pairKey: String?
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      // The second number of a pair.
+      if let key = pairKey.take(), !part.isEmpty, part.allSatisfy(\.isNumber) {
+        values[key]?.append(",\(part)")
+        continue
+      }
       let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       let name = String(pair[0])
-      guard keys.contains(where: { $0.name == name }) else {
+      guard let key = keys.first(where: { $0.name == name }) else {
         throw CommandFailure.usage("\(option) \(text): unknown key '\(name)'; expected one of \(keys.map(\.name).joined(separator: ", "))")
       }
-      guard pair.count == 2, !pair[1].isEmpty else { throw CommandFailure.usage("\(option) \(text): key '\(name)' needs a value") }
-      guard values.updateValue(String(pair[1]), forKey: name) == nil else {
+      if key.isFlag {
+        guard pair.count == 1 else { throw CommandFailure.usage("\(option) \(text): key '\(name)' takes no value") }
+      } else {
+        guard pair.count == 2, !pair[1].isEmpty else { throw CommandFailure.usage("\(option) \(text): key '\(name)' needs a value") }
+      }
+      guard values.updateValue(pair.count == 2 ? String(pair[1]) : "", forKey: name) == nil else {
         throw CommandFailure.usage("\(option) \(text): key '\(name)' is given twice")
       }
+      if key.takesPair { pairKey = name }
     }
   }
 
@@ -55,6 +70,14 @@ struct KeyValueSpec {
     guard let value = values[key] else { return nil }
     guard let count = ByteCount(value) else { throw bad(key, value, "a size such as 512M or 1G") }
     return count.value
+  }
+
+  /// A value that becomes the name of a file or folder.
+  func name(_ key: String, _ value: String) throws -> String {
+    guard value.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }), !value.hasPrefix(".") else {
+      throw bad(key, value, "letters, digits, '-', '_' and '.'")
+    }
+    return value
   }
 
   func bad(_ key: String, _ value: String, _ expectation: String) -> CommandFailure {

@@ -1,0 +1,56 @@
+import LinuxSystem
+import Logging
+import PVDriver
+import ProcessPlatform
+import XenInterface
+import XenStoreClient
+import Xenbus
+
+/// What every back-end process of one device does around serving it: finds the device or makes it, holds its lock, and takes back
+/// what it made when serving did not even begin.
+struct BackendProcess {
+  let common: CommonOptions
+  let spec: DeviceSpec
+  let domain: String
+  let device: String?
+  let exitsWithParent: Bool
+  let loggerLabel: String
+
+  func run(
+    _ serve: (DeviceAddress, ProcessPlatform, XenStoreClient, Logger) async throws -> BackendSupervisor.Report
+  ) async throws {
+    Process.takeSignals()
+    if exitsWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
+    let directory = common.runDirectory
+    let platform = try DaemonConnection.platform(directory)
+    let store = try DaemonConnection.store(directory)
+    let address = try await address(platform, store)
+    let pidfile = try common.holdPIDFile()
+    let lock = try await DeviceLock.take(address, directory)
+    let isNew = try await DeviceToolstack.createUnlessThere(address, spec, store)
+    let outcome: BackendSupervisor.Report
+    do {
+      outcome = try await serve(address, platform, store, common.logger(loggerLabel))
+    } catch {
+      // A device that never was served is taken back: nobody else knows of it.
+      if isNew {
+        _ = try? await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).remove(patience: .zero)
+        lock.release()
+        directory.device(address.id).remove()
+      }
+      throw error
+    }
+    lock.release()
+    _ = consume pidfile
+    store.close()
+    if outcome.exitCode != 0 { throw CommandFailure(outcome.text) }
+  }
+
+  private func address(_ platform: ProcessPlatform, _ store: XenStoreClient) async throws -> DeviceAddress {
+    let domid = try DomainLookup.find(domain, platform)
+    let chosen =
+      if let device { try GuestDevice.parse(device, kind: spec.kind) } else { try await DeviceAddress.firstFree(spec.kind, in: domid, store) }
+    let known = try await DeviceAddress.all(of: spec.kind, in: domid, store).first { $0.device == chosen }
+    return known ?? DeviceAddress(domain: domid, device: chosen, id: spec.id ?? DeviceAddress.defaultID(domid, chosen))
+  }
+}

@@ -1,0 +1,80 @@
+import Glibc
+import LinuxSystem
+import PVDriver
+import SystemPackage
+import XenInterface
+import XenStoreClient
+import Xenbus
+
+/// A device and the process that serves it.
+struct AttachedDevice {
+  var address: DeviceAddress
+  var backend: ChildProcess
+}
+
+/// Makes a device's directories, starts its back-end, and waits until it offers the device.
+struct DeviceAttachment {
+  let common: CommonOptions
+  let store: XenStoreClient
+  /// The back-end ends with this process.
+  var endsWithUs = false
+  /// Further arguments of the back-end.
+  var backendArguments: [String] = []
+
+  /// How long a back-end may take to open what it serves.
+  private static let patience = Duration.seconds(30)
+
+  func attach(_ spec: DeviceSpec, to domain: DomainID, device: GuestDevice?) async throws -> AttachedDevice {
+    let chosen = if let device { device } else { try await DeviceAddress.firstFree(spec.kind, in: domain, store) }
+    let address = DeviceAddress(domain: domain, device: chosen, id: spec.id ?? DeviceAddress.defaultID(domain, chosen))
+    if try await DeviceAddress.all(store).contains(where: { $0.id == address.id }) {
+      throw CommandFailure("a device called \(address.id) is attached already: detach it first, or choose another id=")
+    }
+    let files = common.runDirectory.device(address.id)
+    try RunDirectory.create(files.path)
+    try await DeviceToolstack.create(address, spec, store)
+    do {
+      let backend = try start(address, spec, files)
+      try await waitForOffer(address, backend, files)
+      return AttachedDevice(address: address, backend: backend)
+    } catch {
+      _ = try? await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).remove(patience: .zero)
+      files.remove()
+      throw error
+    }
+  }
+
+  private func start(_ address: DeviceAddress, _ spec: DeviceSpec, _ files: DeviceFiles) throws -> ChildProcess {
+    do throws(Errno) {
+      let log = try OwnedDescriptor.open(files.backendLog, flags: O_WRONLY | O_CREAT | O_APPEND)
+      let nowhere = try OwnedDescriptor.open("/dev/null", flags: O_RDWR)
+      var options = ChildProcess.Options()
+      options.standardInput = nowhere.rawValue
+      options.standardOutput = nowhere.rawValue
+      options.standardError = log.rawValue
+      options.newSession = true
+      let arguments =
+        ["backend", spec.kind.backendCommand] + common.forwarded
+        + ["--domain", "\(address.domain)", "--device", address.device.name, "--\(spec.kind.name)", spec.text]
+        + (endsWithUs ? ["--exit-with-parent"] : []) + backendArguments
+      return try ChildProcess.spawn(ChildProcess.ownExecutable, arguments, options)
+    } catch {
+      throw CommandFailure("cannot start a back-end for \(address.device): \(error)")
+    }
+  }
+
+  /// Returns when the back-end has written InitWait; throws its own words when it ended instead.
+  private func waitForOffer(_ address: DeviceAddress, _ backend: ChildProcess, _ files: DeviceFiles) async throws {
+    let deadline = ContinuousClock.now + Self.patience
+    while ContinuousClock.now < deadline {
+      let state = XenbusState(storeValue: try await store.readIfPresent("\(address.paths.backend)/state"))
+      if state == .initWait || state == .connected { return }
+      if let ending = backend.poll() {
+        throw CommandFailure(files.lastLogLine(of: files.backendLog) ?? "the back-end of \(address.device) ended with \(ending)")
+      }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    backend.send(signal: SIGTERM)
+    throw CommandFailure("the back-end of \(address.device) did not offer it within \(Self.patience); see \(files.backendLog)")
+  }
+}

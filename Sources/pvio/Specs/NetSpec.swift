@@ -1,0 +1,101 @@
+import NetEngine
+import NetPackets
+import NetTap
+
+/// What a network interface is connected to and how (`--net SPEC`).
+struct NetSpec: Sendable, Equatable {
+  enum Backing: Sendable, Equatable {
+    /// A TAP interface of the host, made if it is not there.
+    case tap(InterfaceName)
+    /// A port of the switch of this name.
+    case virtualSwitch(String)
+    /// Takes every frame, delivers none: for measuring everything else.
+    case null
+  }
+
+  /// How 'run' makes the guest's end reachable.
+  enum Export: Sendable, Equatable {
+    case none
+    /// As a TAP interface, in a network namespace of its own or ours.
+    case tap(InterfaceName, namespace: String?)
+  }
+
+  var backing: Backing
+  /// Of the TAP interface.
+  var namespace: String?
+  /// The guest's address; nil: one of Xen's range is made up.
+  var mac: MACAddress?
+  var queueCount: Int
+  var mtu: Int?
+  /// The `rate` key's value: bytes, microseconds.
+  var rate: String?
+  /// The VLAN of a switch port; nil: untagged.
+  var vlan: Int?
+  /// A file that everything that passes is recorded to.
+  var recording: String?
+  var id: String?
+  var export: Export
+  /// As the user wrote it, to be handed on.
+  var text: String
+
+  static let keys: [KeyValueSpec.Key] = [
+    .init(name: "tap", expectation: "NAME            a TAP interface of the host, made if it is not there"),
+    .init(name: "switch", expectation: "NAME         a port of the built-in switch of that name"),
+    .init(name: "null", expectation: "               takes everything, delivers nothing", isFlag: true),
+    .init(name: "netns", expectation: "NAME          network namespace of the TAP interface"),
+    .init(name: "mac", expectation: "aa:bb:cc:dd:ee:ff  the guest's address (made up)"),
+    .init(name: "queues", expectation: "N            most queues to offer, 1 to 16 (1)"),
+    .init(name: "mtu", expectation: "N               largest packet in bytes (1500)"),
+    .init(name: "rate", expectation: "BYTES,USEC     what the guest may send, on average", takesPair: true),
+    .init(name: "vlan", expectation: "N              VLAN of the switch port, 1 to 4094"),
+    .init(name: "pcap", expectation: "PATH           record what passes to this file"),
+    .init(name: "id", expectation: "NAME             name under the run directory"),
+    .init(name: "export", expectation: "tap:NAME[@NETNS]|none  how 'run' makes the guest's end reachable (none)"),
+  ]
+
+  init(_ text: String, option: String = "--net") throws {
+    let spec = try KeyValueSpec(text, option: option, keys: Self.keys)
+    self.text = text
+    switch (spec["tap"], spec["switch"], spec["null"]) {
+    case (let name?, nil, nil):
+      guard let name = InterfaceName(name) else { throw spec.bad("tap", name, "an interface name of 1 to 15 characters") }
+      backing = .tap(name)
+    case (nil, let name?, nil): backing = .virtualSwitch(try spec.name("switch", name))
+    case (nil, nil, _?): backing = .null
+    default: throw CommandFailure.usage("\(option) \(text): expected exactly one of tap=, switch= and null")
+    }
+    namespace = spec["netns"]
+    mac = try spec["mac"].map { text in
+      guard let address = MACAddress(text), !address.isMulticast else { throw spec.bad("mac", text, "an address such as 00:16:3e:12:34:56") }
+      return address
+    }
+    queueCount = try spec.number("queues", in: 1...16, default: 1)
+    mtu = try spec["mtu"] == nil ? nil : spec.number("mtu", in: 68...65517, default: 1500)
+    rate = spec["rate"]
+    if let rate, RateLimit(rate) == nil { throw spec.bad("rate", rate, "bytes and microseconds such as 1250000,100000") }
+    vlan = try spec["vlan"] == nil ? nil : spec.number("vlan", in: 1...4094, default: 1)
+    recording = spec["pcap"]
+    id = try spec["id"].map { try spec.name("id", $0) }
+    export = try Self.export(spec)
+    if case .virtualSwitch = backing {} else if vlan != nil { throw CommandFailure.usage("\(option) \(text): vlan= is for a switch port") }
+    if case .tap = backing {} else if namespace != nil { throw CommandFailure.usage("\(option) \(text): netns= is for a TAP interface") }
+  }
+
+  private static func export(_ spec: KeyValueSpec) throws -> Export {
+    guard let text = spec["export"], text != "none" else { return .none }
+    let parts = text.dropFirst("tap:".count).split(separator: "@", maxSplits: 1)
+    guard text.hasPrefix("tap:"), let name = parts.first.flatMap({ InterfaceName(String($0)) }) else {
+      throw spec.bad("export", text, "tap:NAME, tap:NAME@NETNS or none")
+    }
+    return .tap(name, namespace: parts.count > 1 ? String(parts[1]) : nil)
+  }
+
+  /// What the store says the device is connected to (`bridge`): a name for people, and the switch's for its process.
+  var connection: String {
+    switch backing {
+    case .tap(let name): name.description
+    case .virtualSwitch(let name): name
+    case .null: "null"
+    }
+  }
+}
