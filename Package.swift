@@ -184,6 +184,7 @@ let package = Package(
         "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "Uring", "SharedRing", "SharedMemory", "LinuxSystem",
         "XenInterface", system, logging,
       ]),
+    tests("NetInterfaceTests", ["NetInterface", "NetPackets", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", "Xenbus"]),
     tests(
       "NBDExportTests",
       ["NBDExport", "BlockTestSupport", "BlockFront", "EventLoop", "LinuxSystem", "XenInterface", system]),
