@@ -53,6 +53,9 @@ public struct FrontRing<Request: WireRecord, Response: WireRecord>: ~Copyable {
   /// Requests that were put and whose response was not taken yet, published or not.
   @inlinable public var outstandingCount: Int { Int(requestProducer &- responseConsumer) }
 
+  /// The index of the response that is taken next: for protocols whose responses are in the slots of their requests.
+  @inlinable public var nextResponseIndex: RingIndex { responseConsumer }
+
   /// Requests that can be put before a response must be taken (`RING_FREE_REQUESTS`).
   @inlinable public var freeRequestCount: Int { Int(slots.count &- (requestProducer &- responseConsumer)) }
 }

@@ -1,9 +1,18 @@
+public import NetPackets
 public import SharedRing
 
 /// What a net front-end asks for.
 public struct NetFrontConfiguration: Sendable {
   /// Queues to use, if the back-end offers as many.
   public var queueCount = 1
+  /// An event channel for each ring, if the back-end offers that.
+  public var splitEventChannels = true
+  /// What received frames may still have to be done to.
+  public var capabilities = FrameCapabilities.all
+  /// Pages for frames to send, for each queue: what the back-end can have under way.
+  public var transmitPageCount = 320
+  /// Pages for received frames, for each queue: what is posted, and what is still being looked at here.
+  public var receivePageCount = 512
   /// How long the rings are looked at before sleeping.
   public var polling = PollingPolicy.standard
 

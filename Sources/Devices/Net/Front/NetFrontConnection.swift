@@ -1,0 +1,73 @@
+import EventLoop
+import NetInterface
+import NetPackets
+import SharedMemory
+import SystemPackage
+import XenInterface
+import XenPlatform
+
+/// Memory of one connection, by what the back-end may do with it: nothing else is in these pages.
+struct NetFrontArenas {
+  /// The rings, which both sides write.
+  var rings: GrantArena
+  /// Frames that are sent, which the back-end can only read.
+  var transmit: GrantArena
+  /// Frames that are received.
+  var receive: GrantArena
+
+  /// Asks the platform for as many pages as `queueCount` queues need.
+  init(_ platform: any XenPlatform, for peer: DomainID, queueCount: Int, _ configuration: NetFrontConfiguration) throws(PlatformError) {
+    rings = try platform.makeGrantArena(for: peer, access: .readWrite, pageCount: 2 * queueCount)
+    transmit = try platform.makeGrantArena(for: peer, access: .readOnly, pageCount: queueCount * configuration.transmitPageCount)
+    receive = try platform.makeGrantArena(for: peer, access: .readWrite, pageCount: queueCount * configuration.receivePageCount)
+  }
+
+  /// Takes every grant back. Returns how many pages the back-end still has mapped.
+  func revoke() -> Int {
+    var mapped = 0
+    for arena in [rings, transmit, receive] {
+      for page in 0..<arena.pageCount where !arena.endAccess(page: page) { mapped += 1 }
+    }
+    return mapped
+  }
+}
+
+/// What one connection to a back-end consists of: pages, rings, event channels. Made on the loop.
+final class NetFrontConnection {
+  let arenas: NetFrontArenas
+  let queues: [NetFrontQueue]
+  /// What the back-end takes of us (``NetFeatures/capabilities``).
+  let capabilities: FrameCapabilities
+  private var openChannels = 0
+
+  /// `channels` has one or two a queue.
+  init(
+    arenas: NetFrontArenas, channels: [[EventChannel]], capabilities: FrameCapabilities, configuration: NetFrontConfiguration, loop: EventLoop
+  ) throws(Errno) {
+    self.arenas = arenas
+    self.capabilities = capabilities
+    var queues: [NetFrontQueue] = []
+    for index in channels.indices { queues.append(try NetFrontQueue(index: index, arenas: arenas, configuration: configuration)) }
+    self.queues = queues
+    for (queue, made) in zip(queues, channels) {
+      // The event only wakes the loop; the queue is served in its turn, and the channel re-armed there.
+      queue.channels = made.map { LoopEventChannel($0, loop: loop) {} }
+    }
+  }
+
+  /// Frames that somebody still holds: their pages must stay.
+  var heldCount: Int { queues.reduce(0) { $0 + $1.receivePages.heldCount } }
+
+  /// Stops waiting and signalling on every channel, then calls `done`.
+  func closeChannels(_ done: @escaping () -> Void) {
+    let channels = queues.flatMap(\.channels)
+    openChannels = channels.count
+    if channels.isEmpty { return done() }
+    for channel in channels {
+      channel.close { [self] in
+        openChannels -= 1
+        if openChannels == 0 { done() }
+      }
+    }
+  }
+}

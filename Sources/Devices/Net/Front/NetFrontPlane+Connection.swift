@@ -1,0 +1,112 @@
+import EventLoop
+import NetPackets
+import SharedMemory
+import SharedRing
+
+/// Connecting and disconnecting: what the store half calls.
+extension NetFrontPlane {
+  /// Takes a new connection over. Its rings may be shown to the back-end then; pages are posted at once.
+  func prepare(_ connection: NetFrontConnection) {
+    precondition(self.connection == nil, "a second connection")
+    self.connection = connection
+    for queue in connection.queues {
+      queue.postPages()
+      queue.hasPostedPages = false
+      _ = queue.receiveRing.value.publishRequests()
+    }
+  }
+
+  /// The back-end is connected: frames are sent and taken from now on.
+  func start(_ link: NetFrontLink) {
+    guard let connection, phase == .disconnected else { return }
+    phase = .connected
+    queues = connection.queues
+    reporter.connected(link)
+    client?.linkChanged(isUp: link.isUp)
+    for queue in queues { client?.transmitReady(queue: queue.index) }
+  }
+
+  /// The back-end says something else of the link now.
+  func change(_ link: NetFrontLink) {
+    guard phase == .connected, link != reporter.status.link else { return }
+    reporter.changed(link)
+    client?.linkChanged(isUp: link.isUp)
+  }
+
+  /// Stops sending; `done` is called when every frame that was sent is answered, or no answer will come.
+  func quiesce(_ done: @escaping () -> Void) {
+    guard phase == .connected else { return done() }
+    phase = .quiescing
+    client?.linkChanged(isUp: false)
+    quiesced = done
+    finishQuiescing()
+  }
+
+  func finishQuiescing() {
+    guard quiesced != nil, queues.allSatisfy({ $0.transmitPages.inFlightCount == 0 }) else { return }
+    quiesced.take()?()
+  }
+
+  /// Ends a ``quiesce(_:)`` that nobody wants to wait for any more.
+  func abandonQuiescing() { quiesced.take()?() }
+
+  /// The back-end closed its end of an event channel: its process is gone, or it was told to let go. What was sent and not answered is
+  /// lost, as frames may be. False when that was to be expected, because we had stopped.
+  func backendVanished(_ reason: String) -> Bool {
+    switch phase {
+    case .quiescing where queues.allSatisfy { $0.transmitPages.inFlightCount == 0 }: return false
+    case .connected, .quiescing:
+      stopUsing()
+      reporter.lost(reason)
+    case .disconnected, .severed, .closed: break
+    }
+    return true
+  }
+
+  /// The back-end broke a rule.
+  func sever(_ fault: NetFrontFault, _ queue: NetFrontQueue) {
+    queue.fault = fault
+    guard phase == .connected || phase == .quiescing else { return }
+    stopUsing()
+    reporter.broken(fault)
+    onFault?(fault)
+  }
+
+  private func stopUsing() {
+    if phase == .connected { client?.linkChanged(isUp: false) }
+    phase = .severed
+    queues = []
+    quiesced.take()?()
+  }
+
+  /// Gives rings, grants and ports back, once nobody holds a frame any more. `done` gets the number of pages that the back-end still
+  /// had mapped.
+  func disconnect(_ done: @escaping (_ stillMapped: Int) -> Void) {
+    guard connection != nil else { return done(0) }
+    precondition(disconnected == nil, "disconnected twice at a time")
+    if phase == .connected { client?.linkChanged(isUp: false) }
+    if phase == .connected || phase == .quiescing { reporter.disconnected() }
+    if phase != .closed { phase = .disconnected }
+    queues = []
+    disconnected = done
+    quiesced.take()?()
+    finishDisconnecting()
+  }
+
+  func finishDisconnecting() {
+    guard let connection, connection.heldCount == 0, let done = disconnected.take() else { return }
+    connection.closeChannels { [self] in
+      self.connection = nil
+      let stillMapped = connection.arenas.revoke()
+      state.value.counters.quarantinedPages &+= UInt64(stillMapped)
+      done(stillMapped)
+    }
+  }
+
+  /// Takes nothing any more. ``disconnect(_:)`` first.
+  func close() {
+    guard phase != .closed else { return }
+    phase = .closed
+    reporter.closed()
+  }
+}

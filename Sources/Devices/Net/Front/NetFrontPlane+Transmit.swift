@@ -1,0 +1,93 @@
+import NetInterface
+public import NetPackets
+import SharedMemory
+import SharedRing
+import XenInterface
+
+extension NetFrontPlane {
+  /// What became of a frame that was to be sent.
+  public enum TransmitOutcome: Sendable {
+    /// Copied: the frame may be used again.
+    case sent
+    /// There is no room; ``NetFrontClient/transmitReady(queue:)`` is called when there is.
+    case full
+    /// It cannot be sent as it is, or there is no connection. Counted.
+    case refused
+  }
+
+  /// Copies a frame into granted pages and puts it on the transmit ring of `queue`. The back-end sees it after ``publish()``.
+  public func transmit(_ frame: Frame, queue number: Int) -> TransmitOutcome {
+    guard phase == .connected, number < queues.count else { return .refused }
+    let queue = queues[number]
+    guard accepts(frame) else {
+      state.value.counters.transmitRefusals &+= 1
+      return .refused
+    }
+    let pieceCount = (frame.byteCount + pageByteCount - 1) / pageByteCount
+    let slots = TransmitSlots(byteCount: frame.byteCount, pieceCount: pieceCount, offload: frame.offload)
+    guard queue.transmitPages.freeCount >= pieceCount, queue.transmitRing.value.freeRequestCount >= slots.count else {
+      queue.isFull = true
+      return .full
+    }
+    for index in 0..<pieceCount {
+      let start = index * pageByteCount
+      let count = min(pageByteCount, frame.byteCount - start)
+      let identifier = queue.transmitPages.take()
+      frame.copy(from: start, byteCount: count, to: queue.transmitPages.bytes, at: queue.transmitPages.offset(identifier))
+      queue.transmitRing.value.putRequest(
+        slots.request(
+          index, grantReference: queue.transmitPages.reference(identifier), offset: 0, byteCount: count, identifier: identifier))
+      if index == 0, slots.extraCount > 0 {
+        for extra in 0..<slots.extraCount { queue.transmitRing.value.putRequest(slots.extra(extra)) }
+        queue.nullsInFlight += slots.extraCount
+      }
+    }
+    queue.hasRequests = true
+    state.value.counters.transmittedFrames &+= 1
+    state.value.counters.transmittedBytes &+= UInt64(frame.byteCount)
+    return .sent
+  }
+
+  /// Whether the back-end takes the frame with what is left to be done to it.
+  private func accepts(_ frame: Frame) -> Bool {
+    guard frame.byteCount >= NetLimits.minimumFrameByteCount, frame.byteCount <= NetLimits.frameByteCount, let connection else { return false }
+    let capabilities = connection.capabilities
+    if frame.byteCount > pageByteCount, !capabilities.contains(.scatterGather) { return false }
+    switch frame.offload.segmentation {
+    case .none: return !frame.offload.needsChecksum || !capabilities.isDisjoint(with: [.checksumV4, .checksumV6])
+    case .tcpv4: return capabilities.contains(.segmentationV4) && frame.offload.segmentByteCount > 0
+    case .tcpv6: return capabilities.contains(.segmentationV6) && frame.offload.segmentByteCount > 0
+    }
+  }
+
+  /// Takes the pages of frames back that the back-end is done with. True when there were any.
+  func reap(_ queue: NetFrontQueue) -> Bool {
+    var count = 0
+    do throws(NetFrontFault) {
+      while let response = try takeResponse(queue) {
+        count += 1
+        if response.status == NetifStatus.null.rawValue {
+          guard queue.nullsInFlight > 0 else { throw .unaskedNull }
+          queue.nullsInFlight -= 1
+          continue
+        }
+        guard queue.transmitPages.putBack(response.identifier) else { throw .unknownIdentifier(response.identifier) }
+        if response.status != NetifStatus.okay.rawValue { state.value.counters.transmitFailures &+= 1 }
+      }
+    } catch {
+      sever(error, queue)
+      return true
+    }
+    if count == 0 { return false }
+    queue.sawResponses = true
+    if queue.isFull, phase == .connected {
+      queue.isFull = false
+      client?.transmitReady(queue: queue.index)
+    }
+    return true
+  }
+
+  private func takeResponse(_ queue: NetFrontQueue) throws(NetFrontFault) -> NetifTransmitResponse? {
+    do throws(RingFault) { return try queue.transmitRing.value.takeResponse() } catch { throw .transmitRing(error) }
+  }
+}

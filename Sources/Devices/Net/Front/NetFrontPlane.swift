@@ -1,0 +1,131 @@
+public import EventLoop
+import LinuxSystem
+import NetInterface
+public import NetPackets
+import SharedMemory
+import SharedRing
+import XenInterface
+
+/// The ring half of a net front-end: the queues of one interface on one loop.
+///
+/// Frames go out with ``transmit(_:queue:)``, which copies them into granted pages, and come in at the ``NetFrontClient``. Without a
+/// connection nothing is taken. Loop thread only.
+public final class NetFrontPlane: LoopSource {
+  enum Phase: Equatable {
+    case disconnected
+    case connected
+    /// Nothing is sent any more; responses are taken.
+    case quiescing
+    /// The rings are not touched any more: the back-end is dead, or broke a rule.
+    case severed
+    case closed
+  }
+
+  public let configuration: NetFrontConfiguration
+  /// Who takes the frames. Set it before the first connection.
+  public var client: NetFrontClient?
+  let reporter: NetFrontReporter
+  var phase = Phase.disconnected
+  var connection: NetFrontConnection?
+  /// Queues of the connection; kept apart so that a turn does not go through optionals.
+  var queues: [NetFrontQueue] = []
+  var quiesced: (() -> Void)?
+  var disconnected: ((_ stillMapped: Int) -> Void)?
+  /// Called when the back-end broke a rule: the store half then ends the connection.
+  var onFault: ((NetFrontFault) -> Void)?
+  let state: FixedCell<State>
+
+  /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
+  struct State {
+    var poller: AdaptivePoller
+    var counters = NetFrontCounters()
+    var workedSincePoll = false
+  }
+
+  init(configuration: NetFrontConfiguration, reporter: NetFrontReporter) {
+    self.configuration = configuration
+    self.reporter = reporter
+    state = FixedCell(State(poller: AdaptivePoller(configuration.polling)))
+  }
+
+  public var counters: NetFrontCounters { state.value.counters }
+  public var isConnected: Bool { phase == .connected }
+  /// Queues of the connection; 0 while there is none.
+  public var queueCount: Int { queues.count }
+  /// What the back-end takes of us without help; nothing while there is no connection.
+  public var capabilities: FrameCapabilities { connection?.capabilities ?? [] }
+
+  // MARK: Turns
+
+  public override func service() -> Service {
+    guard phase == .connected || phase == .quiescing else { return .idle }
+    var worked = false
+    for queue in queues where queue.fault == nil {
+      if reap(queue) { worked = true }
+      if receive(on: queue) { worked = true }
+      if phase == .severed { return .worked }
+    }
+    if worked { client?.endOfReceiveBatch() }
+    publish()
+    if worked { state.value.workedSincePoll = true }
+    if phase == .quiescing { finishQuiescing() }
+    return worked ? .worked : .idle
+  }
+
+  /// Shows the back-end what was put on the rings, and tells it if it wants to be told. Part of every turn; to be called by whoever
+  /// transmits outside of ours and wants it to go out with this turn's submission.
+  public func publish() {
+    guard phase == .connected || phase == .quiescing else { return }
+    for queue in queues where queue.fault == nil {
+      if queue.hasRequests {
+        queue.hasRequests = false
+        if queue.transmitRing.value.publishRequests() { queue.signalTransmit() }
+      }
+      if queue.hasPostedPages {
+        queue.hasPostedPages = false
+        if queue.receiveRing.value.publishRequests() { queue.signalReceive() }
+      }
+    }
+  }
+
+  public override func hasWork() -> Bool {
+    guard phase == .connected || phase == .quiescing else { return false }
+    for queue in queues where queue.fault == nil {
+      if queue.receiveRing.value.hasResponses() || queue.transmitRing.value.hasResponses() { return true }
+    }
+    return false
+  }
+
+  public override func wantsPolling(now: UInt64) -> Bool {
+    guard phase == .connected || phase == .quiescing else { return false }
+    if state.value.workedSincePoll {
+      state.value.workedSincePoll = false
+      state.value.poller.workArrived(at: now)
+    }
+    return state.value.poller.shouldKeepPolling(now: now)
+  }
+
+  public override func prepareToSleep() -> Bool {
+    guard phase == .connected || phase == .quiescing else { return false }
+    var pending = false
+    for queue in queues where queue.fault == nil {
+      // Another source may have transmitted after our turn.
+      if queue.hasRequests || queue.hasPostedPages { pending = true }
+      for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.sawResponses) }
+      queue.sawResponses = false
+      do throws(RingFault) {
+        if try queue.receiveRing.value.armResponseEvent() { pending = true }
+      } catch {
+        sever(.receiveRing(error), queue)
+        return true
+      }
+      do throws(RingFault) {
+        if try queue.transmitRing.value.armResponseEvent() { pending = true }
+      } catch {
+        sever(.transmitRing(error), queue)
+        return true
+      }
+    }
+    return pending
+  }
+}

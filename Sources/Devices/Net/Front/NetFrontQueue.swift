@@ -1,0 +1,93 @@
+import EventLoop
+import NetInterface
+import NetPackets
+import SharedMemory
+import SharedRing
+import SystemPackage
+import XenInterface
+import XenPlatform
+
+/// A transmit and a receive ring with the pages of their frames: synchronous, for one thread.
+///
+/// Every page stays granted, at the same reference, as long as the connection lives; none is shared with anything else. What is
+/// in flight is what the back-end was told of.
+final class NetFrontQueue {
+  let index: Int
+  let transmitRing: FixedCell<FrontRing<NetifTransmitRequest, NetifTransmitResponse>>
+  let receiveRing: FixedCell<FrontRing<NetifReceiveRequest, NetifReceiveResponse>>
+  let transmitRingReference: GrantReference
+  let receiveRingReference: GrantReference
+  /// One for both rings, or one each.
+  var channels: [LoopEventChannel] = []
+  let transmitPages: TransmitPages
+  let receivePages: ReceivePages
+  let assembler = FixedCell(ReceiveAssembler())
+  private let state = FixedCell(State())
+
+  private struct State {
+    var hasRequests = false
+    var hasPostedPages = false
+    var isFull = false
+    var sawResponses = false
+    var nullsInFlight = 0
+    var fault: NetFrontFault?
+  }
+
+  /// Transmit requests were put and not published.
+  var hasRequests: Bool {
+    @inline(__always) _read { yield state.value.hasRequests }
+    @inline(__always) _modify { yield &state.value.hasRequests }
+  }
+  /// Pages were posted and not published.
+  var hasPostedPages: Bool {
+    @inline(__always) _read { yield state.value.hasPostedPages }
+    @inline(__always) _modify { yield &state.value.hasPostedPages }
+  }
+  /// A frame was refused for want of room.
+  var isFull: Bool {
+    @inline(__always) _read { yield state.value.isFull }
+    @inline(__always) _modify { yield &state.value.isFull }
+  }
+  /// Responses were taken since the channels were last re-armed: their event was no spurious one.
+  var sawResponses: Bool {
+    @inline(__always) _read { yield state.value.sawResponses }
+    @inline(__always) _modify { yield &state.value.sawResponses }
+  }
+  /// Extra infos on the transmit ring that are not answered.
+  var nullsInFlight: Int {
+    @inline(__always) _read { yield state.value.nullsInFlight }
+    @inline(__always) _modify { yield &state.value.nullsInFlight }
+  }
+  /// The back-end broke a ring; neither is touched any more.
+  var fault: NetFrontFault? {
+    @inline(__always) _read { yield state.value.fault }
+    @inline(__always) _modify { yield &state.value.fault }
+  }
+
+  /// Makes the rings in two pages of `rings`, and takes this queue's share of the pages for frames.
+  init(index: Int, arenas: NetFrontArenas, configuration: NetFrontConfiguration) throws(Errno) {
+    self.index = index
+    guard let first = arenas.rings.allocatePages(contiguous: 2) else { preconditionFailure("the arena of the rings was made too small") }
+    arenas.rings.bytes.zero(at: first * pageByteCount, byteCount: 2 * pageByteCount)
+    let bytes = [first, first + 1].map { arenas.rings.bytes.slice(at: $0 * pageByteCount, byteCount: pageByteCount) }
+    transmitRing = FixedCell(FrontRing(initializing: bytes[0], entryByteCount: NetifLimits.transmitSlotByteCount))
+    receiveRing = FixedCell(FrontRing(initializing: bytes[1], entryByteCount: NetifLimits.receiveSlotByteCount))
+    transmitRingReference = arenas.rings.grant(page: first)
+    receiveRingReference = arenas.rings.grant(page: first + 1)
+    transmitPages = TransmitPages(arenas.transmit, count: configuration.transmitPageCount)
+    receivePages = try ReceivePages(
+      arenas.receive, count: configuration.receivePageCount, slotCount: receiveRing.value.entryCount,
+      firstFrame: index * configuration.receivePageCount)
+  }
+
+  /// Posts every free page that the receive ring has room for.
+  func postPages() {
+    while receiveRing.value.freeRequestCount > 0, let posted = receivePages.post() {
+      receiveRing.value.putRequest(posted)
+      hasPostedPages = true
+    }
+  }
+
+  func signalTransmit() { channels.first?.signal() }
+  func signalReceive() { channels.last?.signal() }
+}

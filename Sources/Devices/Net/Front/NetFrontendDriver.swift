@@ -1,0 +1,151 @@
+import EventLoop
+public import Logging
+import NetInterface
+public import NetPackets
+import Synchronization
+import SystemPackage
+import XenInterface
+public import XenPlatform
+public import Xenbus
+
+/// The store half of a net front-end: negotiates, makes arenas and event channels, and tells the ring half when to use them.
+///
+/// ```swift
+/// let notices = XenbusNotices()
+/// let driver = NetFrontendDriver(interface, toolstack: directory, platform: platform, notices: notices)
+/// let ending = try await XenbusFrontend(driver: driver, paths: paths, store: store, notices: notices).run()
+/// await interface.close()
+/// ```
+public final class NetFrontendDriver: FrontendDriver {
+  private let frontend: NetFrontend
+  private let platform: any XenPlatform
+  private let notices: XenbusNotices
+  private let logger: Logger
+  private let address: MACAddress?
+  private let mtu: Int
+  private let channels = Mutex<[EventChannel]>([])
+  private let queueCount = Mutex(0)
+
+  /// - Parameters:
+  ///   - address: what the toolstack wrote into the front-end's directory (`mac`).
+  ///   - mtu: the same (`mtu`).
+  public init(
+    _ frontend: NetFrontend, address: MACAddress?, mtu: Int = 1500, platform: any XenPlatform, notices: XenbusNotices,
+    logger: Logger = Logger(label: "net.frontend")
+  ) {
+    self.frontend = frontend
+    self.address = address
+    self.mtu = mtu
+    self.platform = platform
+    self.notices = notices
+    self.logger = logger
+  }
+
+  public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
+    let configuration = frontend.configuration
+    let offered = try NetFeatures(reading: backend)
+    let count = max(1, min(configuration.queueCount, offered.maximumQueueCount, NetLimits.queueCount))
+    let isSplit = configuration.splitEventChannels && offered.splitEventChannels
+    // Off the loop: the platform may have to ask the broker, and new arenas' pages take a while.
+    let handOver = HandOver(try NetFrontArenas(platform, for: backend.domain, queueCount: count, configuration))
+    let made = try makeChannels(count, isSplit ? 2 : 1, for: backend.domain)
+    let references = try await frontend.loop.run { [frontend, notices] () -> Result<[(GrantReference, GrantReference)], Errno> in
+      let plane = frontend.plane.value
+      do throws(Errno) {
+        let connection = try NetFrontConnection(
+          arenas: handOver.take(), channels: made, capabilities: offered.capabilities, configuration: configuration, loop: plane.loop)
+        plane.prepare(connection)
+        plane.onFault = { notices.peerViolation($0.description) }
+        return .success(connection.queues.map { ($0.transmitRingReference, $0.receiveRingReference) })
+      } catch {
+        return .failure(error)
+      }
+    }.get()
+    channels.withLock { $0 = made.flatMap { $0 } }
+    queueCount.withLock { $0 = count }
+    for channel in made.flatMap({ $0 }) { channel.onPeerClosed { [weak self] in self?.peerClosed() } }
+    let queues = zip(references, made).map { rings, channels in
+      NetTransport.Queue(
+        transmitRingReference: rings.0, receiveRingReference: rings.1,
+        ports: channels.count == 2 ? .split(transmit: channels[0].port, receive: channels[1].port) : .shared(channels[0].port))
+    }
+    let acceptance = NetAcceptance(capabilities: configuration.capabilities)
+    return NetTransport(queues: queues).keys.merging(acceptance.keys) { _, new in new }
+  }
+
+  public func connected(backend: XenbusDirectory) async throws {
+    let link = try link(backend)
+    await frontend.loop.run { [frontend] in frontend.plane.value.start(link) }
+  }
+
+  public func backendChanged(backend: XenbusDirectory) async {
+    do {
+      let link = try link(backend)
+      await frontend.loop.run { [frontend] in frontend.plane.value.change(link) }
+    } catch {
+      logger.warning("the back-end's new keys are not used: \(error)")
+    }
+  }
+
+  private func link(_ backend: XenbusDirectory) throws -> NetFrontLink {
+    NetFrontLink(
+      address: address, mtu: mtu, isUp: try backend.value(NetifKeys.Backend.carrier), queueCount: queueCount.withLock { $0 },
+      capabilities: try NetFeatures(reading: backend).capabilities)
+  }
+
+  public func quiesce() async {
+    let frontend = frontend
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+        frontend.loop.execute { frontend.plane.value.quiesce { continuation.resume() } }
+      }
+    } onCancel: {
+      frontend.loop.execute { frontend.plane.value.abandonQuiescing() }
+    }
+  }
+
+  public func disconnect() async {
+    let held = channels.withLock { channels in
+      defer { channels = [] }
+      return channels
+    }
+    for channel in held { channel.onPeerClosed(nil) }
+    let frontend = frontend
+    let stillMapped = await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
+      frontend.loop.execute { frontend.plane.value.disconnect { continuation.resume(returning: $0) } }
+    }
+    if stillMapped > 0 {
+      logger.notice("the back-end had not let go of \(stillMapped) pages; they are given up with their arenas")
+    }
+  }
+
+  private func makeChannels(_ queueCount: Int, _ perQueue: Int, for domain: DomainID) throws -> [[EventChannel]] {
+    var made: [[EventChannel]] = []
+    for _ in 0..<queueCount {
+      var channels: [EventChannel] = []
+      for _ in 0..<perQueue { channels.append(try platform.allocateUnboundChannel(for: domain)) }
+      made.append(channels)
+    }
+    return made
+  }
+
+  private func peerClosed() {
+    let reason = "its end of the event channel was closed"
+    frontend.loop.execute { [frontend, notices] in
+      // A back-end that closes with us closes its ports before it has unmapped everything: its state says when it has.
+      if frontend.plane.value.backendVanished(reason) { notices.peerVanished() }
+    }
+  }
+}
+
+/// Carries new arenas to the loop that will own them.
+private final class HandOver: Sendable {
+  private let arenas: Mutex<NetFrontArenas?>
+
+  init(_ arenas: sending NetFrontArenas) { self.arenas = Mutex(arenas) }
+
+  func take() -> sending NetFrontArenas {
+    guard let taken = arenas.withLock({ $0.take() }) else { preconditionFailure("arenas were handed over twice") }
+    return taken
+  }
+}

@@ -1,0 +1,54 @@
+import SharedMemory
+import XenInterface
+import XenPlatform
+
+/// Pages that frames are copied to for the back-end, which can only read them. A page's number is the identifier of its request.
+struct TransmitPages: ~Copyable {
+  private let arena: GrantArena
+  /// The number of the first page in the arena.
+  private let first: Int
+  private let firstReference: GrantReference
+  private let inFlight: FixedTable<Bool>
+  private let free: FixedTable<UInt16>
+  private let freePages: FixedCell<Int>
+
+  /// Takes `count` pages that lie side by side, and grants them.
+  init(_ arena: GrantArena, count: Int) {
+    precondition(count > 0 && count <= 1 << 16, "as many pages as there are identifiers, at most")
+    guard let first = arena.allocatePages(contiguous: count) else { preconditionFailure("the arena was made too small") }
+    for page in first..<first + count { arena.grant(page: page, readOnly: true) }
+    self.arena = arena
+    self.first = first
+    firstReference = arena.reference(ofPage: first)
+    inFlight = FixedTable(repeating: false, count: count)
+    // The one used last is taken next: it is still in the cache.
+    free = FixedTable(count: count) { UInt16(count - 1 - $0) }
+    freePages = FixedCell(count)
+  }
+
+  var freeCount: Int { freePages.value }
+  var inFlightCount: Int { inFlight.count - freePages.value }
+
+  /// Takes a free page. There must be one.
+  func take() -> UInt16 {
+    freePages.value -= 1
+    let identifier = free[freePages.value]
+    inFlight[Int(identifier)] = true
+    return identifier
+  }
+
+  /// Takes the page of a response back. False when there is no such page in flight.
+  func putBack(_ identifier: UInt16) -> Bool {
+    guard Int(identifier) < inFlight.count, inFlight[Int(identifier)] else { return false }
+    inFlight[Int(identifier)] = false
+    free[freePages.value] = identifier
+    freePages.value += 1
+    return true
+  }
+
+  func reference(_ identifier: UInt16) -> GrantReference { GrantReference(rawValue: firstReference.rawValue + UInt32(identifier)) }
+
+  /// Where the page begins in ``bytes``.
+  func offset(_ identifier: UInt16) -> Int { (first + Int(identifier)) * pageByteCount }
+  var bytes: SharedBytes { arena.bytes }
+}
