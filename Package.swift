@@ -188,7 +188,7 @@ let package = Package(
     tests(
       "NBDExportTests",
       ["NBDExport", "BlockTestSupport", "BlockFront", "EventLoop", "LinuxSystem", "XenInterface", system]),
-    tests("NetTapTests", ["NetTap", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
+    tests("NetTapTests", ["NetEngine", "NetTap", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
     tests("Integration", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]

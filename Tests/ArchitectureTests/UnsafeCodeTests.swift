@@ -12,6 +12,7 @@ import Testing
     "Sources/LinuxSystem/ChildProcess.swift",
     "Sources/LinuxSystem/DiskFile.swift",
     "Sources/LinuxSystem/EventDescriptor.swift",
+    "Sources/LinuxSystem/LinkEvents.swift",
     "Sources/LinuxSystem/LockedFile.swift",
     "Sources/LinuxSystem/MemoryFile+Contents.swift",
     "Sources/LinuxSystem/MemoryFile.swift",

@@ -9,22 +9,24 @@ import Testing
 struct TapFrameTests {
   /// Sends frames of the tests' own protocol: sizes from the arguments, numbered from 0.
   static let sender = """
-    import socket, sys
-    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    from socket import *
+    from sys import argv
+    s = socket(AF_PACKET, SOCK_RAW)
     s.bind(("t0", 0))
-    for number, size in enumerate(map(int, sys.argv[1:])):
+    for number, size in enumerate(map(int, argv[1:])):
         body = bytes((i * 7 + number * 131 + (i >> 8)) & 255 for i in range(max(0, size - 14)))
         s.send((b"\\xff" * 6 + b"\\x02\\0\\0\\0\\0\\x09\\x88\\xb5" + body)[:size])
     """
 
   /// Prints the length and a digest of each of `argv[1]` frames.
   static let receiver = """
-    import socket, sys, hashlib
-    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5))
+    from socket import *
+    from sys import argv
+    s = socket(AF_PACKET, SOCK_RAW, htons(0x88b5))
     s.bind(("t0", 0x88b5))
     s.settimeout(20)
     print("ready", flush=True)
-    for _ in range(int(sys.argv[1])):
+    for _ in range(int(argv[1])):
         frame = s.recv(70000)
         print(len(frame), sum(b * (i % 251 + 1) for i, b in enumerate(frame)), flush=True)
     """

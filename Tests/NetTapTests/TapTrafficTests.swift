@@ -38,18 +38,20 @@ struct TapTrafficTests {
 
   /// Sends `argv[2]` bytes to the address `argv[1]` and prints their digest; `listen` prints what has come.
   static let stream = """
-    import socket, sys, hashlib, time
-    family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
-    digest = hashlib.sha256()
-    if sys.argv[1] == "listen":
-        l = socket.create_server((sys.argv[2], 5001), family=family)
+    from socket import *
+    from sys import argv
+    from hashlib import sha256
+    family = AF_INET6 if ":" in argv[2] else AF_INET
+    digest = sha256()
+    if argv[1] == "listen":
+        l = create_server((argv[2], 5001), family=family)
         print("ready", flush=True)
         s, _ = l.accept()
         while data := s.recv(1 << 20): digest.update(data)
     else:
-        s = socket.create_connection((sys.argv[2], 5001), timeout=20)
+        s = create_connection((argv[2], 5001), timeout=20)
         block = bytes(range(256)) * 4096
-        left = int(sys.argv[3])
+        left = int(argv[3])
         while left:
             part = block[:min(left, len(block))]
             s.sendall(part)
@@ -114,9 +116,10 @@ struct TapTrafficTests {
 
   /// Sends datagrams from `argv[1]` ports.
   static let flows = """
-    import socket, sys
-    for port in range(int(sys.argv[1])):
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    from socket import *
+    from sys import argv
+    for port in range(int(argv[1])):
+        s = socket(AF_INET, SOCK_DGRAM)
         s.bind(("10.97.0.1", 20000 + port))
         s.sendto(b"x" * 100, ("10.97.0.2", 9))
     """
@@ -146,8 +149,8 @@ struct TapTrafficTests {
 
   /// Sends until it is ended.
   static let flood = """
-    import socket
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    from socket import *
+    s = socket(AF_INET, SOCK_DGRAM)
     while True:
         s.sendto(b"x" * 1000, ("10.97.0.2", 9))
     """

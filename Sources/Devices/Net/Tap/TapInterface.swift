@@ -26,8 +26,9 @@ public final class TapInterface {
   public private(set) var offloads: TapDevice.Offloads = []
 
   private var route: RouteSocket
+  private let events: LinkEvents
   private let index: Int32
-  private let descriptors: [SharedDescriptor]
+  private var descriptors: [SharedDescriptor]
 
   /// Opens the interface, or makes it: without carrier, and with nothing left to do on what is read.
   public static func open(_ configuration: TapConfiguration, tuning: TapTuning = TapTuning()) throws(TapError) -> sending TapInterface {
@@ -44,6 +45,7 @@ public final class TapInterface {
     index = opening.link.index
     descriptors = opening.queues
     route = RouteSocket(owning: opening.routeSocket)
+    events = LinkEvents(owning: opening.events)
     queues = opening.queues.enumerated().map { TapQueue($1, index: $0, tuning: tuning) }
   }
 
@@ -60,6 +62,12 @@ public final class TapInterface {
     if let mtu = configuration.mtu, mtu != self.mtu { try setMTU(mtu) }
     if let address = configuration.address, address != self.address { try setAddress(address) }
     if configuration.isBroughtUp, try report().isUp == false { try setUp(true) }
+  }
+
+  /// Closes the queues, which must be stopped: an interface that was made and not persistent goes away. Nothing else may be called afterwards.
+  public func close() {
+    for queue in queues { queue.close() }
+    descriptors = []
   }
 
   private func failure(_ operation: String, _ errno: Errno) -> TapError {
@@ -111,6 +119,11 @@ extension TapInterface {
   private func change(_ change: RouteSocket.Change, _ operation: String) throws(TapError) {
     do { try route.change(change, at: index) } catch { throw failure(operation, error) }
   }
+
+  /// Readable when an interface of the namespace has changed, until ``takeEvents()``; ``report()`` says how this one is now.
+  public var eventDescriptor: Int32 { events.descriptor }
+
+  public func takeEvents() { events.take() }
 
   /// The interface as the kernel describes it now, with its counters.
   public func report() throws(TapError) -> NetworkLink {

@@ -8,6 +8,8 @@ struct TapOpening: Sendable {
   var queues: [SharedDescriptor]
   /// A `RouteSocket` by number, to be taken over.
   var routeSocket: Int32
+  /// `LinkEvents` by number, to be taken over.
+  var events: Int32
   var link: NetworkLink
   /// The interface was not there before.
   var wasCreated: Bool
@@ -44,8 +46,8 @@ extension TapOpening {
   /// Opens the interface's queues in the calling thread's namespace.
   private init(here configuration: TapConfiguration) throws(TapError) {
     let name = configuration.name.description
-    var route: RouteSocket
-    do { route = try RouteSocket() } catch { throw .system(operation: "look for", name: name, error) }
+    var route = try Self.openRoute(name)
+    let events = try Self.openEvents(name)
     let before = try route.find(name)
     let isMultiQueue = try Self.check(before, configuration)
 
@@ -63,7 +65,7 @@ extension TapOpening {
     guard let link = try route.find(name) else { throw .system(operation: "find", name: name, .noSuchFileOrDirectory) }
     // A multi-queue interface lets everybody in: only now it is certain that nobody else came at the same time.
     if let tun = link.tun, tun.openQueueCount > queues.count { throw .busy(name: name) }
-    self.init(queues: queues, routeSocket: route.release(), link: link, wasCreated: before == nil)
+    self.init(queues: queues, routeSocket: route.release(), events: events.release(), link: link, wasCreated: before == nil)
   }
 
   /// Whether the interface is, or has to be, one with several queues.
@@ -81,6 +83,14 @@ extension TapOpening {
     if tun.openQueueCount > 0 { throw .busy(name: name) }
     if configuration.queueCount > 1, !tun.isMultiQueue { throw .notMultiQueue(name: name, queueCount: configuration.queueCount) }
     return tun.isMultiQueue
+  }
+
+  private static func openRoute(_ name: String) throws(TapError) -> RouteSocket {
+    do { return try RouteSocket() } catch { throw .system(operation: "look for", name: name, error) }
+  }
+
+  private static func openEvents(_ name: String) throws(TapError) -> LinkEvents {
+    do { return try LinkEvents() } catch { throw .system(operation: "watch", name: name, error) }
   }
 
   private static func openQueue() throws(TapError) -> OwnedDescriptor {

@@ -27,7 +27,8 @@ public final class TapQueue: LoopSource {
 
   /// Which of the interface's queues it is.
   public let index: Int
-  let descriptor: SharedDescriptor
+  /// Nil once closed.
+  private var descriptor: SharedDescriptor?
   let file: UringFile
   let tuning: TapTuning
   let reads: TapReadSlots
@@ -76,7 +77,7 @@ public final class TapQueue: LoopSource {
 
   /// Begins to serve `client` on `loop`.
   public func start(_ client: TapQueueClient, on loop: EventLoop) {
-    precondition(state.value.phase == .stopped, "a queue serves one client")
+    precondition(state.value.phase == .stopped && descriptor != nil, "a queue serves one client, until it is closed")
     state.value.phase = .running
     state.value.client = client
     state.value.isPaused = false
@@ -100,6 +101,12 @@ public final class TapQueue: LoopSource {
     state.value.stopped = done
     cancelReads()
     finishStopping()
+  }
+
+  /// Gives the descriptor back. Stopped for good.
+  func close() {
+    precondition(state.value.phase == .stopped, "a queue is closed while it serves")
+    descriptor = nil
   }
 
   func finishStopping() {
