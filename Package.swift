@@ -133,12 +133,13 @@ let package = Package(
     layer(
       "NBDExport",
       ["BlockFront", "BlockInterface", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
+    layer("TapExport", ["NetFront", "NetTap", "NetPackets", "EventLoop", "LinuxSystem"]),
 
     // 7: commands
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockFront", "BlockBack", "BlockEngine",
+        "NBDExport", "TapExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockFront", "BlockBack", "BlockEngine",
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,

@@ -15,9 +15,6 @@ struct NBDExportService {
   let configuration: BlockFrontConfiguration
   let logger: Logger
 
-  /// How long to wait for a back-end before saying that there is none.
-  private static let patience = Duration.seconds(30)
-
   func run() async throws {
     let platform = try DaemonConnection.platform(directory, as: address.domain)
     let store = try DaemonConnection.store(directory, as: address.domain)
@@ -52,7 +49,7 @@ struct NBDExportService {
   }
 
   private func serve(_ disk: BlockFrontend, until ending: Task<XenbusEnding, any Error>) async throws {
-    guard await isConnected(disk, before: ending) else {
+    guard await FirstConnection.isMade(before: ending, connected: { (try? await disk.waitUntilConnected()) != nil }) else {
       throw CommandFailure("\(try await diagnosis())")
     }
     let server: NBDServer
@@ -73,29 +70,6 @@ struct NBDExportService {
     }
     await server.stop()
     if case .failed(let reason) = end { throw CommandFailure("\(address.paths): \(reason)") }
-  }
-
-  /// Waits for a back-end; false when none came, or when the device was removed first.
-  private func isConnected(_ disk: BlockFrontend, before ending: Task<XenbusEnding, any Error>) async -> Bool {
-    let (ended, continuation) = AsyncStream<Void>.makeStream()
-    Task {
-      _ = await ending.result
-      continuation.finish()
-    }
-    return await withTaskGroup(of: Bool.self) { group in
-      group.addTask {
-        for await _ in ended {}
-        return false
-      }
-      group.addTask { (try? await disk.waitUntilConnected()) != nil }
-      group.addTask {
-        try? await Task.sleep(for: Self.patience)
-        return false
-      }
-      let first = await group.next() ?? false
-      group.cancelAll()
-      return first
-    }
   }
 
   private func diagnosis() async throws -> String {
@@ -127,10 +101,10 @@ struct FrontendStatus: Codable {
   var connected: Bool
   var connections: UInt64
   var failure: String?
+}
 
+extension FrontendStatus {
   init(_ status: BlockFrontStatus) {
-    connected = status.isConnected
-    connections = status.connectionCount
-    failure = status.failure
+    self.init(connected: status.isConnected, connections: status.connectionCount, failure: status.failure)
   }
 }

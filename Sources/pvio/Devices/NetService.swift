@@ -60,10 +60,10 @@ extension NetSpec {
     case .virtualSwitch(let name): throw CommandFailure("switch \(name) is served by a process of its own: pvio backend net --switch \(name)")
     case .tap(let name):
       var configuration = TapConfiguration(name)
-      configuration.namespace = namespace.map { $0.contains("/") ? .path($0) : .named($0) }
+      configuration.namespace = namespace.map(NetworkNamespace.init(text:))
       configuration.queueCount = queueCount
       configuration.mtu = mtu
-      _ = configuration; return NullPort() // FIXME
+      return try TapPort(TapInterface.open(configuration), guestAddress: mac, on: loop)
     }
   }
 }

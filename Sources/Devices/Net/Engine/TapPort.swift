@@ -30,7 +30,7 @@ public final class TapPort: NetPort {
   public init(_ tap: TapInterface, guestAddress: MACAddress? = nil, on loop: EventLoop) throws(NetPortError) {
     name = tap.name.description
     if let guestAddress, guestAddress == tap.address {
-      throw .failed(TapError.addressClash(name: name, address: guestAddress.tapDescription).description)
+      throw .failed(TapError.addressClash(name: name, address: guestAddress.description).description)
     }
     self.loop = loop
     self.tap = tap
@@ -60,7 +60,7 @@ public final class TapPort: NetPort {
     guard phase == .idle, let tap else { throw .busy("TAP interface \(name)") }
     activeQueueCount = max(1, min(queueCount, queues.count))
     do throws(TapError) {
-      try tap.setOffloads(TapDevice.Offloads(accepting))
+      try tap.setOffloads(TapDevice.Offloads(passedOnBy: accepting))
       try tap.setActiveQueueCount(activeQueueCount)
       try tap.setCarrier(true)
     } catch {
@@ -161,25 +161,4 @@ final class TapPortQueue: TapQueueClient {
   override func endOfReceiveBatch(on queue: TapQueue) { client?.endOfReceiveBatch() }
   override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { client?.transmitted(frame, succeeded: succeeded) }
   override func interfaceRemoved(on queue: TapQueue) { port?.linkChanged() }
-}
-
-extension TapDevice.Offloads {
-  /// The kernel leaves checksums of both families or of neither, and segments only together with checksums.
-  init(_ capabilities: FrameCapabilities) {
-    self = []
-    guard capabilities.isSuperset(of: [.checksumV4, .checksumV6]) else { return }
-    insert(.checksum)
-    guard capabilities.contains(.scatterGather) else { return }
-    if capabilities.contains(.segmentationV4) { insert(.segmentationV4) }
-    if capabilities.contains(.segmentationV6) { insert(.segmentationV6) }
-  }
-}
-
-extension MACAddress {
-  /// As people write it.
-  fileprivate var tapDescription: String {
-    let text = String(rawValue, radix: 16)
-    let digits = Array(String(repeating: "0", count: 12 - text.utf8.count) + text)
-    return stride(from: 0, to: 12, by: 2).map { String(digits[$0...$0 + 1]) }.joined(separator: ":")
-  }
 }
