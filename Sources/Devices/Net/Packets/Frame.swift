@@ -24,6 +24,7 @@ public final class Frame {
     @usableFromInline var pieceCount = 0
     @usableFromInline var byteCount = 0
     @usableFromInline var offload = FrameOffload()
+    @usableFromInline var sender = 0
     @usableFromInline init() {}
   }
 
@@ -43,6 +44,12 @@ public final class Frame {
   public var offload: FrameOffload {
     @inlinable @inline(__always) _read { yield state.value.offload }
     @inlinable @inline(__always) _modify { yield &state.value.offload }
+  }
+
+  /// For whoever passes frames of several senders on: which one this came from. Not touched by ``reset(headByteCount:)``.
+  public var sender: Int {
+    @inlinable @inline(__always) _read { yield state.value.sender }
+    @inlinable @inline(__always) _modify { yield &state.value.sender }
   }
 
   /// Piece `index` after the head.

@@ -1,0 +1,37 @@
+import NetPackets
+
+/// The switch as the port behind it sees it: frames that come from there, and frames that go there.
+final class SwitchUplink: NetPortClient {
+  private let port: NetPort
+  private let index: Int
+  private unowned let virtualSwitch: VirtualSwitch
+  private var hasSent = false
+
+  init(_ port: NetPort, index: Int, of virtualSwitch: VirtualSwitch) {
+    self.port = port
+    self.index = index
+    self.virtualSwitch = virtualSwitch
+  }
+
+  func connect() throws(NetPortError) { try port.connect(self, accepting: .all, queueCount: 1) }
+
+  func send(_ frame: Frame) -> NetPort.TransmitOutcome {
+    hasSent = true
+    return port.transmit(frame, queue: 0)
+  }
+
+  func endOfBatch() {
+    if hasSent { port.endOfTransmitBatch() }
+    hasSent = false
+  }
+
+  // A receiver without room loses the frame: one slow guest must not stop the others.
+  override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome {
+    frame.sender = index
+    if case .dropped = virtualSwitch.forward(frame, from: index) { return .dropped }
+    return .delivered
+  }
+
+  override func endOfReceiveBatch() { virtualSwitch.endOfBatch() }
+  override func transmitted(_ frame: Frame, succeeded: Bool) { virtualSwitch.finished(frame, succeeded: succeeded) }
+}

@@ -1,0 +1,178 @@
+import EventLoop
+import LinuxSystem
+public import NetPackets
+import SharedMemory
+import SystemPackage
+
+/// A switch between vifs, and between them and an uplink: one copy from a sender's pages to a receiver's, and no kernel.
+///
+/// Learns which address is at which port; what is for everybody, or for an address that it does not know, goes to all. A receiver
+/// without room loses the frame, and the sender never waits. Belongs to one loop, as all its ports.
+public final class VirtualSwitch {
+  public let name: String
+  var ports: [SwitchPortState?] = []
+  private let table = FixedCell(ForwardingTable())
+  /// Frames with another tag than the one that they came with, for receivers that hold on to them.
+  let retagged: RetaggedFrames
+  /// Seconds, as of the last batch.
+  private var now: UInt32
+
+  public init(name: String) throws(Errno) {
+    self.name = name
+    retagged = try RetaggedFrames(count: 512)
+    now = Self.seconds
+  }
+
+  private static var seconds: UInt32 { UInt32(truncatingIfNeeded: MonotonicClock.nowNanoseconds / 1_000_000_000) }
+
+  // MARK: Ports
+
+  /// A new port for a vif.
+  public func makePort(_ configuration: SwitchPortConfiguration = SwitchPortConfiguration()) -> SwitchPort {
+    let index = addPort(SwitchPortState(configuration))
+    return SwitchPort(index: index, of: self)
+  }
+
+  /// Connects the switch to what is behind `port`, such as a TAP interface. A trunk unless `configuration` says otherwise.
+  public func connectUplink(_ port: NetPort, _ configuration: SwitchPortConfiguration = SwitchPortConfiguration()) throws(NetPortError) {
+    let state = SwitchPortState(configuration)
+    let index = addPort(state)
+    let uplink = SwitchUplink(port, index: index, of: self)
+    state.uplink = uplink
+    try uplink.connect()
+  }
+
+  private func addPort(_ state: SwitchPortState) -> Int {
+    if let free = ports.firstIndex(where: { $0 == nil }) {
+      ports[free] = state
+      return free
+    }
+    ports.append(state)
+    return ports.count - 1
+  }
+
+  /// Takes a port away. Nobody is connected to it any more.
+  func removePort(_ index: Int) {
+    forget(index)
+    ports[index] = nil
+  }
+
+  /// Nobody is at the port any more, or somebody else.
+  func forget(_ index: Int) { table.value.forget(port: index) }
+
+  // MARK: Frames
+
+  /// Passes a frame that came from port `source` on. True when the uplink still needs it.
+  func forward(_ frame: Frame, from source: Int) -> NetPort.TransmitOutcome {
+    guard let sender = ports[source] else { return .dropped }
+    sender.counters.receivedFrames &+= 1
+    guard frame.headByteCount >= 14 else { return .dropped }
+    let address = frame.source
+    if let only = sender.configuration.address, only != address {
+      sender.counters.spoofed &+= 1
+      return .dropped
+    }
+    let tag = frame.vlanTag
+    let vlan: UInt16
+    if let own = sender.configuration.vlan {
+      guard tag == nil else {
+        sender.counters.wrongVLAN &+= 1
+        return .dropped
+      }
+      vlan = own
+    } else {
+      vlan = tag ?? 0
+    }
+    if !address.isMulticast { table.value.learn(address, vlan: vlan, port: source, now: now) }
+    let destination = frame.destination
+    if !destination.isMulticast, let target = table.value.port(of: destination, vlan: vlan, now: now) {
+      // It is on the sender's own side.
+      if target == source { return .done }
+      return send(frame, tag: tag, vlan: vlan, to: target)
+    }
+    return flood(frame, tag: tag, vlan: vlan, from: source)
+  }
+
+  private func flood(_ frame: Frame, tag: UInt16?, vlan: UInt16, from source: Int) -> NetPort.TransmitOutcome {
+    var outcome = NetPort.TransmitOutcome.dropped
+    for index in ports.indices where index != source && ports[index] != nil {
+      switch send(frame, tag: tag, vlan: vlan, to: index) {
+      case .pending: outcome = .pending
+      case .done: if case .dropped = outcome { outcome = .done }
+      case .dropped: break
+      }
+    }
+    if case .dropped = outcome { ports[source]?.counters.unreachable &+= 1 }
+    return outcome
+  }
+
+  /// Hands a frame to one port, with the tag that the port wants.
+  private func send(_ frame: Frame, tag: UInt16?, vlan: UInt16, to index: Int) -> NetPort.TransmitOutcome {
+    guard let port = ports[index] else { return .dropped }
+    let wanted: UInt16?
+    if let own = port.configuration.vlan {
+      guard own == vlan else { return .dropped }
+      wanted = nil
+    } else {
+      wanted = vlan == 0 ? nil : vlan
+    }
+    if wanted == tag { return deliver(frame, to: port) }
+    guard let changed = retagged.make(of: frame, tag: wanted) else {
+      port.counters.refused &+= 1
+      return .dropped
+    }
+    let outcome = deliver(changed, to: port)
+    if case .pending = outcome { return .pending }
+    retagged.giveBack(changed)
+    return outcome
+  }
+
+  private func deliver(_ frame: Frame, to port: SwitchPortState) -> NetPort.TransmitOutcome {
+    let outcome: NetPort.TransmitOutcome
+    if let uplink = port.uplink {
+      outcome = uplink.send(frame)
+    } else if let client = port.client {
+      port.isTouched = true
+      // The sender's queue is the receiver's, so that a flow stays in order.
+      outcome = if case .delivered = client.receive(frame, queue: 0) { .done } else { .dropped }
+    } else {
+      return .dropped
+    }
+    if case .dropped = outcome { port.counters.refused &+= 1 } else { port.counters.sentFrames &+= 1 }
+    return outcome
+  }
+
+  /// A run of frames has been passed on: the receivers are told.
+  func endOfBatch() {
+    now = Self.seconds
+    for port in ports {
+      guard let port, port.isTouched else { continue }
+      port.isTouched = false
+      if let uplink = port.uplink { uplink.endOfBatch() } else { port.client?.endOfReceiveBatch() }
+    }
+  }
+
+  /// The uplink is done with a frame that was pending: the vif that it came from, if it did not come with another tag, may use it again.
+  func finished(_ frame: Frame, succeeded: Bool) {
+    var original = frame
+    if let source = retagged.original(of: frame) {
+      retagged.giveBack(frame)
+      original = source
+    }
+    ports[original.sender]?.port?.finished(original, succeeded: succeeded)
+  }
+}
+
+/// What a switch knows of one of its ports.
+final class SwitchPortState {
+  let configuration: SwitchPortConfiguration
+  var counters = SwitchPortCounters()
+  /// The vif that is connected; nil for an uplink, and while there is none.
+  var client: NetPortClient?
+  weak var port: SwitchPort?
+  var uplink: SwitchUplink?
+  /// Frames were handed over since the last end of a batch.
+  var isTouched = false
+
+  init(_ configuration: SwitchPortConfiguration) { self.configuration = configuration }
+}
