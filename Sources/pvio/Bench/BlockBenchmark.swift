@@ -49,7 +49,7 @@ final class BlockBenchmark {
     let disk = try await attachment.attach(.disk(spec), to: domain, device: nil)
     let result = Result { try runFront(of: disk, blockCase, requests) }
     let remark = try await DeviceDetachment(directory: common.runDirectory, store: store).detach(disk.address, patience: .seconds(10))
-    disk.backend.wait()
+    disk.backend?.wait()
     if let remark { throw BenchFailure(remark) }
     return try result.get()
   }
@@ -57,7 +57,7 @@ final class BlockBenchmark {
   private func runFront(of disk: AttachedDevice, _ blockCase: BlockCase, _ requests: UInt64?) throws -> BlockFigures {
     var arguments = [
       "bench", "block-worker", "--run-dir", common.runDirectory.path, "\(domain)", disk.address.device.name,
-      "\(disk.backend.processID)", "\(blockCase.depth)", "\(seconds)",
+      "\(disk.backendProcess)", "\(blockCase.depth)", "\(seconds)",
     ]
     if let requests { arguments += ["--requests", "\(requests)"] }
     // Pages of a memory disk that were never written are all the same page of zeros.

@@ -38,8 +38,8 @@ struct AttachCommand: AsyncParsableCommand {
     let address = attached.address
     if json {
       return try printJSON(
-        Result(id: address.id, domid: domid.rawValue, device: address.device.name, backend_pid: attached.backend.processID))
+        Result(id: address.id, domid: domid.rawValue, device: address.device.name, backend_pid: attached.backendProcess))
     }
-    print("\(address.device) of domain \(domid) is \(address.id), served by process \(attached.backend.processID)")
+    print("\(address.device) of domain \(domid) is \(address.id), served by process \(attached.backendProcess)")
   }
 }

@@ -9,7 +9,10 @@ import Xenbus
 /// A device and the process that serves it.
 struct AttachedDevice {
   var address: DeviceAddress
-  var backend: ChildProcess
+  /// The process that serves it: its own, or its switch's.
+  var backendProcess: Int32
+  /// The same, if it was started for this device.
+  var backend: ChildProcess?
 }
 
 /// Makes a device's directories, starts its back-end, and waits until it offers the device.
@@ -34,9 +37,13 @@ struct DeviceAttachment {
     try RunDirectory.create(files.path)
     try await DeviceToolstack.create(address, spec, store)
     do {
+      if case .net(let net) = spec, case .virtualSwitch(let name) = net.backing {
+        let (holder, started) = try await waitForSwitch(name, address)
+        return AttachedDevice(address: address, backendProcess: holder, backend: started)
+      }
       let backend = try start(address, spec, files)
       try await waitForOffer(address, backend, files)
-      return AttachedDevice(address: address, backend: backend)
+      return AttachedDevice(address: address, backendProcess: backend.processID, backend: backend)
     } catch {
       _ = try? await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).remove(patience: .zero)
       files.remove()
@@ -46,21 +53,27 @@ struct DeviceAttachment {
 
   private func start(_ address: DeviceAddress, _ spec: DeviceSpec, _ files: DeviceFiles) throws -> ChildProcess {
     do throws(Errno) {
-      let log = try OwnedDescriptor.open(files.backendLog, flags: O_WRONLY | O_CREAT | O_APPEND)
-      let nowhere = try OwnedDescriptor.open("/dev/null", flags: O_RDWR)
-      var options = ChildProcess.Options()
-      options.standardInput = nowhere.rawValue
-      options.standardOutput = nowhere.rawValue
-      options.standardError = log.rawValue
-      options.newSession = true
-      let arguments =
+      return try ChildProcess.spawnBackend(
         ["backend", spec.kind.backendCommand] + common.forwarded
-        + ["--domain", "\(address.domain)", "--device", address.device.name, "--\(spec.kind.name)", spec.text]
-        + (endsWithUs ? ["--exit-with-parent"] : []) + backendArguments
-      return try ChildProcess.spawn(ChildProcess.ownExecutable, arguments, options)
+          + ["--domain", "\(address.domain)", "--device", address.device.name, "--\(spec.kind.name)", spec.text]
+          + (endsWithUs ? ["--exit-with-parent"] : []) + backendArguments, log: files.backendLog)
     } catch {
       throw CommandFailure("cannot start a back-end for \(address.device): \(error)")
     }
+  }
+
+  /// Returns the switch's process when it offers the interface. Starts it if there is none, and again if it was just ending.
+  private func waitForSwitch(_ name: String, _ address: DeviceAddress) async throws -> (holder: Int32, started: ChildProcess?) {
+    let process = SwitchProcess(name: name, directory: common.runDirectory)
+    let deadline = ContinuousClock.now + Self.patience
+    var started: ChildProcess?
+    while ContinuousClock.now < deadline {
+      let state = XenbusState(storeValue: try await store.readIfPresent("\(address.paths.backend)/state"))
+      if state == .initWait || state == .connected, let holder = process.holder { return (holder, started) }
+      if process.holder == nil, started?.poll() != nil || started == nil { started = try process.start(common, endsWithUs: endsWithUs) }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    throw CommandFailure("switch \(name) did not offer \(address.device) within \(Self.patience); see \(process.log)")
   }
 
   /// Returns when the back-end has written InitWait; throws its own words when it ended instead.

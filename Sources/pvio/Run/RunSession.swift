@@ -1,19 +1,24 @@
 import Glibc
 import LinuxSystem
+import NetTap
+import PVDriver
 import ProcessPlatform
 import SystemPackage
 import XenInterface
 import XenPlatform
 import XenStoreClient
 
-/// What `pvio run` has started: a daemon unless there was one, a domain, a back-end process a disk, and an NBD export a disk.
+/// What `pvio run` has started: a daemon unless there was one, a domain, a back-end process a device (or a switch), and an export for
+/// each device that is to be reached from here.
 final class RunSession {
-  private struct Disk {
-    var address: DeviceAddress
-    var backend: ChildProcess
+  private struct RunningDevice {
+    var attached: AttachedDevice
     var export: ChildProcess?
-    var nbdSocket: String?
+    /// How it is reached: an NBD address, a TAP interface.
+    var reach: String?
     var source: String
+
+    var address: DeviceAddress { attached.address }
   }
 
   private let common: CommonOptions
@@ -23,7 +28,7 @@ final class RunSession {
   private let platform: ProcessPlatform
   private let store: XenStoreClient
   private let domain: DomainID
-  private var disks: [Disk] = []
+  private var devices: [RunningDevice] = []
 
   private init(
     common: CommonOptions, directory: RunDirectory, services: DaemonServices?, temporaryDirectory: String?, platform: ProcessPlatform,
@@ -58,21 +63,31 @@ final class RunSession {
       common: common, directory: directory, services: services, temporaryDirectory: temporary, platform: platform, store: store, domain: domain)
   }
 
-  func add(_ spec: DiskSpec) async throws {
+  /// Starts a device's back-end, and what makes it reachable from here.
+  func add(_ spec: DeviceSpec) async throws {
     var spec = spec
-    spec.id = spec.id ?? "disk\(disks.count)"
-    let attached = try await DeviceAttachment(common: common, store: store, endsWithUs: true).attach(.disk(spec), to: domain, device: nil)
-    var disk = Disk(address: attached.address, backend: attached.backend, source: spec.parameters)
-    disks.append(disk)
-    guard spec.export == .nbd else { return }
-    let files = directory.device(attached.address.id)
-    disk.export = try await startExport(of: attached.address, files)
-    disk.nbdSocket = files.nbdSocket
-    disks[disks.count - 1] = disk
+    spec.id = spec.id ?? "\(spec.kind.name)\(devices.count { $0.address.device.kind == spec.kind })"
+    let attachment = DeviceAttachment(common: common, store: store, endsWithUs: true)
+    devices.append(RunningDevice(attached: try await attachment.attach(spec, to: domain, device: nil), source: spec.source))
+    let position = devices.count - 1
+    let address = devices[position].address
+    let files = directory.device(address.id)
+    switch spec {
+    case .disk(let disk) where disk.export == .nbd:
+      devices[position].export = try await startExport(of: address, ["nbd"], files)
+      devices[position].reach = "nbd+unix:///?socket=\(files.nbdSocket)"
+    case .net(let net):
+      guard case .tap(let name, let namespace) = net.export else { return }
+      let place = namespace.map { ["--netns", $0] } ?? []
+      devices[position].export = try await startExport(
+        of: address, ["tap", "--name", name.description, "--queues", "\(net.queueCount)"] + place, files)
+      devices[position].reach = name.description
+    case .disk: return
+    }
   }
 
-  /// Starts the disk's front-end and waits until it listens.
-  private func startExport(of address: DeviceAddress, _ files: DeviceFiles) async throws -> ChildProcess {
+  /// Starts a device's front-end and waits until it says that it is ready.
+  private func startExport(of address: DeviceAddress, _ arguments: [String], _ files: DeviceFiles) async throws -> ChildProcess {
     let export: ChildProcess
     do throws(Errno) {
       let log = try OwnedDescriptor.open(files.frontendLog, flags: O_WRONLY | O_CREAT | O_APPEND)
@@ -82,13 +97,13 @@ final class RunSession {
       options.newSession = true
       export = try ChildProcess.spawn(
         ChildProcess.ownExecutable,
-        ["export", "nbd"] + common.forwarded + ["--exit-with-parent", "\(address.domain)", address.device.name], options)
+        ["export"] + arguments.prefix(1) + common.forwarded + arguments.dropFirst()
+          + ["--exit-with-parent", "\(address.domain)", address.device.name], options)
     } catch {
       throw CommandFailure("cannot start the export of \(address.device): \(error)")
     }
     for _ in 0..<3000 {
-      // SAFETY: the path is a terminated string for the length of the call, as in the removal below.
-      if unsafe access(files.nbdSocket, F_OK) == 0 { return export }
+      if let log = try? TextFile.read(files.frontendLog), log.contains("pvio export ready") { return export }
       if let ending = export.poll() {
         throw CommandFailure(files.lastLogLine(of: files.frontendLog) ?? "the export of \(address.device) ended with \(ending)")
       }
@@ -97,13 +112,13 @@ final class RunSession {
     throw CommandFailure("the export of \(address.device) is not ready after 30 s; see \(files.frontendLog)")
   }
 
-  /// How the disks are reached.
+  /// How the devices are reached.
   var summary: String {
-    var table = TextTable(header: ["DISK", "DEVICE", "BACK PID", "FRONT PID", "SOURCE", "NBD"])
-    table.rows = disks.map {
+    var table = TextTable(header: ["ID", "DEVICE", "BACK PID", "FRONT PID", "SOURCE", "REACHED AS"])
+    table.rows = devices.map {
       [
-        $0.address.id, $0.address.device.name, "\($0.backend.processID)", $0.export.map { "\($0.processID)" } ?? "-", $0.source,
-        $0.nbdSocket.map { "nbd+unix:///?socket=\($0)" } ?? "-",
+        $0.address.id, $0.address.device.name, "\($0.attached.backendProcess)", $0.export.map { "\($0.processID)" } ?? "-", $0.source,
+        $0.reach ?? "-",
       ]
     }
     return table.text
@@ -111,9 +126,12 @@ final class RunSession {
 
   private var environment: [String: String] {
     var result = ["PVIO_RUN_DIR": directory.path, "PVIO_DOMID": "\(domain)"]
-    for (number, disk) in disks.enumerated() {
-      result["PVIO_DISK\(number)_NBD"] = disk.nbdSocket.map { "nbd+unix:///?socket=\($0)" }
-      result["PVIO_DISK\(number)_SOCKET"] = disk.nbdSocket
+    for (number, disk) in devices.filter({ $0.address.device.kind == .disk }).enumerated() where disk.reach != nil {
+      result["PVIO_DISK\(number)_NBD"] = disk.reach
+      result["PVIO_DISK\(number)_SOCKET"] = directory.device(disk.address.id).nbdSocket
+    }
+    for (number, interface) in devices.filter({ $0.address.device.kind == .net }).enumerated() {
+      result["PVIO_NET\(number)_TAP"] = interface.reach
     }
     return result
   }
@@ -148,23 +166,29 @@ final class RunSession {
 
   /// Takes everything down: exports first, so that the disks are closed from the front.
   func close() async {
-    for disk in disks.reversed() {
-      disk.export?.send(signal: SIGTERM)
-      disk.export?.wait()
+    for device in devices.reversed() {
+      device.export?.send(signal: SIGTERM)
+      device.export?.wait()
       do {
-        _ = try await DeviceDetachment(directory: directory, store: store).detach(disk.address, patience: .seconds(10))
+        _ = try await DeviceDetachment(directory: directory, store: store).detach(device.address, patience: .seconds(10))
       } catch {
-        Process.writeError("pvio: \(disk.address.device): \(error)\n")
-        disk.backend.send(signal: SIGTERM)
+        Process.writeError("pvio: \(device.address.device): \(error)\n")
+        device.attached.backend?.send(signal: SIGTERM)
       }
-      disk.backend.wait()
     }
-    disks = []
+    // A switch does not end with one of its interfaces; the others have ended by themselves.
+    for device in devices {
+      device.attached.backend?.send(signal: SIGTERM)
+      device.attached.backend?.wait()
+      if device.attached.backend != nil, device.address.device.kind == .net { directory.virtualSwitch(device.source).remove() }
+    }
+    devices = []
     do { try platform.administrator.destroyDomain(domain) } catch { Process.writeError("pvio: \(error)\n") }
     store.close()
     platform.disconnect()
     await services?.stop()
     guard let temporaryDirectory else { return }
-    for part in ["/devices", "/domains", "/xenstored", ""] { unsafe rmdir(temporaryDirectory + part) }
+    // SAFETY: the path is a terminated string for the length of the call.
+    for part in ["/devices", "/domains", "/switches", "/xenstored", ""] { unsafe rmdir(temporaryDirectory + part) }
   }
 }

@@ -26,6 +26,8 @@ struct RunDirectory: Sendable {
 
   func device(_ id: String) -> DeviceFiles { DeviceFiles(path: "\(path)/devices/\(id)") }
 
+  func virtualSwitch(_ name: String) -> SwitchFiles { SwitchFiles(path: "\(path)/switches", name: name) }
+
   /// Makes the directory and those above it, for the owner alone.
   static func create(_ path: String) throws {
     var made = path.hasPrefix("/") ? "" : "."
@@ -73,4 +75,15 @@ extension DeviceFiles {
     for file in [backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket] { unsafe unlink(file) }
     unsafe rmdir(path)
   }
+}
+
+/// What one switch keeps under `D/switches/`.
+struct SwitchFiles: Sendable {
+  let path: String
+  let name: String
+  /// Held by the process that serves the switch.
+  var lock: String { "\(path)/\(name).pid" }
+  var log: String { "\(path)/\(name).log" }
+
+  func remove() { for file in [lock, log] { unsafe unlink(file) } }
 }

@@ -1,8 +1,8 @@
 import EventLoop
 import LinuxSystem
-public import NetPackets
+import NetPackets
 import SharedMemory
-import SystemPackage
+public import SystemPackage
 
 /// A switch between vifs, and between them and an uplink: one copy from a sender's pages to a receiver's, and no kernel.
 ///
