@@ -69,7 +69,7 @@ extension Integration {
         #expect(try await bed.storeValue("\(TestBed.backendPath)/mode") == "r")
         let export = try await bed.export()
         #expect(try await bed.storeValue("\(TestBed.backendPath)/info") == "4")
-        #expect(try await bed.device().read_only)
+        #expect(try await bed.device().read_only == true)
         let client = try RawNBDClient(socketPath: bed.nbdSocket())
         #expect(client.flags & 2 != 0, "NBD_FLAG_READ_ONLY")
         let refusal = try client.request(.write, offset: 0, byteCount: 512, data: [UInt8](repeating: 9, count: 512)).error

@@ -29,7 +29,7 @@ extension Integration {
         #expect(connected.device == "xvda")
         #expect(connected.domid == 7)
         #expect(connected.bytes == 16 << 20)
-        #expect(!connected.read_only)
+        #expect(connected.read_only == false)
         #expect(connected.frontend_pid == export.processID)
         #expect(connected.backend_pid == offered.backend_pid)
         #expect(Set([daemon.processID, connected.frontend_pid, connected.backend_pid].compactMap { $0 }).count == 3)

@@ -12,7 +12,7 @@ struct DeviceListing: Decodable {
     var frontend_pid: Int32?
     var backend_pid: Int32?
     var bytes: UInt64?
-    var read_only: Bool
+    var read_only: Bool?
 
     /// Front-end first.
     var states: [Int] { [frontend_state, backend_state] }

@@ -1,0 +1,214 @@
+import Foundation
+import LinuxSystem
+import Testing
+
+extension Integration {
+  /// Interfaces between network namespaces, used by programs that know nothing of us.
+  @Suite(.enabled(if: NetworkNamespaces.areAvailable && Program.arePresent("ping", "python3"), "\(NetworkNamespaces.reason)"))
+  struct Net {
+    @Test func aGuestReachesTheHostThroughATapInterface() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),mac=00:16:3e:00:00:07,id=net0")
+        let export = try await bed.exportTap(in: guest)
+        try await bed.waitForStates(4, 4, of: "net0")
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        #expect(try await network.ping(1, from: guest) == 3)
+
+        // Large frames, cut by nobody: a download that is compared.
+        let content = try await bed.randomImage(megabytes: 24)
+        let wanted = try await bed.call("sha256sum", content).prefix(64)
+        let server = try network.start(host, "python3", "-m", "http.server", "8000", "--bind", "10.77.0.1", "--directory", bed.imageDirectory)
+        let script = """
+          import hashlib, time, urllib.request
+          for attempt in range(50):
+            try:
+              data = urllib.request.urlopen("http://10.77.0.1:8000/random.img").read(); break
+            except OSError: time.sleep(0.1)
+          print(hashlib.sha256(data).hexdigest())
+          """
+        let download = try await network.run(guest, "python3", "-c", script)
+        #expect(download.output.prefix(64) == wanted, "\(download.errors)")
+        server.kill()
+
+        // As on a Xen host.
+        let store = try await bed.call("xenstore-ls", "-f", "/local/domain")
+        for line in [
+          "/local/domain/7/device/vif/0/mac = \"00:16:3e:00:00:07\"", "/local/domain/7/device/vif/0/state = \"4\"",
+          "/local/domain/0/backend/vif/7/0/state = \"4\"", "/local/domain/0/backend/vif/7/0/feature-gso-tcpv4 = \"1\"",
+          "/local/domain/0/backend/vif/7/0/carrier = \"1\"",
+        ] { #expect(store.contains(line), "\(line)\n\(store)") }
+
+        // Every frame is accounted for: what one kernel sent, we passed, and the other one received.
+        try await eventually("the figures agree") {
+          let ours = try await bed.netStatus("net0").net
+          let tap = try await network.counters(of: "tap0", in: host)
+          let eth = try await network.counters(of: "eth0", in: guest)
+          return ours?.transmitted_frames == eth.sent.packets && ours?.transmitted_frames == tap.received.packets
+            && ours?.received_frames == tap.sent.packets && ours?.received_frames == eth.received.packets
+        }
+        let ours = try #require(try await bed.netStatus("net0").net)
+        #expect(ours.transmit_errors + ours.transmit_drops == 0 && ours.receive_drops == [:])
+
+        #expect(try await bed.run(Program.pvio, ["detach", "7", "vif0"]).errors == "")
+        #expect(try await export.finish() == .exited(0), "\(export.errors)")
+        #expect(try await bed.domains().first { $0.domid == 7 }?.isUnused == true)
+        try await bed.stopDaemon()
+      }
+    }
+
+    @Test func guestsOfASwitchReachThoseOfTheirOwnVLANOnly() async throws {
+      try await withNetworkBed { bed, network in
+        var guests: [String] = []
+        for (number, vlan) in ["", "", ",vlan=10", ",vlan=10"].enumerated() {
+          let name = try await network.make("g\(number)")
+          guests.append(name)
+          try await bed.pvio("attach", "7", "net", "switch=lan,id=net\(number)\(vlan)")
+          _ = try await bed.exportTap("vif\(number)", in: name)
+          try await network.setAddress(number + 1, of: "eth0", in: name)
+        }
+        let backends = Set(try await bed.devices().map(\.backend_pid))
+        #expect(backends.count == 1, "a switch is one process")
+        #expect(try await network.ping(2, from: guests[0]) == 3)
+        #expect(try await network.ping(4, from: guests[2]) == 3)
+        #expect(try await network.ping(3, from: guests[0], count: 2) == 0)
+        #expect(try await network.ping(1, from: guests[3], count: 2) == 0)
+        for number in guests.indices { try await bed.pvio("detach", "7", "vif\(number)") }
+        // A switch without interfaces ends by itself.
+        try await eventually("the switch has ended", within: .seconds(30)) {
+          backends.compactMap { $0 }.allSatisfy { !processes(mentioning: bed.runDirectory).contains($0) }
+        }
+      }
+    }
+
+    @Test func anInterfaceIsUnpluggedAndPluggedAgainUnderTraffic() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        let spec = "tap=tap0,netns=\(host),mac=00:16:3e:00:00:07,id=net0"
+        try await bed.call("ip", "-n", host, "tuntap", "add", "tap0", "mode", "tap")
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await bed.pvio("attach", "7", "net", spec)
+        var export = try await bed.exportTap(in: guest)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        let traffic = try network.start(host, "ping", "-n", "-i", "0.01", "10.77.0.2")
+        try await eventually("traffic has begun") { traffic.output.contains("bytes from") }
+        for _ in 1...3 {
+          #expect(try await bed.run(Program.pvio, ["detach", "7", "vif0"]).errors == "")
+          #expect(try await export.finish() == .exited(0), "\(export.errors)")
+          #expect(try await network.hasCarrier("tap0", in: host) == false)
+          try await bed.pvio("attach", "7", "net", spec)
+          export = try await bed.exportTap(in: guest)
+          try await network.setAddress(2, of: "eth0", in: guest)
+          let before = traffic.output.utf8.count
+          try await eventually("traffic goes on") { traffic.output.utf8.count > before }
+        }
+        traffic.kill()
+        #expect(try await bed.netStatus("net0").net?.mapped_pages ?? 99 < 10)
+      }
+    }
+
+    @Test func aBackEndThatIsKilledTakesTheLinkDownUntilAnotherOneIsStarted() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        let spec = "tap=tap0,netns=\(host),mac=00:16:3e:00:00:07,id=net0"
+        try await bed.pvio("attach", "7", "net", spec)
+        let export = try await bed.exportTap(in: guest)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        let process = try #require(try await bed.device("net0").backend_pid)
+        kill(process, SIGKILL)
+        try await eventually("the guest sees its link down") { try await network.hasCarrier("eth0", in: guest) == false }
+        try await eventually("status names the dead end") {
+          let diagnosis = try await bed.netStatus("net0").diagnosis
+          return diagnosis.contains("the back-end's process is gone") && diagnosis.contains("pvio backend net --domain 7 --device vif0 --net tap=tap0")
+        }
+        let second = try bed.start(Program.pvio, ["backend", "net", "--domain", "7", "--device", "vif0", "--net", spec])
+        try await bed.waitForStates(4, 4, of: "net0")
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await eventually("the link is up again") { try await network.hasCarrier("eth0", in: guest) }
+        #expect(try await network.ping(1, from: guest) == 3)
+        #expect(export.isRunning && second.isRunning)
+      }
+    }
+
+    @Test func whatCannotBeServedIsRefusedInOneLineThatSaysWhatToDo() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        try await bed.call("ip", "-n", host, "tuntap", "add", "small", "mode", "tap")
+        try await bed.call("ip", "-n", host, "link", "add", "dummy", "type", "bridge")
+        let address = try await bed.call("ip", "-n", host, "-o", "link", "show", "dev", "small").firstMatch(of: /ether ([0-9a-f:]+)/)?.1 ?? ""
+        for (spec, reason) in [
+          ("tap=tap0,netns=pvio-none", "network namespace pvio-none does not exist"),
+          ("tap=small,netns=\(host),queues=2", "has one queue only"),
+          ("tap=small,netns=\(host),mtu=9000", "has an MTU of 1500 and 9000 was asked for"),
+          ("tap=small,netns=\(host),mac=\(address)", "give the device another one with mac="),
+          ("tap=dummy,netns=\(host)", "is not a TAP interface"),
+        ] {
+          let outcome = try await bed.run(Program.pvio, ["attach", "7", "net", spec])
+          #expect(outcome.ending == .exited(1) && outcome.errorLines.count == 1 && outcome.errors.contains(reason), "\(spec): \(outcome.errors)")
+        }
+        for (spec, reason) in [
+          ("tap=", "needs a value"), ("tap=name-of-sixteen-chars", "1 to 15"), ("switch=a,tap=b", "exactly one of"), ("null,vlan=3", "switch port"),
+          ("tap=a,mac=01:00:00:00:00:01", "an address such as"), ("null,rate=5", "bytes and microseconds"), ("null,queues=0", "1 to 16"),
+          ("null,bogus=1", "unknown key 'bogus'"),
+        ] {
+          let outcome = try await bed.run(Program.pvio, ["attach", "7", "net", spec])
+          #expect(outcome.ending == .exited(2) && outcome.errorLines.count == 1 && outcome.errors.contains(reason), "\(spec): \(outcome.errors)")
+        }
+        #expect(try await bed.devices() == [])
+
+        try await bed.pvio("attach", "7", "net", "tap=taken,netns=\(host)")
+        let second = try await bed.run(Program.pvio, ["attach", "7", "net", "tap=taken,netns=\(host),id=other"])
+        #expect(second.ending == .exited(1) && second.errors.contains("in use by another program"), "\(second.errors)")
+      }
+    }
+
+    @Test func aRateLimitHoldsForTheGuest() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        // 20 MB/s, in windows of 50 ms.
+        try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),id=net0,rate=1000000,50000")
+        _ = try await bed.exportTap(in: guest)
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        let sink = try network.start(
+          host, "python3", "-c", "import socket\ns=socket.create_server(('10.77.0.1',9000))\nc=s.accept()[0]\nwhile c.recv(1<<20): pass")
+        let source = try network.start(
+          guest, "python3", "-c",
+          "import socket,time\nfor i in range(50):\n try: c=socket.create_connection(('10.77.0.1',9000)); break\n except OSError: time.sleep(.1)\nwhile 1: c.send(bytes(1<<16))")
+        try await eventually("the burst is over") { try await bed.netStatus("net0").net?.transmitted_bytes ?? 0 > 8_000_000 }
+        let before = (bytes: try #require(try await bed.netStatus("net0").net?.transmitted_bytes), time: ContinuousClock.now)
+        try await Task.sleep(for: .seconds(3))
+        let after = try #require(try await bed.netStatus("net0").net?.transmitted_bytes)
+        let seconds = (ContinuousClock.now - before.time) / .seconds(1)
+        let rate = Double(after - before.bytes) / seconds / 20e6
+        // Exact in the long run (unit tests, virtual time); here both ends of the measurement may be a status file's half second late.
+        #expect(rate > 0.7 && rate < 1.25, "\(rate) of the limit")
+        source.kill()
+        sink.kill()
+      }
+    }
+
+    @Test func runServesAnInterfaceForOneCommand() async throws {
+      try await withTestBed(daemon: false) { bed in
+        let network = NetworkNamespaces(bed)
+        defer { network.close() }
+        let guests = [try await network.make("a"), try await network.make("b")]
+        let script = """
+          ip -n \(guests[0]) address add 10.77.0.1/24 dev $PVIO_NET0_TAP && ip -n \(guests[1]) address add 10.77.0.2/24 dev $PVIO_NET1_TAP &&
+          ip netns exec \(guests[0]) ping -n -c 2 -i 0.1 -W 2 10.77.0.2
+          """
+        let outcome = try await bed.run(
+          Program.pvio,
+          ["run", "--net", "switch=lan,export=tap:left@\(guests[0])", "--net", "switch=lan,export=tap:right@\(guests[1])", "--", "sh", "-c", script])
+        #expect(outcome.succeeded && outcome.output.contains("2 received"), "\(outcome.output)\(outcome.errors)")
+        #expect(outcome.errors == "")
+        #expect(bed.filesLeft == [])
+      }
+    }
+  }
+}

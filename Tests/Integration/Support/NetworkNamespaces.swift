@@ -1,0 +1,130 @@
+import Foundation
+import Glibc
+import LinuxSystem
+
+/// Network namespaces of a test: the hosts and guests whose programs use the interfaces. Removed with everything in them.
+final class NetworkNamespaces {
+  let bed: TestBed
+  private(set) var names: [String] = []
+
+  /// Whether this machine lets us: as root, with TAP interfaces.
+  static let areAvailable: Bool = {
+    guard geteuid() == 0, Program.arePresent("ip"), FileManager.default.fileExists(atPath: "/dev/net/tun") else { return false }
+    let name = "pvio-probe-\(getpid())"
+    guard (try? ChildProcess.spawn("ip", ["netns", "add", name]))?.wait() == .exited(0) else { return false }
+    let made = (try? ChildProcess.spawn("ip", ["-n", name, "tuntap", "add", "dev", "probe", "mode", "tap"]))?.wait() == .exited(0)
+    _ = (try? ChildProcess.spawn("ip", ["netns", "delete", name]))?.wait()
+    return made
+  }()
+  static let reason = "network namespaces with TAP interfaces cannot be made here (they take root, /dev/net/tun and iproute2)"
+
+  init(_ bed: TestBed) { self.bed = bed }
+
+  /// Makes one with a name that is nobody else's.
+  func make(_ suffix: String) async throws -> String {
+    let name = "pvio-\(suffix)-\(UUID().uuidString.prefix(6).lowercased())"
+    try await bed.call("ip", "netns", "add", name)
+    names.append(name)
+    // Quiet: nothing but what the test sends.
+    _ = try await run(name, "sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+    return name
+  }
+
+  func close() {
+    for name in names.reversed() { _ = (try? ChildProcess.spawn("ip", ["netns", "delete", name]))?.wait() }
+  }
+
+  /// Runs a program in a namespace to its end.
+  func run(_ name: String, _ arguments: String...) async throws -> TestBed.Outcome {
+    try await bed.run("ip", ["netns", "exec", name] + arguments)
+  }
+
+  /// Starts one that goes on.
+  func start(_ name: String, _ arguments: String...) throws -> RunningProgram {
+    try bed.start("ip", ["netns", "exec", name] + arguments)
+  }
+
+  /// Gives an interface an address, in 10.77.0.0/24.
+  func setAddress(_ number: Int, of interface: String, in name: String) async throws {
+    try await bed.call("ip", "-n", name, "address", "add", "10.77.0.\(number)/24", "dev", interface)
+    try await bed.call("ip", "-n", name, "link", "set", interface, "up")
+  }
+
+  /// Replies to `count` pings of 10.77.0.`number`.
+  func ping(_ number: Int, from name: String, count: Int = 3) async throws -> Int {
+    let outcome = try await run(name, "ping", "-n", "-c", "\(count)", "-i", "0.05", "-W", "1", "10.77.0.\(number)")
+    return outcome.output.matches(of: /bytes from/).count
+  }
+
+  struct Counters: Decodable, Equatable {
+    var packets: UInt64
+    var bytes: UInt64
+    var errors: UInt64
+    var dropped: UInt64
+  }
+
+  /// What the kernel says went through an interface.
+  func counters(of interface: String, in name: String) async throws -> (received: Counters, sent: Counters) {
+    struct Link: Decodable {
+      struct Statistics: Decodable {
+        var rx: Counters
+        var tx: Counters
+      }
+      var stats64: Statistics
+    }
+    let text = try await bed.call("ip", "-n", name, "-s", "-j", "link", "show", "dev", interface)
+    guard let link = try JSONDecoder().decode([Link].self, from: Data(text.utf8)).first else { throw TestFailure("no interface \(interface)") }
+    return (link.stats64.rx, link.stats64.tx)
+  }
+
+  /// Whether the kernel sees a cable plugged into an interface.
+  func hasCarrier(_ interface: String, in name: String) async throws -> Bool {
+    try await bed.call("ip", "-n", name, "link", "show", "dev", interface).contains("LOWER_UP")
+  }
+}
+
+/// Runs a test with a daemon, a domain 7 and namespaces of its own.
+func withNetworkBed(_ body: (TestBed, NetworkNamespaces) async throws -> Void) async throws {
+  try await withTestBed { bed in
+    let network = NetworkNamespaces(bed)
+    defer { network.close() }
+    try await bed.pvio("domain", "create", "--domid", "7", "guest")
+    try await body(bed, network)
+  }
+}
+
+extension TestBed {
+  /// Starts a front-end that shows the interface in a namespace, and waits until it is connected.
+  func exportTap(_ device: String = "vif0", name: String = "eth0", in namespace: String, _ arguments: String...) async throws -> RunningProgram {
+    let export = try start(Program.pvio, ["export", "tap", "7", device, "--name", name, "--netns", namespace] + arguments)
+    try await waitForLine("pvio export ready", of: export)
+    return export
+  }
+
+  /// What `pvio status --json` says of an interface.
+  func netStatus(_ id: String) async throws -> NetStatusListing.Device {
+    let listing = try JSONDecoder().decode(NetStatusListing.self, from: Data(try await pvio("status", "--json", id).utf8))
+    guard let status = listing.devices.first else { throw TestFailure("\(id) has no status") }
+    return status
+  }
+}
+
+/// What `pvio status --json` prints of interfaces.
+struct NetStatusListing: Decodable {
+  struct Device: Decodable {
+    struct Net: Decodable {
+      var carrier: Bool
+      var transmitted_frames: UInt64
+      var transmitted_bytes: UInt64
+      var transmit_errors: UInt64
+      var transmit_drops: UInt64
+      var received_frames: UInt64
+      var received_bytes: UInt64
+      var receive_drops: [String: UInt64]
+      var mapped_pages: Int
+    }
+    var diagnosis: String
+    var net: Net?
+  }
+  var devices: [Device]
+}
