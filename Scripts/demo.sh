@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job on real input: a disk image served from an isolated back-end process to a front-end process over Xen-format
-# rings, looked at with Xen's own tools and used with NBD clients. Ends with a table of what was measured; leaves nothing.
+# rings, looked at with Xen's own tools and used with NBD clients. Then interfaces between network namespaces (demo-net.sh).
+# Ends with a table of what was measured; leaves nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -111,6 +112,9 @@ e2fsck -fn "$work/disk.img" > "$work/fsck.txt" 2>&1 || { cat "$work/fsck.txt" >&
 kill $daemon; wait $daemon
 left=$(find "$PVIO_RUN_DIR" -not -type d | wc -l)
 [ "$left" = 0 ] || { find "$PVIO_RUN_DIR" >&2; fail "$left files were left in the run directory"; }
+
+PVIO=$pvio Scripts/demo-net.sh "$work/net" > >(tee "$work/net.txt") || fail "the network half failed"
+while IFS= read -r line; do measured+=("$line"); done < <(sed -n 's/^measured: //p' "$work/net.txt")
 
 say "Measured on this machine (one run, a demonstration and no benchmark)"
 printf '%s\n' "${measured[@]}" | column -t -s '|'
