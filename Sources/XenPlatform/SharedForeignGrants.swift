@@ -9,7 +9,8 @@ public import XenInterface
 /// What a lying granter can do: make us read other bytes of an arena that it shares with us anyway. See docs/threat-model.md.
 public final class SharedForeignGrants: ForeignGrants {
   private let source: any ForeignArenaSource
-  private var mappings: ForeignMappings
+  /// In a cell, so that an access is not checked for overlapping others: mapping is on every request's way.
+  private let mappings: FixedCell<ForeignMappings>
   /// References that no arena had: a peer cannot make us ask the source without end.
   private var failedLookups = 0
   private static let maximumFailedLookups = 1024
@@ -17,26 +18,26 @@ public final class SharedForeignGrants: ForeignGrants {
   /// `domain` is who we are: entries meant for anybody else are refused.
   public init(granter: DomainID, mappedBy domain: DomainID, source: any ForeignArenaSource, maximumMappedPages: Int = 1 << 20) {
     self.source = source
-    self.mappings = ForeignMappings(mappedBy: domain, limit: maximumMappedPages)
+    self.mappings = FixedCell(ForeignMappings(mappedBy: domain, limit: maximumMappedPages))
     super.init(granter: granter)
   }
 
-  public override var mappedPageCount: Int { mappings.mappedCount }
+  public override var mappedPageCount: Int { mappings.value.mappedCount }
 
   public override var accessibleRanges: [SharedVector] {
-    mappings.arenas.map { $0.memory.data.vector(at: 0, byteCount: $0.memory.pageCount * pageByteCount) }
+    mappings.value.arenas.map { $0.memory.data.vector(at: 0, byteCount: $0.memory.pageCount * pageByteCount) }
   }
 
   public override func map(_ reference: GrantReference, writable: Bool) throws(GrantError) -> MappedPage {
-    if let page = try mappings.map(reference, writable: writable) { return page }
+    if let page = try mappings.value.map(reference, writable: writable) { return page }
     try openArena(of: reference)
     return try map(reference, writable: writable)
   }
 
-  public override func unmap(_ page: MappedPage) { mappings.unmap(page) }
+  public override func unmap(_ page: MappedPage) { mappings.value.unmap(page) }
 
   public override func bytes(of page: MappedPage) -> SharedBytes {
-    let data = mappings.arenas[Int(page.arena)].memory.data
+    let data = mappings.value.arenas[Int(page.arena)].memory.data
     return data.slice(at: Int(page.address - data.address), byteCount: pageByteCount)
   }
 
@@ -54,7 +55,7 @@ public final class SharedForeignGrants: ForeignGrants {
   private func contiguousBytes(of pages: [MappedPage], references: [GrantReference]) throws(GrantError) -> SharedBytes {
     guard let first = pages.first else { throw .badReference(GrantReference(rawValue: 0)) }
     for (page, reference) in zip(pages, references) where page.arena != first.arena { throw .badReference(reference) }
-    let arena = mappings.arenas[Int(first.arena)]
+    let arena = mappings.value.arenas[Int(first.arena)]
     let offsets = pages.map { Int($0.address - arena.memory.data.address) }
     if zip(offsets, offsets.dropFirst()).allSatisfy({ $1 == $0 + pageByteCount }) {
       return arena.memory.data.slice(at: offsets[0], byteCount: pages.count * pageByteCount)
@@ -80,6 +81,6 @@ public final class SharedForeignGrants: ForeignGrants {
       failedLookups += 1
       throw .badReference(reference)
     }
-    mappings.add(arena)
+    mappings.value.add(arena)
   }
 }

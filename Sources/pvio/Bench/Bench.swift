@@ -3,7 +3,10 @@ import ArgumentParser
 /// `pvio bench`: measured figures, interleaved with a peer's in the same run.
 struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure, alone or interleaved with a peer.", subcommands: [BenchRing.self, BenchBlock.self, BenchGrant.self, BenchStore.self, BenchAllocations.self, RingWorker.self, BlockWorker.self])
+    abstract: "Measure, alone or interleaved with a peer.", subcommands: [
+      BenchRing.self, BenchBlock.self, BenchGrant.self, BenchNet.self, BenchStore.self, BenchAllocations.self, RingWorker.self, BlockWorker.self,
+      NetWorker.self,
+    ])
 }
 
 /// What every benchmark takes.

@@ -33,7 +33,7 @@ extension NetBackPlane {
 
   /// Whether the rate limit lets another frame through. If not, the loop is called back when it does.
   private func mayTransmit() -> Bool {
-    guard state.value.rate != nil else { return true }
+    guard state.value.isLimited else { return true }
     if state.value.heldUntil > 0 { return false }
     let now = MonotonicClock.nowNanoseconds
     guard let wait = state.value.rate?.nanosecondsUntilAllowed(now: now), wait > 0 else { return true }
@@ -57,11 +57,11 @@ extension NetBackPlane {
         case .frame: send(of: queue)
         case .multicastChange:
           let changed = multicast.apply(queue.assembler.value.extras)
-          answer(queue.assembler.value.answer, of: queue, changed ? .okay : .error)
+          answer(queue, changed ? .okay : .error)
         case .rejected:
           queue.counters.transmittedFrames &+= 1
           queue.counters.transmitErrors.malformed &+= 1
-          answer(queue.assembler.value.answer, of: queue, .error)
+          answer(queue, .error)
         }
         return true
       } catch {
@@ -70,45 +70,53 @@ extension NetBackPlane {
     }
   }
 
-  private func answer(_ answer: TransmitAnswer, of queue: NetBackQueue, _ status: NetifStatus) {
-    guard queue.fault == nil else { return }
-    queue.transmitRing.cell.value.putResponses(to: answer, status: status)
+  /// Answers every slot of the chain that was assembled last.
+  private func answer(_ queue: NetBackQueue, _ status: NetifStatus) {
+    if queue.assembler.value.isSingleRequest {
+      queue.transmitRing.cell.value.putResponse(NetifTransmitResponse(identifier: queue.assembler.value.identifier(0), status: status))
+    } else {
+      queue.transmitRing.cell.value.putResponses(to: queue.assembler.value.answer, status: status)
+    }
     queue.hasTransmitResponses = true
   }
 
   /// Makes a frame of the chain that was assembled and hands it to the port.
   private func send(of queue: NetBackQueue) {
     let place = queue.packets.begin()
-    let frame = queue.packets.frames[place]
-    queue.packets.setAnswer(queue.assembler.value.answer, of: place)
     queue.counters.transmittedFrames &+= 1
     do throws(GrantError) {
-      try fill(frame, place, of: queue)
+      try fill(queue.packets.frames[place], place, of: queue)
     } catch {
       // Whatever was mapped before the bad page goes back with the rest (XSA-365).
       if let heldBack = limiter.admit() {
         logger.warning("queue \(queue.index): frame refused: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
       }
       queue.counters.transmitErrors.grant &+= 1
-      return finish(place, of: queue, .error)
+      return finishNow(place, of: queue, .error)
     }
-    frame.offload = queue.assembler.value.offload
-    if frame.offload.needsChecksum {
-      guard frame.locateChecksum() else {
-        queue.counters.transmitErrors.headers &+= 1
-        return finish(place, of: queue, .error)
-      }
-      if queue.assembler.value.needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
+    guard setOffload(queue.packets.frames[place], of: queue) else {
+      queue.counters.transmitErrors.headers &+= 1
+      return finishNow(place, of: queue, .error)
     }
-    queue.counters.transmittedBytes &+= UInt64(frame.byteCount)
-    if state.value.rate != nil { state.value.rate?.spend(byteCount: frame.byteCount, now: MonotonicClock.nowNanoseconds) }
-    switch port.transmit(frame, queue: queue.index) {
-    case .done: finish(place, of: queue, .okay)
-    case .pending: break
+    let byteCount = queue.assembler.value.byteCount
+    queue.counters.transmittedBytes &+= UInt64(byteCount)
+    if state.value.isLimited { state.value.rate?.spend(byteCount: byteCount, now: MonotonicClock.nowNanoseconds) }
+    switch port.transmit(queue.packets.frames[place], queue: queue.index) {
+    case .done: finishNow(place, of: queue, .okay)
+    case .pending: queue.packets.setAnswer(queue.assembler.value.answer, of: place)
     case .dropped:
       queue.counters.transmitDrops &+= 1
-      finish(place, of: queue, .dropped)
+      finishNow(place, of: queue, .dropped)
     }
+  }
+
+  /// Takes over what the front-end left to be done. False when the headers do not allow it.
+  private func setOffload(_ frame: Frame, of queue: NetBackQueue) -> Bool {
+    frame.offload = queue.assembler.value.offload
+    guard frame.offload.needsChecksum else { return true }
+    guard frame.locateChecksum() else { return false }
+    if queue.assembler.value.needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
+    return true
   }
 
   /// Maps the frame's pages and takes its head into private memory. What lies in the head entirely needs no page any more.
@@ -137,14 +145,20 @@ extension NetBackPlane {
   func transmitted(_ frame: Frame, succeeded: Bool) {
     let perQueue = queues[0].packets.frames.count
     let queue = queues[frame.index / perQueue]
+    let place = frame.index % perQueue
     if !succeeded { queue.counters.transmitDrops &+= 1 }
-    finish(frame.index % perQueue, of: queue, succeeded ? .okay : .dropped)
+    queue.packets.unmapPages(of: place, grants)
+    if queue.fault == nil {
+      queue.transmitRing.cell.value.putResponses(to: queue.packets.answer(of: place), status: succeeded ? .okay : .dropped)
+      queue.hasTransmitResponses = true
+    }
+    queue.packets.end(place)
   }
 
-  /// Unmaps, then answers (the front-end may take its pages back as soon as it sees the answer).
-  private func finish(_ place: Int, of queue: NetBackQueue, _ status: NetifStatus) {
+  /// Ends the frame that was assembled last. Unmaps first: the front-end may take its pages back as soon as it sees the answer.
+  private func finishNow(_ place: Int, of queue: NetBackQueue, _ status: NetifStatus) {
     queue.packets.unmapPages(of: place, grants)
-    answer(queue.packets.answer(of: place), of: queue, status)
+    answer(queue, status)
     queue.packets.end(place)
   }
 }

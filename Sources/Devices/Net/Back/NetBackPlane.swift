@@ -28,6 +28,8 @@ final class NetBackPlane: LoopSource {
     var workedSincePoll = false
     var firstQueue = 0
     var rate: RateLimit?
+    /// There is a ``rate``: looked at for each frame.
+    var isLimited: Bool
     /// No frame is taken before this time: the rate limit.
     var heldUntil: UInt64 = 0
     var isStopping = false
@@ -75,7 +77,7 @@ final class NetBackPlane: LoopSource {
     control = try transport.control.map { control throws(NetConnectError) in
       try NetControl(control.ringReference, queueCount: queues.count, grants: grants)
     }
-    state = FixedCell(State(poller: AdaptivePoller(settings.configuration.polling), rate: settings.rate))
+    state = FixedCell(State(poller: AdaptivePoller(settings.configuration.polling), rate: settings.rate, isLimited: settings.rate != nil))
     super.init()
     self.queues = queues
     let client = PlaneClient(self)
@@ -213,6 +215,7 @@ final class NetBackPlane: LoopSource {
   /// Puts another limit in force; nil: none.
   func setRate(_ rate: RateLimit?) {
     state.value.rate = rate
+    state.value.isLimited = rate != nil
     state.value.heldUntil = 0
   }
 

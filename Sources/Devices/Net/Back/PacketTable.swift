@@ -14,7 +14,7 @@ struct PacketTable: ~Copyable {
     var pageCount = 0
   }
 
-  let frames: [Frame]
+  let frames: FixedTable<Frame>
   private let rows: FixedTable<Row>
   private let pages: FixedTable<MappedPage>
   private let free: FixedTable<Int32>
@@ -25,7 +25,7 @@ struct PacketTable: ~Copyable {
   ///   - firstIndex: the number of the first frame: numbers of one device's frames are all different.
   init(count: Int, firstIndex: Int) throws(Errno) {
     let heads = try SharedRegion(anonymousByteCount: count * Frame.headCapacity).bytes
-    frames = (0..<count).map {
+    frames = FixedTable(count: count) {
       Frame(index: firstIndex + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity))
     }
     rows = FixedTable(repeating: Row(), count: count)

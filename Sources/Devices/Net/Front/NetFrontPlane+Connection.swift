@@ -21,6 +21,7 @@ extension NetFrontPlane {
     guard let connection, phase == .disconnected else { return }
     phase = .connected
     queues = connection.queues
+    state.value.capabilities = connection.capabilities
     reporter.connected(link)
     client?.linkChanged(isUp: link.isUp)
     for queue in queues { client?.transmitReady(queue: queue.index) }
@@ -76,6 +77,7 @@ extension NetFrontPlane {
     if phase == .connected { client?.linkChanged(isUp: false) }
     phase = .severed
     queues = []
+    state.value.capabilities = []
     quiesced.take()?()
   }
 
@@ -88,6 +90,7 @@ extension NetFrontPlane {
     if phase == .connected || phase == .quiescing { reporter.disconnected() }
     if phase != .closed { phase = .disconnected }
     queues = []
+    state.value.capabilities = []
     disconnected = done
     quiesced.take()?()
     finishDisconnecting()

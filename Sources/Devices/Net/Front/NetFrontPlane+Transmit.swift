@@ -50,8 +50,8 @@ extension NetFrontPlane {
 
   /// Whether the back-end takes the frame with what is left to be done to it.
   private func accepts(_ frame: Frame) -> Bool {
-    guard frame.byteCount >= NetLimits.minimumFrameByteCount, frame.byteCount <= NetLimits.frameByteCount, let connection else { return false }
-    let capabilities = connection.capabilities
+    guard frame.byteCount >= NetLimits.minimumFrameByteCount, frame.byteCount <= NetLimits.frameByteCount else { return false }
+    let capabilities = state.value.capabilities
     if frame.byteCount > pageByteCount, !capabilities.contains(.scatterGather) { return false }
     switch frame.offload.segmentation {
     case .none: return !frame.offload.needsChecksum || !capabilities.isDisjoint(with: [.checksumV4, .checksumV6])

@@ -39,6 +39,8 @@ public final class NetFrontPlane: LoopSource {
   struct State {
     var poller: AdaptivePoller
     var counters = NetFrontCounters()
+    /// What the back-end takes of us without help; nothing while there is no connection.
+    var capabilities: FrameCapabilities = []
     var workedSincePoll = false
   }
 
@@ -53,7 +55,7 @@ public final class NetFrontPlane: LoopSource {
   /// Queues of the connection; 0 while there is none.
   public var queueCount: Int { queues.count }
   /// What the back-end takes of us without help; nothing while there is no connection.
-  public var capabilities: FrameCapabilities { connection?.capabilities ?? [] }
+  public var capabilities: FrameCapabilities { state.value.capabilities }
 
   // MARK: Turns
 

@@ -4,10 +4,11 @@ import XenPlatform
 
 /// Pages that frames are copied to for the back-end, which can only read them. A page's number is the identifier of its request.
 struct TransmitPages: ~Copyable {
-  private let arena: GrantArena
   /// The number of the first page in the arena.
   private let first: Int
   private let firstReference: GrantReference
+  /// Of all pages of the arena.
+  let bytes: SharedBytes
   private let inFlight: FixedTable<Bool>
   private let free: FixedTable<UInt16>
   private let freePages: FixedCell<Int>
@@ -17,7 +18,7 @@ struct TransmitPages: ~Copyable {
     precondition(count > 0 && count <= 1 << 16, "as many pages as there are identifiers, at most")
     guard let first = arena.allocatePages(contiguous: count) else { preconditionFailure("the arena was made too small") }
     for page in first..<first + count { arena.grant(page: page, readOnly: true) }
-    self.arena = arena
+    bytes = arena.bytes
     self.first = first
     firstReference = arena.reference(ofPage: first)
     inFlight = FixedTable(repeating: false, count: count)
@@ -50,5 +51,4 @@ struct TransmitPages: ~Copyable {
 
   /// Where the page begins in ``bytes``.
   func offset(_ identifier: UInt16) -> Int { (first + Int(identifier)) * pageByteCount }
-  var bytes: SharedBytes { arena.bytes }
 }

@@ -33,6 +33,11 @@ extension TransmitAssembler {
   }
 }
 
+extension TransmitAssembler {
+  /// The last chain was one request, which most are.
+  @inlinable public var isSingleRequest: Bool { identifierCount == 1 && extraCount == 0 }
+}
+
 extension BackRing where Request == NetifTransmitRequest, Response == NetifTransmitResponse {
   /// Answers every slot of a chain: `status` for its requests, `null` for its extra infos, these directly after the first
   /// request's (`_make_tx_response`, drivers/net/xen-netback/netback.c).

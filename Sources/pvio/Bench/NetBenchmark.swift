@@ -1,0 +1,108 @@
+import ArgumentParser
+import Glibc
+import LinuxSystem
+import PVDriver
+import ProcessPlatform
+import XenInterface
+import XenPlatform
+import XenStoreClient
+
+/// A daemon of its own, and for each round back-end and front-end processes that are connected as any others are.
+final class NetBenchmark {
+  private let services: DaemonServices
+  private let common: CommonOptions
+  private let platform: ProcessPlatform
+  private let store: XenStoreClient
+  private let domain: DomainID
+  private let seconds: Double
+
+  private init(
+    services: DaemonServices, common: CommonOptions, platform: ProcessPlatform, store: XenStoreClient, domain: DomainID, seconds: Double
+  ) {
+    self.services = services
+    self.common = common
+    self.platform = platform
+    self.store = store
+    self.domain = domain
+    self.seconds = seconds
+  }
+
+  static func open(seconds: Double) async throws -> NetBenchmark {
+    let common = try CommonOptions.parse(["--run-dir", "\(RunDirectory.defaultPath)-bench-\(getpid())"])
+    let services = try await DaemonServices.start(in: common.runDirectory, logger: common.logger("pvio.daemon"))
+    let platform = try DaemonConnection.platform(common.runDirectory)
+    let store = try DaemonConnection.store(common.runDirectory)
+    let domain = try named { () throws(PlatformError) in try platform.administrator.createDomain(name: "bench") }
+    return NetBenchmark(services: services, common: common, platform: platform, store: store, domain: domain, seconds: seconds)
+  }
+
+  func measure(_ netCase: NetCase) async throws -> NetFigures {
+    switch netCase.path {
+    case .oneHop: try await withInterfaces(["null"]) { try self.flood($0, netCase) }
+    case .twoHops: try await withInterfaces(["switch=bench", "switch=bench"]) { try self.flood($0, netCase) }
+    case .tapTCP: try await measureTCP()
+    }
+  }
+
+  /// Attaches interfaces, measures, and takes them off again.
+  private func withInterfaces<Result>(_ specs: [String], _ body: ([AttachedDevice]) async throws -> Result) async throws -> Result {
+    let attachment = DeviceAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
+    var devices: [AttachedDevice] = []
+    var outcome: Swift.Result<Result, any Error>
+    do {
+      for (index, spec) in specs.enumerated() {
+        devices.append(try await attachment.attach(.net(NetSpec("\(spec),id=bench\(index)")), to: domain, device: nil))
+      }
+      outcome = .success(try await body(devices))
+    } catch {
+      outcome = .failure(error)
+    }
+    for device in devices {
+      _ = try await DeviceDetachment(directory: common.runDirectory, store: store).detach(device.address, patience: .seconds(10))
+    }
+    for device in devices {
+      if device.address.device.kind == .net { device.backend?.send(signal: SIGTERM) }
+      device.backend?.wait()
+    }
+    return try outcome.get()
+  }
+
+  private func flood(_ devices: [AttachedDevice], _ netCase: NetCase) throws -> NetFigures {
+    let output = try BenchProcess.numbers(
+      printedBy: ChildProcess.ownExecutable,
+      [
+        "bench", "net-worker", "--run-dir", common.runDirectory.path, "\(domain)", "\(devices[0].backendProcess)", "\(netCase.byteCount)",
+        "\(seconds)",
+      ] + devices.map { "\($0.address.device.number)" })
+    guard output.count == 2 else { throw BenchFailure("the front-end printed \(output.count) numbers") }
+    return NetFigures(rate: output[0], frameNanoseconds: output[1])
+  }
+
+  private func measureTCP() async throws -> NetFigures {
+    let namespaces = try BenchNamespaces()
+    let (server, client) = (namespaces.names[0], namespaces.names[1])
+    return try await withInterfaces(["tap=tap0,netns=\(server)"]) { devices in
+      let export = try ChildProcess.spawn(
+        ChildProcess.ownExecutable,
+        ["export", "tap", "--run-dir", common.runDirectory.path, "--exit-with-parent", "--name", "eth0", "--netns", client, "\(domain)", "vif0"],
+        .init())
+      defer {
+        export.send(signal: SIGTERM)
+        export.wait()
+      }
+      try await namespaces.setAddresses("tap0", "eth0")
+      return try namespaces.tcpRate(seconds: seconds)
+    }
+  }
+
+  func close() async {
+    do { try platform.administrator.destroyDomain(domain) } catch { Process.writeError("pvio: \(error)\n") }
+    store.close()
+    platform.disconnect()
+    await services.stop()
+    common.runDirectory.virtualSwitch("bench").remove()
+    let path = common.runDirectory.path
+    // SAFETY: each path is a terminated string for the length of the call.
+    for part in ["/devices", "/domains", "/switches", "/xenstored", ""] { unsafe rmdir(path + part) }
+  }
+}

@@ -1,0 +1,67 @@
+import EventLoop
+import NetFront
+import NetPackets
+import SharedMemory
+import SystemPackage
+
+/// Sends the same frame again and again, as fast as the other side takes it.
+final class NetFlood: LoopSource {
+  private let plane: NetFrontPlane
+  private let frame: Frame
+  private let receiver: NetFrontPlane?
+  private let counter = CountingClient()
+
+  /// - Parameter receiver: where the frames are to arrive; nil: they are counted when the back-end has taken them.
+  init(_ plane: NetFrontPlane, from source: MACAddress, to destination: MACAddress, byteCount: Int, receiver: NetFrontPlane?) throws(Errno) {
+    self.plane = plane
+    self.receiver = receiver
+    let memory = try SharedRegion(anonymousByteCount: 1 << 16).bytes
+    frame = Frame(index: 0, head: memory.slice(at: 0, byteCount: 4096))
+    super.init()
+    fill(from: source, to: destination, byteCount: byteCount)
+    receiver?.client = counter
+    // One frame the other way, so that a switch knows where the receiver is.
+    if let receiver {
+      fill(from: destination, to: source, byteCount: byteCount)
+      _ = receiver.transmit(frame, queue: 0)
+      receiver.publish()
+      fill(from: source, to: destination, byteCount: byteCount)
+    }
+  }
+
+  private func fill(from source: MACAddress, to destination: MACAddress, byteCount: Int) {
+    frame.reset(headByteCount: byteCount)
+    for (index, address) in [destination, source].enumerated() {
+      for byte in 0..<6 {
+        frame.head.store8(UInt8(truncatingIfNeeded: address.rawValue >> UInt64(40 - 8 * byte)), at: index * 6 + byte)
+      }
+    }
+    // IEEE's number for local experiments.
+    frame.head.store8(0x88, at: 12)
+    frame.head.store8(0xb5, at: 13)
+  }
+
+  /// Frames that have arrived.
+  var arrivedCount: UInt64 { receiver == nil ? plane.counters.transmittedFrames : counter.count }
+
+  func stop() { loop?.detach(self) }
+
+  override func service() -> Service {
+    for _ in 0..<64 {
+      guard case .sent = plane.transmit(frame, queue: 0) else { break }
+    }
+    plane.publish()
+    return .worked
+  }
+}
+
+/// Counts what arrives.
+private final class CountingClient: NetFrontClient {
+  private let received = FixedCell(UInt64(0))
+  var count: UInt64 { received.value }
+
+  override func received(_ frame: Frame, queue: Int) -> ReceiveOutcome {
+    received.value &+= 1
+    return .taken
+  }
+}

@@ -1,0 +1,97 @@
+import Glibc
+import LinuxSystem
+import SystemPackage
+
+/// DPDK's testpmd, without huge pages and devices (package dpdk).
+enum TestpmdPeer {
+  /// A sender on processor 0 and a receiver on processor 1, with a memif between them.
+  static func memif(byteCount: Int, seconds: Double) async throws -> NetFigures {
+    let socket = "/tmp/pvio-memif-\(getpid()).sock"
+    let receiver = try start(
+      "rx\(getpid())", core: 1, ["net_memif0,role=server,id=0,socket-abstract=no,socket=\(socket)"], ["--forward-mode=rxonly", "--stats-period", "1"])
+    try await Task.sleep(for: .seconds(1))
+    let sender = try start(
+      "tx\(getpid())", core: 0, ["net_memif0,role=client,id=0,socket-abstract=no,socket=\(socket)"],
+      ["--forward-mode=txonly", "--txpkts=\(byteCount)"])
+    try await Task.sleep(for: .seconds(2))
+    let before = try ProcessorTime.nanoseconds(of: receiver.process.processID) + ProcessorTime.nanoseconds(of: sender.process.processID)
+    let start = MonotonicClock.nowNanoseconds
+    try await Task.sleep(for: .seconds(seconds.rounded(.up) + 1))
+    let spent = try ProcessorTime.nanoseconds(of: receiver.process.processID) + ProcessorTime.nanoseconds(of: sender.process.processID) - before
+    let elapsed = Double(MonotonicClock.nowNanoseconds - start) / 1e9
+    // What it prints comes when it ends. One line a second: the last ones are from the time that was measured.
+    sender.stop()
+    receiver.stop()
+    let text = (try? TextFile.read(receiver.log)) ?? ""
+    let rates = text.matches(of: /Rx-pps:\s+([0-9]+)/).compactMap { Double($0.1) }.suffix(Int(seconds.rounded(.up)))
+    guard let rate = rates.sorted().dropFirst(rates.count / 2).first, rate > 0 else { throw BenchFailure("testpmd received nothing; see \(receiver.log)") }
+    return NetFigures(rate: rate, frameNanoseconds: Double(spent) / (rate * elapsed))
+  }
+
+  /// One process between two TAP interfaces, each in a namespace.
+  static func taps(seconds: Double) async throws -> NetFigures {
+    let namespaces = try BenchNamespaces()
+    let names = ["pvt0\(getpid() % 10000)", "pvt1\(getpid() % 10000)"]
+    let forwarder = try start(
+      "tt\(getpid())", core: 1, ["net_tap0,iface=\(names[0])", "net_tap1,iface=\(names[1])"], ["--forward-mode=io"])
+    defer { forwarder.stop() }
+    for (name, namespace) in zip(names, namespaces.names) {
+      for attempt in 0..<100 {
+        do {
+          try BenchNamespaces.ip("link", "set", name, "netns", namespace)
+          break
+        } catch where attempt < 99 {
+          try await Task.sleep(for: .milliseconds(50))
+        }
+      }
+    }
+    try await namespaces.setAddresses(names[0], names[1])
+    return try namespaces.tcpRate(seconds: seconds)
+  }
+
+  private static func start(
+    _ prefix: String, core: Int, _ devices: [String], _ options: [String]
+  ) throws -> Running {
+    let log = "/tmp/pvio-testpmd-\(prefix).log"
+    var child = ChildProcess.Options()
+    do throws(Errno) {
+      let output = try OwnedDescriptor.open(log, flags: O_WRONLY | O_CREAT | O_TRUNC)
+      child.standardOutput = output.rawValue
+      child.standardError = output.rawValue
+      // It ends when there is something to read, or the end of it.
+      let input = try UnixSocket.pair(.stream)
+      child.standardInput = input.first.rawValue
+      let arguments =
+        ["--no-huge", "-m", "256", "--lcores", "0@\(core),1@\(core)", "--no-pci", "--no-telemetry", "--file-prefix", prefix]
+        + devices.map { "--vdev=\($0)" } + ["--", "--total-num-mbufs=8192", "--auto-start"] + options
+      return Running(process: try ChildProcess.spawn("dpdk-testpmd", arguments, child), log: log, input: input)
+    } catch {
+      throw BenchFailure("cannot start dpdk-testpmd: install it (apt-get install dpdk): \(error)")
+    }
+  }
+
+  /// A process that goes on until ``stop()``.
+  private final class Running {
+    let process: ChildProcess
+    let log: String
+    private let input: UnixSocket.Pair
+    private var isStopped = false
+
+    init(process: ChildProcess, log: String, input: consuming UnixSocket.Pair) {
+      self.process = process
+      self.log = log
+      self.input = input
+    }
+
+    func stop() {
+      if isStopped { return }
+      isStopped = true
+      process.send(signal: SIGINT)
+      for _ in 0..<200 where process.poll() == nil { usleep(10_000) }
+      process.send(signal: SIGKILL)
+      process.wait()
+    }
+
+    deinit { stop() }
+  }
+}
