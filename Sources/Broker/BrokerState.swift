@@ -170,8 +170,8 @@ public struct BrokerState {
     let wait: SharedDescriptor
     let signal: SharedDescriptor
     do throws(Errno) {
-      wait = SharedDescriptor(try EventDescriptor.create(nonBlocking: false))
-      signal = SharedDescriptor(try EventDescriptor.create(nonBlocking: false))
+      wait = SharedDescriptor(try EventDescriptor.create())
+      signal = SharedDescriptor(try EventDescriptor.create())
     } catch {
       throw .system(operation: "create an event channel", error)
     }

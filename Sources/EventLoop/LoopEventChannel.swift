@@ -7,6 +7,8 @@ public import XenPlatform
 ///
 /// The peer shares both counters and can fill or drain them, or change their flags. Neither a wait nor a signal here
 /// can be blocked by that: both are io_uring operations, with at most one of each in flight.
+/// The counters are non-blocking, since the kernel has no other way to add to one at once: it tries a blocking one 128
+/// times, and then gives it to a worker thread (`loop_rw_iter`, Linux), which costs 50 µs. So a wait asks for readiness first.
 /// After an event the channel stays silent until ``rearm(spurious:)`` (late EOI): a peer that storms is slowed down, and
 /// costs nobody else their turn. Loop thread only.
 @safe public final class LoopEventChannel: LoopSource {
@@ -37,7 +39,7 @@ public import XenPlatform
   private var isClosed = false
   private var cancelsInFlight = 0
   private var consecutiveSpurious = 0
-  private enum Tag { static let read: UInt64 = 0, poll: UInt64 = 1, signal: UInt64 = 2, cancel: UInt64 = 3 }
+  private enum Tag { static let wait: UInt64 = 0, signal: UInt64 = 1, cancel: UInt64 = 2 }
   /// Spurious events in a row that are forgiven (`XEN_EOI_FLAG_SPURIOUS`, threshold 1 in Linux).
   private static let spuriousThreshold = 1
   private static let longestDelayNanoseconds: UInt64 = 1_000_000_000
@@ -110,18 +112,10 @@ public import XenPlatform
 
   public override func completed(tag: UInt64, result: Int32) {
     switch tag {
-    case Tag.read:
+    case Tag.wait:
       waitUserData = nil
-      if isClosed { break }
-      if result == 8 {
-        deliver()
-      } else if result == -EAGAIN || result == -EINTR {
-        // Somebody made the counter non-blocking: ask for readiness first.
-        poll()
-      }
-    case Tag.poll:
-      waitUserData = nil
-      if !isClosed, result > 0 { wait() }
+      // The peer can take its signal back in between: an event that finds nothing, and that slows it down as any other.
+      if !isClosed, result == 8 || result == -EAGAIN || result == -EINTR { deliver() }
     case Tag.signal:
       signalUserData = nil
     default:
@@ -138,15 +132,11 @@ public import XenPlatform
 
   private func wait() {
     guard !isClosed, waitUserData == nil, !isPending else { return }
-    guard let userData = loop.begin(self, tag: Tag.read) else { fatalError("too many operations in flight to wait for an event") }
+    // The wait's two operations go in one submission.
+    if loop.uring.freeSubmissionCount < 2 { loop.submitNow() }
+    guard let userData = loop.begin(self, tag: Tag.wait) else { fatalError("too many operations in flight to wait for an event") }
     let address = unsafe UInt(bitPattern: words)
-    precondition(loop.uring.prepareRead(.descriptor(channel.waitDescriptor.rawValue), address: address, byteCount: 8, offset: 0, userData: userData))
-    waitUserData = userData
-  }
-
-  private func poll() {
-    guard let userData = loop.begin(self, tag: Tag.poll) else { fatalError("too many operations in flight to wait for an event") }
-    precondition(loop.uring.preparePoll(.descriptor(channel.waitDescriptor.rawValue), events: UInt32(POLLIN), userData: userData))
+    precondition(loop.uring.preparePolledRead(.descriptor(channel.waitDescriptor.rawValue), address: address, byteCount: 8, userData: userData))
     waitUserData = userData
   }
 

@@ -6,8 +6,8 @@ public import SystemPackage
 public enum EventDescriptor {
   /// A close-on-exec counter that starts at zero.
   ///
-  /// `nonBlocking` is for counters that are read and written with plain calls. One that is waited for through io_uring is
-  /// better without: the kernel then waits by itself, where a non-blocking one fails and has to be polled first.
+  /// One that is written to through io_uring must be non-blocking: the kernel cannot add to another one at once, and gives it to a
+  /// worker thread after many attempts.
   public static func create(nonBlocking: Bool = true) throws(Errno) -> OwnedDescriptor {
     OwnedDescriptor(owning: try check(pvio_eventfd(0, Int32(nonBlocking ? EFD_NONBLOCK | EFD_CLOEXEC : EFD_CLOEXEC))))
   }

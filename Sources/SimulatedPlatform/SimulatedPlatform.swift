@@ -74,7 +74,7 @@ public final class SimulatedPlatform: XenPlatform {
 
   private func makeCounters() throws(PlatformError) -> (wait: SharedDescriptor, signal: SharedDescriptor) {
     do throws(Errno) {
-      return (SharedDescriptor(try EventDescriptor.create(nonBlocking: false)), SharedDescriptor(try EventDescriptor.create(nonBlocking: false)))
+      return (SharedDescriptor(try EventDescriptor.create()), SharedDescriptor(try EventDescriptor.create()))
     } catch {
       throw .system(operation: "create an event channel", error)
     }

@@ -23,6 +23,12 @@ public import SystemPackage
 /// `IOSQE_FIXED_FILE` (linux/io_uring.h), a macro over an enum that Swift does not see.
 @usableFromInline let fixedFileFlag: UInt32 = 1
 
+/// `IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS`, macros over an enum as well.
+@usableFromInline let linkAndSkipFlags: UInt8 = 1 << 2 | 1 << 6
+
+/// `POLLIN`, a macro whose type differs between platforms.
+@usableFromInline let pollInFlag: UInt32 = 1
+
 /// `RWF_NOWAIT` (linux/fs.h), a macro with a cast that Swift does not see.
 @usableFromInline let noWaitFlag: UInt32 = 8
 
@@ -169,6 +175,19 @@ extension Uring {
     guard let entry = unsafe io_uring_get_sqe(ring) else { return false }
     unsafe io_uring_prep_poll_add(entry, file.number, events)
     unsafe finish(entry, file, userData)
+    return true
+  }
+
+  /// Waits until `file` is readable, then reads `byteCount` bytes to `address`: a read that waits, of a file that does not
+  /// (`IORING_OP_POLL_ADD` linked to `IORING_OP_READ`). One completion: that of the read, or of whatever ended the wait before it. Takes two
+  /// submissions, which must fit together.
+  @inlinable public mutating func preparePolledRead(_ file: UringFile, address: UInt, byteCount: Int, userData: UInt64) -> Bool {
+    guard freeSubmissionCount >= 2, let poll = unsafe io_uring_get_sqe(ring), let read = unsafe io_uring_get_sqe(ring) else { return false }
+    unsafe io_uring_prep_poll_add(poll, file.number, pollInFlag)
+    unsafe finish(poll, file, userData)
+    unsafe poll.pointee.flags |= linkAndSkipFlags
+    unsafe io_uring_prep_read(read, file.number, UnsafeMutableRawPointer(bitPattern: address), UInt32(byteCount), 0)
+    unsafe finish(read, file, userData)
     return true
   }
 
