@@ -185,6 +185,8 @@ let package = Package(
         "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "Uring", "SharedRing", "SharedMemory", "LinuxSystem",
         "XenInterface", system, logging,
       ]),
+    tests("NetPacketsTests", ["NetPackets", "SharedMemory", "LinuxSystem", system]),
+    tests("NetEngineTests", ["NetEngine", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
     tests("NetInterfaceTests", ["NetInterface", "NetPackets", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", "Xenbus"]),
     tests(
       "NBDExportTests",

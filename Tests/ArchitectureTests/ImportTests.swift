@@ -22,7 +22,7 @@ import Testing
   @Test func importsAreFoundWhateverStandsBeforeThem() {
     let lines = [
       "import A", "public import B", "@testable import C", "  internal import struct D.Inner", "@preconcurrency public import E",
-      "// import F", "let important = 1", "importing()",
+      "// import F", "let important = 1", "importing()", "let script = \"\"\"", "import socket, time", "\"\"\"",
     ]
     let file = Repository.File(path: "", text: lines.joined(separator: "\n"))
     #expect(file.imports.map(\.module) == ["A", "B", "C", "D", "E"])
@@ -76,7 +76,11 @@ import Testing
 extension Repository.File {
   /// Modules that the file imports, with the number of the line.
   var imports: [(line: Int, module: String)] {
-    code.compactMap { number, text in
+    // What stands in a text of several lines may be another language's.
+    var isText = false
+    return code.compactMap { number, text in
+      if text.matches(of: /"""/).count == 1 { isText.toggle() }
+      if isText { return nil }
       var words = text.split(whereSeparator: \.isWhitespace)[...]
       while let word = words.first, word.hasPrefix("@") || ["public", "package", "internal", "private", "fileprivate"].contains(word) {
         words = words.dropFirst()

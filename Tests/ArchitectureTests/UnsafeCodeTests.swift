@@ -51,6 +51,7 @@ import Testing
     "Sources/pvio/Bench/BenchAllocations.swift": "gives its children a counting malloc, and removes its temporary file",
     "Sources/pvio/Bench/BenchFiles.swift": "removes its temporary files",
     "Sources/pvio/Bench/BlockBenchmark.swift": "removes its temporary folders",
+    "Sources/pvio/Bench/NetBenchmark.swift": "removes its temporary folders",
     "Sources/pvio/Bench/StorageDaemonPeer.swift": "waits for a socket's file",
     "Sources/pvio/Daemon/ServiceManager.swift": "the service manager's address is in the environment",
     "Sources/pvio/Devices/ResizeCommand.swift": "sets the size of an image by its path",

@@ -1,0 +1,152 @@
+import NetEngine
+import NetPackets
+import SharedMemory
+import Testing
+
+@Suite struct VirtualSwitchTests {
+  let lan: VirtualSwitch
+
+  init() throws { lan = try VirtualSwitch(name: "lan") }
+
+  @Test func whatIsNotKnownGoesToAllAndWhatIsKnownToOne() throws {
+    let guests = try [0x1, 0x2, 0x3].map { try Guest(on: lan, address: $0) }
+    guests[0].send(to: 0x2)
+    #expect(guests.map(\.receivedCount) == [0, 1, 1])
+    guests[1].send(to: 0x1)
+    #expect(guests.map(\.receivedCount) == [1, 1, 1], "0x1 was learned")
+    guests[0].send(to: 0x2)
+    #expect(guests.map(\.receivedCount) == [1, 2, 1])
+    guests[2].send(to: 0xffff_ffff_ffff)
+    #expect(guests.map(\.receivedCount) == [2, 3, 1])
+    #expect(guests.map(\.client.batchCount) == [2, 3, 1], "each receiver is told once a batch")
+  }
+
+  @Test func vlansAreSeparateAndATrunkHasTags() throws {
+    let ten = try [0x1, 0x2].map { try Guest(on: lan, address: $0, vlan: 10) }
+    let twenty = try Guest(on: lan, address: 0x3, vlan: 20)
+    let trunk = try Guest(on: lan, address: 0x4)
+    ten[0].send(to: 0xffff_ffff_ffff)
+    #expect(ten[1].receivedCount == 1 && twenty.receivedCount == 0 && trunk.receivedCount == 1)
+    #expect(ten[1].client.received[0].count == 60 && trunk.client.received[0].count == 64)
+    #expect(Array(trunk.client.received[0][12..<16]) == [0x81, 0, 0, 10])
+    // From the trunk, tagged: the tag decides, and is gone on arrival.
+    trunk.send(to: 0xffff_ffff_ffff, tag: 20)
+    #expect(twenty.receivedCount == 1 && ten.map(\.receivedCount) == [0, 1])
+    #expect(twenty.client.received[0].count == 60)
+    // A guest in a VLAN cannot reach another one by a tag of its own.
+    ten[0].send(to: 0xffff_ffff_ffff, tag: 20)
+    #expect(twenty.receivedCount == 1 && ten[0].port.counters.wrongVLAN == 1)
+  }
+
+  @Test func aGuestCannotSendAsAnotherOne() throws {
+    let honest = try Guest(on: lan, address: 0x1)
+    let liar = try Guest(on: lan, address: 0x2, fixed: true)
+    liar.send(to: 0xffff_ffff_ffff, as: 0x1)
+    #expect(honest.receivedCount == 0 && liar.port.counters.spoofed == 1)
+    liar.send(to: 0xffff_ffff_ffff)
+    #expect(honest.receivedCount == 1)
+  }
+
+  @Test func aReceiverWithoutRoomLosesTheFrameAndNobodyElseDoes() throws {
+    let sender = try Guest(on: lan, address: 0x1)
+    let full = try Guest(on: lan, address: 0x2)
+    let other = try Guest(on: lan, address: 0x3)
+    full.client.outcome = .full
+    #expect(sender.send(to: 0xffff_ffff_ffff) == "done")
+    #expect(other.receivedCount == 1 && full.port.counters.refused == 1)
+    full.send(to: 0x1)
+    #expect(sender.send(to: 0x2) == "dropped", "for it alone")
+  }
+
+  @Test func whoHasGoneIsForgotten() throws {
+    let first = try Guest(on: lan, address: 0x1)
+    let second = try Guest(on: lan, address: 0x2)
+    second.send(to: 0x1)
+    first.send(to: 0x2)
+    #expect(second.receivedCount == 1)
+    var isDone = false
+    second.port.disconnect { isDone = true }
+    second.port.close()
+    #expect(isDone)
+    let third = try Guest(on: lan, address: 0x2)
+    first.send(to: 0x2)
+    #expect(third.receivedCount == 1 && second.receivedCount == 1)
+  }
+
+  @Test func theUplinkKeepsAFrameUntilItIsSent() throws {
+    let uplink = RecordingPort()
+    try lan.connectUplink(uplink)
+    let guest = try Guest(on: lan, address: 0x1, vlan: 5)
+    #expect(guest.send(to: 0x9) == "pending")
+    #expect(uplink.frames.count == 1 && uplink.frames[0].vlanTag == 5, "the uplink is a trunk")
+    var isDone = false
+    guest.port.disconnect { isDone = true }
+    #expect(!isDone, "a frame of the guest is still with the uplink")
+    uplink.client?.transmitted(uplink.frames[0], succeeded: true)
+    #expect(isDone && guest.client.transmitted == [0])
+  }
+
+  @Test func addressesWithoutEndOfOneLiarTakeNoMoreMemory() throws {
+    let liar = try Guest(on: lan, address: 0x1)
+    let honest = try Guest(on: lan, address: 0x2)
+    for number in 0..<100_000 { liar.send(to: 0x2, as: 0x0200_0000_0000 + UInt64(number)) }
+    honest.send(to: 0x1)
+    // Whatever the table remembers of the liar, what was said last is true.
+    liar.send(to: 0x2)
+    honest.client.received = []
+    liar.send(to: 0x2)
+    #expect(honest.receivedCount == 1)
+  }
+}
+
+/// A vif on a port of the switch.
+final class Guest {
+  let port: SwitchPort
+  let client = RecordingClient()
+  private let address: UInt64
+  private let frame: Frame
+
+  init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, fixed: Bool = false) throws {
+    self.address = address
+    port = lan.makePort(SwitchPortConfiguration(vlan: vlan, address: fixed ? MACAddress(rawValue: address) : nil))
+    frame = Frame(index: 0, head: try SharedRegion(anonymousByteCount: 4096).bytes)
+    try port.connect(client, accepting: .all, queueCount: 1)
+  }
+
+  var receivedCount: Int { client.received.count }
+
+  @discardableResult
+  func send(to destination: UInt64, as source: UInt64? = nil, tag: UInt16? = nil) -> String {
+    var bytes = [destination, source ?? address].flatMap { address in (0..<6).map { UInt8(truncatingIfNeeded: address >> UInt64(40 - 8 * $0)) } }
+    if let tag { bytes += [0x81, 0, UInt8(tag >> 8), UInt8(truncatingIfNeeded: tag)] }
+    bytes += [0x88, 0xb5] + [UInt8](repeating: 7, count: 46)
+    frame.reset(headByteCount: bytes.count)
+    frame.head.copyIn(bytes, at: 0)
+    let outcome = port.transmit(frame, queue: 0)
+    port.endOfTransmitBatch()
+    return "\(outcome)"
+  }
+}
+
+final class RecordingClient: NetPortClient {
+  var received: [[UInt8]] = []
+  var transmitted: [Int] = []
+  var batchCount = 0
+  var outcome = ReceiveOutcome.delivered
+
+  override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome {
+    if case .delivered = outcome { received.append(frame.head.copyOut(at: 0, byteCount: frame.byteCount)) }
+    return outcome
+  }
+  override func endOfReceiveBatch() { batchCount += 1 }
+  override func transmitted(_ frame: Frame, succeeded: Bool) { transmitted.append(frame.index) }
+}
+
+/// Something behind the switch that takes its time.
+final class RecordingPort: NetPort {
+  var frames: [Frame] = []
+  override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
+    frames.append(frame)
+    return .pending
+  }
+}
