@@ -1,5 +1,4 @@
 import EventLoop
-import LinuxSystem
 import Logging
 import NetEngine
 import NetInterface
@@ -14,17 +13,17 @@ import XenPlatform
 extension NetBackPlane {
   /// Takes a frame for the guest.
   func receive(_ frame: Frame, queue number: Int) -> NetPortClient.ReceiveOutcome {
-    if state.value.isStopping { return .dropped }
+    if !state.value.isServing { return .dropped }
     let (queue, hash) = target(of: frame, proposed: number)
-    guard queue.fault == nil else { return .dropped }
+    guard queue.fault == nil else {
+      queue.counters.receiveDrops.broken &+= 1
+      return .dropped
+    }
     if frame.isMulticast, !multicast.admits(frame.destination) {
       queue.counters.receiveDrops.filtered &+= 1
       return .dropped
     }
-    guard accepts(frame),
-      let slots = ReceiveSlots(byteCount: frame.byteCount, offload: frame.offload, hash: hash, headroomByteCount: acceptance.headroomByteCount),
-      slots.pieceCount == 1 || acceptance.capabilities.contains(.scatterGather)
-    else {
+    guard let slots = slots(for: frame, hash) else {
       queue.counters.receiveDrops.unacceptable &+= 1
       return .dropped
     }
@@ -32,14 +31,15 @@ extension NetBackPlane {
       if queue.backlog.value.isEmpty, try deliver(frame, slots, to: queue) { return .delivered }
     } catch {
       giveUp(queue, .ring(.receive, error))
+      queue.counters.receiveDrops.broken &+= 1
       return .dropped
     }
-    return wait(frame, slots, for: queue)
+    return wait(frame, hash, slots, for: queue)
   }
 
   /// The guest has posted too few buffers for a frame.
-  private func wait(_ frame: Frame, _ slots: ReceiveSlots, for queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
-    let now = MonotonicClock.nowNanoseconds
+  private func wait(_ frame: Frame, _ hash: FrameHash?, _ slots: ReceiveSlots, for queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
+    let now = clock.nowNanoseconds
     if queue.wantedReceiveSlots == 0 {
       queue.wantedReceiveSlots = slots.count
       queue.emptySince = now
@@ -49,23 +49,43 @@ extension NetBackPlane {
       queue.refusedFrame = true
       return .full
     }
-    if queue.backlog.value.append(frame, now: now) { return .delivered }
+    if queue.backlog.value.append(frame, hash, now: now) { return .delivered }
     queue.counters.receiveDrops.noRoom &+= 1
     return .full
   }
 
+  /// The slots that a frame takes; nil when the front-end does not take it.
+  private func slots(for frame: Frame, _ hash: FrameHash?) -> ReceiveSlots? {
+    guard accepts(frame) else { return nil }
+    let headroom = state.value.acceptance.headroomByteCount
+    guard let slots = ReceiveSlots(byteCount: frame.byteCount, offload: frame.offload, hash: hash, headroomByteCount: headroom),
+      slots.pieceCount == 1 || state.value.acceptance.capabilities.contains(.scatterGather)
+    else { return nil }
+    return slots
+  }
+
   /// Whether the front-end takes what is left to be done with the frame.
   private func accepts(_ frame: Frame) -> Bool {
-    let capabilities = acceptance.capabilities
+    let capabilities = state.value.acceptance.capabilities
     switch frame.offload.segmentation {
-    case .none: return !frame.offload.needsChecksum || !capabilities.isDisjoint(with: [.checksumV4, .checksumV6])
+    case .none: break
     case .tcpv4: return capabilities.contains(.segmentationV4)
     case .tcpv6: return capabilities.contains(.segmentationV6)
+    }
+    if !frame.offload.needsChecksum || capabilities.isSuperset(of: [.checksumV4, .checksumV6]) { return true }
+    switch FrameHeaders(of: frame).network {
+    case .none: return false
+    case .ipv4: return capabilities.contains(.checksumV4)
+    case .ipv6: return capabilities.contains(.checksumV6)
     }
   }
 
   /// Which queue a frame goes to, and its hash where the front-end asked for hashes.
   private func target(of frame: Frame, proposed number: Int) -> (NetBackQueue, FrameHash?) {
+    if let control, control.hashing.isActive {
+      let hash = control.hashing.hash(of: frame)
+      return (queues[control.hashing.queue(for: hash, queueCount: queues.count)], hash)
+    }
     if queues.count == 1 { return (queues[0], nil) }
     return (queues[number < queues.count ? number : number % queues.count], nil)
   }
@@ -78,21 +98,24 @@ extension NetBackPlane {
       // Counted just above.
       guard let request = try queue.receiveRing.cell.value.takeRequest() else { preconditionFailure("a request that was counted is gone") }
       queue.receiveSlots[index] = request
-      // The slots after the first one are the extra infos'.
-      let piece = index == 0 ? 0 : index - slots.extraCount
-      if piece < 0 || (index > 0 && piece == 0) || failure != nil { continue }
-      do throws(GrantError) {
-        let page = try grants.map(request.grantReference, writable: true)
-        frame.copy(from: slots.start(ofPiece: piece), to: page.vector(at: slots.offset, byteCount: slots.byteCount(ofPiece: piece)))
-        grants.unmap(page)
-      } catch {
-        failure = error
-      }
+      guard failure == nil, let piece = slots.piece(inSlot: index) else { continue }
+      do throws(GrantError) { try copy(frame, slots, piece, to: request.grantReference, queue) } catch { failure = error }
     }
     respond(slots, failed: failure != nil, to: queue)
     queue.sawRequests = true
     if let failure { refuse(failure, queue) } else { count(slots.byteCount, queue) }
     return true
+  }
+
+  /// Copies one piece of a frame into the page that was posted for it.
+  private func copy(
+    _ frame: Frame, _ slots: ReceiveSlots, _ piece: Int, to reference: GrantReference, _ queue: NetBackQueue
+  ) throws(GrantError) {
+    let kept = queue.kept.page(of: reference, writable: true)
+    let page: MappedPage
+    if let kept { page = kept } else { page = try grants.map(reference, writable: true) }
+    frame.copy(from: slots.start(ofPiece: piece), to: page.vector(at: slots.offset, byteCount: slots.byteCount(ofPiece: piece)))
+    if kept == nil { grants.unmap(page) }
   }
 
   private func count(_ byteCount: Int, _ queue: NetBackQueue) {
@@ -111,11 +134,10 @@ extension NetBackPlane {
   /// Answers every slot in its own place. A frame that failed keeps its chain, with an error in each piece.
   private func respond(_ slots: ReceiveSlots, failed: Bool, to queue: NetBackQueue) {
     for index in 0..<slots.count {
-      if index > 0, index <= slots.extraCount {
+      guard let piece = slots.piece(inSlot: index) else {
         queue.receiveRing.cell.value.putResponse(slots.extra(index - 1))
         continue
       }
-      let piece = index == 0 ? 0 : index - slots.extraCount
       var response = slots.response(piece, identifier: queue.receiveSlots[index].identifier)
       if failed { response.status = NetifStatus.error.rawValue }
       queue.receiveRing.cell.value.putResponse(response)
@@ -125,7 +147,7 @@ extension NetBackPlane {
 
   /// The port has no more frames for now.
   func endOfReceiveBatch() {
-    if state.value.isStopping { return }
+    if !state.value.isServing { return }
     for queue in queues where queue.hasReceiveResponses { publish(queue) }
   }
 
@@ -154,7 +176,8 @@ extension NetBackPlane {
     while !queue.backlog.value.isEmpty {
       let frame = queue.backlogFrame
       queue.backlog.value.first(as: frame)
-      guard let slots = ReceiveSlots(byteCount: frame.byteCount, offload: frame.offload, headroomByteCount: acceptance.headroomByteCount) else {
+      // Looked at anew: the front-end may have changed what it takes.
+      guard let slots = slots(for: frame, queue.backlog.value.firstHash) else {
         queue.counters.receiveDrops.unacceptable &+= 1
         queue.backlog.value.removeFirst()
         continue

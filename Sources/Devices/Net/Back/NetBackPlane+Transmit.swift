@@ -1,5 +1,4 @@
 import EventLoop
-import LinuxSystem
 import Logging
 import NetEngine
 import NetInterface
@@ -35,7 +34,7 @@ extension NetBackPlane {
   private func mayTransmit() -> Bool {
     guard state.value.isLimited else { return true }
     if state.value.heldUntil > 0 { return false }
-    let now = MonotonicClock.nowNanoseconds
+    let now = clock.nowNanoseconds
     guard let wait = state.value.rate?.nanosecondsUntilAllowed(now: now), wait > 0 else { return true }
     state.value.heldUntil = now + wait
     wake(afterNanoseconds: wait)
@@ -100,7 +99,7 @@ extension NetBackPlane {
     }
     let byteCount = queue.assembler.value.byteCount
     queue.counters.transmittedBytes &+= UInt64(byteCount)
-    if state.value.isLimited { state.value.rate?.spend(byteCount: byteCount, now: MonotonicClock.nowNanoseconds) }
+    if state.value.isLimited { state.value.rate?.spend(byteCount: byteCount, now: clock.nowNanoseconds) }
     switch port.transmit(queue.packets.frames[place], queue: queue.index) {
     case .done: finishNow(place, of: queue, .okay)
     case .pending: queue.packets.setAnswer(queue.assembler.value.answer, of: place)
@@ -126,8 +125,13 @@ extension NetBackPlane {
     var filled = 0
     for index in 0..<queue.assembler.value.pieceCount {
       let piece = queue.assembler.value.piece(index)
-      let page = try grants.map(piece.grantReference, writable: false)
       let taken = min(piece.byteCount, headByteCount - filled)
+      if taken == piece.byteCount, let kept = queue.kept.page(of: piece.grantReference, writable: false) {
+        frame.fillHead(at: filled, from: kept.vector(at: piece.offset, byteCount: taken))
+        filled += taken
+        continue
+      }
+      let page = try grants.map(piece.grantReference, writable: false)
       if taken > 0 {
         frame.fillHead(at: filled, from: page.vector(at: piece.offset, byteCount: taken))
         filled += taken

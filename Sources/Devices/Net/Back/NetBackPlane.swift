@@ -24,6 +24,7 @@ final class NetBackPlane: LoopSource {
 
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
   struct State {
+    var acceptance: NetAcceptance
     var poller: AdaptivePoller
     var workedSincePoll = false
     var firstQueue = 0
@@ -32,7 +33,8 @@ final class NetBackPlane: LoopSource {
     var isLimited: Bool
     /// No frame is taken before this time: the rate limit.
     var heldUntil: UInt64 = 0
-    var isStopping = false
+    /// False until the port is connected, and again from the beginning of the end.
+    var isServing = false
   }
 
   /// Frames that one queue may have taken in one turn.
@@ -45,15 +47,15 @@ final class NetBackPlane: LoopSource {
   let onCarrier: (Bool) -> Void
   let configuration: NetBackConfiguration
   private(set) var queues: [NetBackQueue] = []
-  private(set) var acceptance: NetAcceptance
   var multicast = MulticastFilter()
   let control: NetControl?
   let state: FixedCell<State>
+  let clock = PlaneClock()
   var limiter = LogLimiter()
   private var client: PlaneClient?
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
   private var openChannels = 0
-  private var timer: LoopTimer?
+  private var timer: (call: LoopTimer, at: UInt64)?
 
   /// Maps the front-end's rings, connects to the port and begins to serve. `channels` are bound to the ports of `transport`: for each
   /// queue one or two, and the control ring's last. On failure nothing stays mapped.
@@ -70,14 +72,16 @@ final class NetBackPlane: LoopSource {
     self.onFault = onFault
     self.onCarrier = onCarrier
     configuration = settings.configuration
-    acceptance = settings.acceptance
     multicast.isActive = settings.acceptance.multicastControl
     var queues: [NetBackQueue] = []
     for (index, queue) in transport.queues.enumerated() { queues.append(try NetBackQueue(queue, index: index, grants: grants)) }
     control = try transport.control.map { control throws(NetConnectError) in
-      try NetControl(control.ringReference, queueCount: queues.count, grants: grants)
+      try NetControl(control.ringReference, kept: queues.map(\.kept), grants: grants)
     }
-    state = FixedCell(State(poller: AdaptivePoller(settings.configuration.polling), rate: settings.rate, isLimited: settings.rate != nil))
+    state = FixedCell(
+      State(
+        acceptance: settings.acceptance, poller: AdaptivePoller(settings.configuration.polling), rate: settings.rate,
+        isLimited: settings.rate != nil))
     super.init()
     self.queues = queues
     let client = PlaneClient(self)
@@ -97,16 +101,22 @@ final class NetBackPlane: LoopSource {
       control.channel = LoopEventChannel(channel, loop: loop) {}
       openChannels += 1
     }
+    state.value.isServing = true
   }
+
+  /// What the front-end wants.
+  var acceptance: NetAcceptance { state.value.acceptance }
 
   // MARK: Turns
 
   override func service() -> Service {
-    if state.value.isStopping { return .idle }
+    if !state.value.isServing { return .idle }
     var worked = false
     var more = false
-    let now = state.value.heldUntil > 0 || hasWaitingFrames ? MonotonicClock.nowNanoseconds : 0
-    if now >= state.value.heldUntil {
+    let now = state.value.heldUntil > 0 || hasWaitingFrames ? clock.nowNanoseconds : 0
+    if now < state.value.heldUntil {
+      if !hasTimer { wake(afterNanoseconds: state.value.heldUntil - now) }
+    } else {
       state.value.heldUntil = 0
       // Another queue goes first each turn, so that none lives on what the others leave of the port.
       state.value.firstQueue += 1
@@ -160,7 +170,7 @@ final class NetBackPlane: LoopSource {
   }
 
   override func hasWork() -> Bool {
-    guard !state.value.isStopping else { return false }
+    guard state.value.isServing else { return false }
     if state.value.heldUntil == 0 {
       for queue in queues where queue.fault == nil && queue.packets.hasFree && queue.transmitRing.cell.value.hasRequests() { return true }
     }
@@ -175,11 +185,11 @@ final class NetBackPlane: LoopSource {
       state.value.workedSincePoll = false
       state.value.poller.workArrived(at: now)
     }
-    return !state.value.isStopping && state.value.poller.shouldKeepPolling(now: now)
+    return state.value.isServing && state.value.poller.shouldKeepPolling(now: now)
   }
 
   override func prepareToSleep() -> Bool {
-    guard !state.value.isStopping else { return false }
+    guard state.value.isServing else { return false }
     var pending = false
     for queue in queues where queue.fault == nil {
       for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.sawRequests) }
@@ -199,15 +209,21 @@ final class NetBackPlane: LoopSource {
       }
     }
     if let control, prepareToSleep(control) { pending = true }
+    // Another source may have ended frames, or brought some, after this one had its turn.
+    for queue in queues where queue.hasTransmitResponses || queue.hasReceiveResponses { pending = true }
     return pending
   }
 
   // MARK: Time
 
   /// Calls the loop back: for a rate limit that lets frames through again, a guest that gives no notice, frames that are kept too long.
+  /// An earlier call that is due already stays: whoever asked for the later one asks again after it.
   func wake(afterNanoseconds nanoseconds: UInt64) {
-    timer?.cancel()
-    timer = loop?.schedule(afterNanoseconds: nanoseconds) { [weak self] in self?.timer = nil }
+    let time = MonotonicClock.nowNanoseconds + nanoseconds
+    if let timer, timer.at <= time { return }
+    timer?.call.cancel()
+    guard let call = loop?.schedule(afterNanoseconds: nanoseconds, { [weak self] in self?.timer = nil }) else { return }
+    timer = (call, time)
   }
 
   var hasTimer: Bool { timer != nil }
@@ -220,7 +236,7 @@ final class NetBackPlane: LoopSource {
   }
 
   /// Puts what the front-end wants while it is connected in force.
-  func setHeadroom(_ byteCount: Int) { acceptance.headroomByteCount = byteCount }
+  func setHeadroom(_ byteCount: Int) { state.value.acceptance.headroomByteCount = byteCount }
   func setMulticastControl(_ isActive: Bool) { multicast.isActive = isActive }
 
   // MARK: The end
@@ -236,8 +252,8 @@ final class NetBackPlane: LoopSource {
   func stop(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
     precondition(stopping == nil, "stopped twice")
     stopping = done
-    state.value.isStopping = true
-    timer?.cancel()
+    state.value.isServing = false
+    timer?.call.cancel()
     port.disconnect { [self] in portDisconnected() }
   }
 
@@ -254,8 +270,8 @@ final class NetBackPlane: LoopSource {
   private func channelClosed() {
     openChannels -= 1
     guard openChannels == 0, let done = stopping else { return }
-    for queue in queues { queue.unmap() }
-    control?.unmap(grants)
+    for queue in queues { queue.unmap(grants) }
+    control?.unmap()
     queues.removeAll()
     loop?.detach(self)
     stopping = { _ in }

@@ -21,6 +21,8 @@ final class NetBackQueue {
   let backlog: FixedCell<ReceiveBacklog>
   /// The frame that is taken out of ``backlog``.
   let backlogFrame: Frame
+  /// Grants that the front-end asked to be kept mapped.
+  let kept = KeptGrants()
   /// The slots of the frame that is being received.
   let receiveSlots = FixedTable(repeating: NetifReceiveRequest(), count: 32)
   private let state = FixedCell(State())
@@ -112,7 +114,8 @@ final class NetBackQueue {
   /// Tells the front-end that there are received frames.
   func signalReceive() { channels.last?.signal() }
 
-  func unmap() {
+  func unmap(_ grants: ForeignGrants) {
+    kept.removeAll(grants)
     transmitRing.unmap()
     receiveRing.unmap()
   }

@@ -15,39 +15,36 @@ final class NetControl {
   let queueCount: Int
   /// How frames for the guest are spread over its queues.
   private(set) var hashing = HashSettings()
-  /// Grants that stay mapped, for each queue.
-  private(set) var mappings: [GrantMappings]
+  /// Grants that stay mapped, of each queue.
+  private let kept: [KeptGrants]
 
   /// Maps the ring.
-  init(_ reference: GrantReference, queueCount: Int, grants: ForeignGrants) throws(NetConnectError) {
-    self.queueCount = queueCount
-    mappings = (0..<queueCount).map { _ in GrantMappings() }
+  init(_ reference: GrantReference, kept: [KeptGrants], grants: ForeignGrants) throws(NetConnectError) {
+    queueCount = kept.count
+    self.kept = kept
     let mapping: GrantMapping
     do throws(GrantError) { mapping = try grants.mapContiguously([reference]) } catch { throw .ringNotMapped(.control, queue: 0, error) }
     do throws(RingFault) { ring = try MappedBackRing(mapping) } catch { throw .ringBroken(.control, queue: 0, error) }
   }
 
-  func unmap(_ grants: ForeignGrants) {
-    for index in mappings.indices { mappings[index].unmapAll(grants) }
-    ring.unmap()
-  }
+  func unmap() { ring.unmap() }
 
   /// Does what a request asks for and returns the response's data. Pages that it names are mapped for as long as they are copied.
   func execute(_ request: NetControlRequest, _ grants: ForeignGrants) throws(NetControlRefusal) -> UInt32 {
     switch request {
     case .hashTypes: return HashSettings.knownTypes.rawValue
     case .setHashTypes(let types): hashing.types = types
-    case .setHashKey(let reference, let byteCount): hashing.key = try bytes(of: reference, byteCount, grants)
+    case .setHashKey(let reference, let byteCount): hashing.setKey(try bytes(of: reference, byteCount, grants))
     case .hashMappingSize: return UInt32(NetifLimits.hashMappingEntryCount)
     case .setHashMappingSize(let entryCount): hashing.mapping = Array(repeating: 0, count: entryCount)
     case .setHashMapping(let reference, let entryCount, let firstEntry):
       try setMapping(bytes(of: reference, entryCount * 4, grants), firstEntry)
     case .setHashAlgorithm(let algorithm): hashing.algorithm = algorithm
-    case .grantMappingSize(let queue): return UInt32(mappings[queue].capacity)
+    case .grantMappingSize: return UInt32(KeptGrants.capacity)
     case .addGrantMappings(let queue, let reference, let entryCount):
-      try mappings[queue].add(table(reference, entryCount, grants), grants)
+      try kept[queue].add(table(reference, entryCount, grants), grants)
     case .removeGrantMappings(let queue, let reference, let entryCount):
-      return try mappings[queue].remove(reference, entryCount, grants)
+      return try kept[queue].remove(reference, entryCount, grants)
     }
     return 0
   }
@@ -90,17 +87,4 @@ final class NetControl {
       throw NetControlRefusal(.invalidParameter)
     }
   }
-}
-
-/// How a front-end wants frames spread over its queues (control requests 1 to 7).
-struct HashSettings {
-  static let knownTypes: NetifHashTypes = [.ipv4, .ipv4TCP, .ipv6, .ipv6TCP]
-  var algorithm = NetifHashAlgorithm.none
-  var types: NetifHashTypes = []
-  /// The Toeplitz key; shorter keys are continued with zeros.
-  var key: [UInt8] = []
-  /// Queue by remainder of the hash; empty: the remainder of hash and queue count.
-  var mapping: [Int] = []
-
-  var isActive: Bool { algorithm == .toeplitz && !types.isEmpty }
 }

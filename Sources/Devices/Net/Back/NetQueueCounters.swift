@@ -37,8 +37,10 @@ public struct NetQueueCounters: Sendable, Equatable {
     public var expired: UInt64 = 0
     /// A page that could not be mapped.
     public var grant: UInt64 = 0
+    /// The front-end had broken the queue.
+    public var broken: UInt64 = 0
     public init() {}
-    public var total: UInt64 { unacceptable + filtered + noRoom + expired + grant }
+    public var total: UInt64 { unacceptable + filtered + noRoom + expired + grant + broken }
   }
 
   public init() {}
@@ -57,5 +59,6 @@ public struct NetQueueCounters: Sendable, Equatable {
     receiveDrops.noRoom &+= other.receiveDrops.noRoom
     receiveDrops.expired &+= other.receiveDrops.expired
     receiveDrops.grant &+= other.receiveDrops.grant
+    receiveDrops.broken &+= other.receiveDrops.broken
   }
 }

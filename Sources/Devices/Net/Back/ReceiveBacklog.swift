@@ -1,3 +1,4 @@
+import NetInterface
 import NetPackets
 import SharedMemory
 import SystemPackage
@@ -10,6 +11,7 @@ struct ReceiveBacklog: ~Copyable {
     var offset = 0
     var byteCount = 0
     var offload = FrameOffload()
+    var hash: FrameHash?
     var arrival: UInt64 = 0
   }
 
@@ -33,13 +35,16 @@ struct ReceiveBacklog: ~Copyable {
   /// When the first frame came, in nanoseconds.
   var oldestArrival: UInt64? { count > 0 ? entries[first].arrival : nil }
 
+  /// The hash of the first frame.
+  var firstHash: FrameHash? { count > 0 ? entries[first].hash : nil }
+
   /// Copies a frame to the end. False when there is no room.
-  mutating func append(_ frame: Frame, now: UInt64) -> Bool {
+  mutating func append(_ frame: Frame, _ hash: FrameHash?, now: UInt64) -> Bool {
     guard count < Self.entryCapacity, let offset = room(for: frame.byteCount) else { return false }
     frame.copy(from: 0, byteCount: frame.byteCount, to: bytes, at: offset)
     end = offset + frame.byteCount
     entries[(first + count) % Self.entryCapacity] = Entry(
-      offset: offset, byteCount: frame.byteCount, offload: frame.offload, arrival: now)
+      offset: offset, byteCount: frame.byteCount, offload: frame.offload, hash: hash, arrival: now)
     count += 1
     return true
   }

@@ -37,6 +37,12 @@ public import XenInterface
   /// Slots that the frame takes.
   @inlinable public var count: Int { pieceCount + extraCount }
 
+  /// The piece in slot `index` of the frame; nil when it holds an extra info (``extra(_:)`` of `index - 1`).
+  @inlinable public func piece(inSlot index: Int) -> Int? {
+    if index == 0 { return 0 }
+    return index > extraCount ? index - extraCount : nil
+  }
+
   /// Where piece `index` begins in the frame.
   @inlinable public func start(ofPiece index: Int) -> Int { index * (NetLimits.pieceByteCount - offset) }
 
