@@ -24,6 +24,18 @@ struct OutputGate {
   /// The commit that the oldest packet waits for; nil when there is no packet.
   var sequence: UInt64? { head < runs.count ? runs[head].sequence : nil }
 
+  /// Packets were taken out, those that are marked; there is a mark for each, oldest first.
+  mutating func remove(_ removed: [Bool]) {
+    var next = 0
+    for index in head..<runs.count {
+      let marks = removed[next..<min(next + runs[index].packetCount, removed.count)]
+      next += marks.count
+      runs[index].packetCount -= marks.count { $0 }
+    }
+    runs = runs[head...].filter { $0.packetCount > 0 }
+    head = 0
+  }
+
   /// The oldest packet was taken.
   mutating func removeFirst() {
     guard head < runs.count else { return }

@@ -48,6 +48,25 @@ struct OutputQueue {
     return entry.bytes
   }
 
+  /// Takes out the oldest `count` events. Gives for each packet that waited, oldest first, whether it was taken out.
+  mutating func removeOldestEvents(_ count: Int) -> [Bool] {
+    var remaining = count
+    var stay: [Entry] = []
+    let removed = entries[head...].map { entry in
+      guard entry.isEvent, remaining > 0 else {
+        stay.append(entry)
+        return false
+      }
+      remaining -= 1
+      waitingEvents.remove(entry.bytes)
+      eventByteCount -= entry.bytes.count
+      return true
+    }
+    entries = stay
+    head = 0
+    return removed
+  }
+
   /// Every packet that waits, oldest first.
   var packets: [[UInt8]] { entries[head...].map(\.bytes) }
 

@@ -15,7 +15,7 @@ struct QuotaState {
 
 /// The highest number that was seen of each quota's kind.
 struct QuotaPeaks {
-  private var values = [10 of Int](repeating: 0)
+  private var values = [11 of Int](repeating: 0)
 
   subscript(quota: XenStoreQuota) -> Int { values[QuotaPeaks.place(of: quota)] }
 
@@ -43,6 +43,7 @@ struct QuotaPeaks {
     case .permissions: 7
     case .pathLength: 8
     case .memoryWarning: 9
+    case .watchEvent: 10
     }
   }
 }

@@ -42,6 +42,8 @@ final class StoreConnection {
   var unreadReplyLimit = Int.max
   /// Bytes of unread events that are counted for its domain.
   var countedEventByteCount = 0
+  /// Since when those events wait.
+  var eventAges = EventAges()
   /// Whether the core has told its owner that there is something to take.
   var isListedAsReady = false
 

@@ -238,11 +238,25 @@ extension XenStoreCore {
     }
   }
 
-  /// Counts the watch events that wait for an unprivileged connection; to be called whenever their number may have changed.
+  /// Counts the watch events that wait for an unprivileged connection; to be called whenever one was added or
+  /// taken, or all were.
   func countQueue(of connection: StoreConnection) {
     guard !connection.isPrivileged else { return }
+    let byteCount = connection.output.eventByteCount
+    guard byteCount != connection.countedEventByteCount else { return }
+    if byteCount == 0 {
+      connection.eventAges.removeAll()
+    } else if byteCount > connection.countedEventByteCount {
+      noteEvent(for: connection)
+    } else {
+      connection.eventAges.removeFirst()
+    }
+    settleQueue(of: connection)
+  }
+
+  /// The same when the ages of the events are right already.
+  func settleQueue(of connection: StoreConnection) {
     let growth = connection.output.eventByteCount - connection.countedEventByteCount
-    guard growth != 0 else { return }
     connection.countedEventByteCount += growth
     update(connection.domain) { $0.queuedByteCount += growth }
   }

@@ -5,16 +5,25 @@ extension XenStoreCore {
   // MARK: For the owner of a clock
 
   /// Tells the core what time it is, in nanoseconds of any clock that does not go back. From the first call on, transactions that met a
-  /// conflict take turns; without a clock nobody could end a turn, so that they only compete.
+  /// conflict take turns, and events that a guest does not read in time are dropped; without a clock nobody could end a turn, so that they
+  /// only compete. What is called next happens at that time.
   public func advance(to now: UInt64) {
-    isFair = true
     self.now = max(self.now, now)
+    if !isFair {
+      isFair = true
+      restartEventAges()
+    }
+    dropLateEvents()
     if reservations.expire(now: self.now) { needsWake = true }
     if needsWake { wakeHeldConnections() }
   }
 
-  /// When ``advance(to:)`` is to be called next, because requests wait for a turn that may run out.
-  public var nextDeadline: UInt64? { heldConnections.isEmpty ? nil : reservations.nextDeadline }
+  /// When ``advance(to:)`` is to be called next: requests wait for a turn that may run out, or events for a guest that may not read them.
+  public var nextDeadline: UInt64? {
+    let turnEnd = heldConnections.isEmpty ? nil : reservations.nextDeadline
+    guard let turnEnd, let nextEventDeadline else { return turnEnd ?? nextEventDeadline }
+    return min(turnEnd, nextEventDeadline)
+  }
 
   // MARK: For the other parts of the core
 

@@ -18,6 +18,8 @@ extension XenStoreCore {
     } else {
       quotas[quota] = value
     }
+    // An event that waits already has the new limit, too.
+    if quota == .watchEvent, isFair { restartEventDeadline() }
     guard quota == .outstanding else { return }
     for connection in connections.elements { connection.unreadReplyLimit = limit(.outstanding, of: connection.domain) }
   }

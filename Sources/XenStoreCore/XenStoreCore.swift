@@ -53,6 +53,8 @@ public final class XenStoreCore {
   /// A turn has ended since those were looked at.
   var needsWake = false
   var isWaking = false
+  /// When an unread event may first have to be dropped; no later than that.
+  var nextEventDeadline: UInt64?
   var watches = WatchIndex()
   var usage: [DomainID: DomainUsage] = [:]
   var quotaState = QuotaState()

@@ -289,7 +289,9 @@ public struct XenStoreImport {
     packets.feed(migrated.output.dropFirst(announcement.unsentByteCount))
     loop: while true {
       switch packets.next() {
-      case .packet(let packet) where packet.type == .watchEvent: _ = connection.output.append(event: packet.encoded)
+      case .packet(let packet) where packet.type == .watchEvent:
+        let isNew = connection.output.append(event: packet.encoded)
+        if isNew, !connection.isPrivileged { core.noteEvent(for: connection) }
       case .packet(let packet): connection.output.append(reply: packet.encoded)
       case .needsMoreBytes: break loop
       case .violation: throw record.fault("data")
@@ -297,7 +299,7 @@ public struct XenStoreImport {
     }
     guard packets.unparsedBytes.isEmpty else { throw record.fault("data") }
     core.connections.insert(connection, for: id)
-    core.countQueue(of: connection)
+    if !connection.isPrivileged { core.settleQueue(of: connection) }
     let link = XenStoreMigratedLink(
       kind: migrated.kind, unsentBytes: Array(migrated.output.prefix(announcement.unsentByteCount)), listenerPath: announcement.listenerPath,
       ring: ringAddresses.removeValue(forKey: migrated.id))

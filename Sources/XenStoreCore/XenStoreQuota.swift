@@ -12,6 +12,9 @@ public enum XenStoreQuota: String, CaseIterable, Sendable, Hashable, Comparable,
   case nodeSize = "node-size"
   case pathLength = "path-max"
   case permissions
+  /// Milliseconds that a watch event waits for a guest that does not read it; then it is dropped. Xen's daemon has it as an option,
+  /// `--timeout watch-event`.
+  case watchEvent = "watch-event-msec"
   /// Going over it is reported, and nothing else.
   case memoryWarning = "soft-memory"
 
@@ -36,14 +39,15 @@ public enum XenStoreQuota: String, CaseIterable, Sendable, Hashable, Comparable,
     case .nodeSize: "Max. size of a node"
     case .permissions: "Max. number of permissions per node"
     case .pathLength: "Max. length of a node path"
+    case .watchEvent: "Milliseconds an unread watch event is kept"
     case .memoryWarning: "Total Xenstore memory per domain (warning level)"
     }
   }
 
-  /// What a request gets that would go over the limit.
+  /// What a request gets that would go over the limit. No request goes over the time of a watch event.
   public var error: XenStoreError {
     switch self {
-    case .nodes, .watches, .transactions, .outstanding, .transactionNodes, .nodeSize, .permissions: .noSpace
+    case .nodes, .watches, .transactions, .outstanding, .transactionNodes, .nodeSize, .permissions, .watchEvent: .noSpace
     case .memory, .memoryWarning: .noMemory
     case .pathLength: .invalidArgument
     }

@@ -20,6 +20,8 @@ public struct XenStoreQuotas: Sendable, Hashable {
   /// Bytes of a path that an unprivileged domain uses, without a leading `/local/domain/N/`; longer is EINVAL. No path is longer than
   /// 2048 bytes, whatever this says.
   public var pathByteCount = 2048
+  /// Milliseconds that an event waits for an unprivileged domain to read it, before it is dropped.
+  public var unreadEventMilliseconds = 20_000
   /// Replies a connection may leave unread before its further requests have to wait; applies to every connection.
   public var unreadRepliesPerConnection = 20
   /// Bytes of watch events a connection may leave unread before it is given up; applies to every connection.
@@ -40,6 +42,7 @@ public struct XenStoreQuotas: Sendable, Hashable {
       case .nodeSize: nodeByteCount
       case .pathLength: pathByteCount
       case .permissions: permissionsPerNode
+      case .watchEvent: unreadEventMilliseconds
       case .memoryWarning: memoryWarningByteCount
       }
     }
@@ -54,6 +57,7 @@ public struct XenStoreQuotas: Sendable, Hashable {
       case .nodeSize: nodeByteCount = newValue
       case .pathLength: pathByteCount = newValue
       case .permissions: permissionsPerNode = newValue
+      case .watchEvent: unreadEventMilliseconds = newValue
       case .memoryWarning: memoryWarningByteCount = newValue
       }
     }

@@ -34,6 +34,7 @@ public struct XenStoreRefusal: Sendable, Hashable, CustomStringConvertible {
   /// For people: `quota nodes of domain 5: 1001 asked, 1000 allowed (refused 3 times)`.
   public var description: String {
     let times = count == 1 ? "once" : "\(count) times"
+    if quota == .watchEvent { return "quota watch-event-msec of domain \(domain): events dropped that were not read for \(value) ms, \(limit) allowed (\(times))" }
     return quota.isWarning
       ? "quota \(quota) of domain \(domain): \(value) used, warning level \(limit) (passed \(times))"
       : "quota \(quota) of domain \(domain): \(value) asked, \(limit) allowed (refused \(times))"

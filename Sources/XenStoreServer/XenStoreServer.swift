@@ -34,7 +34,8 @@ public final class XenStoreServer {
   /// so that a busy client does not keep the loop from the others.
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
   private let pace = StorePace()
-  private var turnTimer: LoopTimer?
+  private var clockTimer: LoopTimer?
+  private var clockDeadline = UInt64.max
   /// Maps a domain's page and binds its channel; nil where there are no pages.
   var openRing: RingOpener?
   /// Keeps the store on disk; nil for a store in memory.
@@ -44,7 +45,7 @@ public final class XenStoreServer {
     self.loop = loop
     self.core = core
     self.logger = logger
-    pace.onTurnEnd = { [unowned self] in endTurn() }
+    pace.onTurnEnd = { [unowned self] in flush() }
     loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
     core.onTrace = { logger.notice("store: trace: \($0)") }
@@ -86,7 +87,7 @@ public final class XenStoreServer {
   public func close() {
     for path in Array(listeners.keys) { stopListening(path: path) }
     for connection in connections.elements { close(connection) }
-    turnTimer?.cancel()
+    clockTimer?.cancel()
     if pace.loop != nil { loop.detach(pace) }
     journal?.close()
     journal = nil
@@ -105,12 +106,14 @@ public final class XenStoreServer {
 
   /// Makes a domain known and tells those who watch for it.
   public func introduce(_ domain: DomainID) {
+    core.advance(to: MonotonicClock.nowNanoseconds)
     core.introduce(domain)
     flush()
   }
 
   /// Forgets a domain that died, closes its connections and tells those who watch for it. Its listening socket is left to the caller.
   public func release(_ domain: DomainID) {
+    core.advance(to: MonotonicClock.nowNanoseconds)
     core.release(domain)
     flush()
   }
@@ -125,6 +128,7 @@ public final class XenStoreServer {
       // Taking output lets held-back requests go on, which may concern others.
       ready = core.takeReadyConnections()
     }
+    watchClock()
   }
 
   // MARK: Steps
@@ -171,22 +175,17 @@ public final class XenStoreServer {
     if core.isHeldBack(link.id) { link.update(isHeldBack: true) }
   }
 
-  /// Answers everybody who asked in this turn.
-  private func endTurn() {
-    flush()
-    watchForTurnsThatRunOut(now: MonotonicClock.nowNanoseconds)
-  }
-
-  /// Sees to it that a client that does not end its turn is not waited for.
-  private func watchForTurnsThatRunOut(now: UInt64) {
-    guard turnTimer == nil, let deadline = core.nextDeadline else { return }
-    turnTimer = loop.schedule(afterNanoseconds: deadline > now ? deadline - now : 0) { [weak self] in
+  /// Sees to it that a client that does not end its turn is not waited for, and that what nobody reads in time is dropped.
+  private func watchClock() {
+    guard let deadline = core.nextDeadline, clockTimer == nil || deadline < clockDeadline else { return }
+    clockTimer?.cancel()
+    let now = MonotonicClock.nowNanoseconds
+    clockDeadline = deadline
+    clockTimer = loop.schedule(afterNanoseconds: deadline > now ? deadline - now : 0) { [weak self] in
       guard let self else { return }
-      turnTimer = nil
-      let now = MonotonicClock.nowNanoseconds
-      core.advance(to: now)
+      clockTimer = nil
+      core.advance(to: MonotonicClock.nowNanoseconds)
       flush()
-      watchForTurnsThatRunOut(now: now)
     }
   }
 

@@ -99,6 +99,7 @@ import XenStoreWire
       node-size        :     2048 Max. size of a node
       path-max         :     2048 Max. length of a node path
       permissions      :        5 Max. number of permissions per node
+      watch-event-msec :    20000 Milliseconds an unread watch event is kept
       |
       """
     let script = StoreScript()

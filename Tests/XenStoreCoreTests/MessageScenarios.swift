@@ -32,7 +32,7 @@ let messageScenarios: [Scenario] = [
   Scenario("quotas are listed in one string, and read one by one", [
     Step(
       .dom0, .getQuota, "",
-      "dom0 = nodes watches transactions outstanding transaction-nodes memory node-size path-max permissions soft-memory|"),
+      "dom0 = nodes watches transactions outstanding transaction-nodes memory node-size path-max permissions watch-event-msec soft-memory|"),
     Step(.dom0, .getQuota, "nodes|", "dom0 = 1000|"),
     Step(.dom0, .getQuota, "watches|", "dom0 = 128|"),
     Step(.dom0, .getQuota, "transactions|", "dom0 = 10|"),

@@ -187,6 +187,7 @@ final class DaemonServices: @unchecked Sendable {
       store.stopListening(path: directory.sockets(of: domain).store)
       throw .system(operation: "write the home of domain \(domain) to the store", .noSpace)
     }
+    store.core.advance(to: MonotonicClock.nowNanoseconds)
     store.core.asOneCommit {
       homes.create(domain, name: name)
       store.core.introduce(domain)
@@ -203,6 +204,7 @@ final class DaemonServices: @unchecked Sendable {
     // What goes away goes away on a full disk, too: that is little, and room for it is kept.
     let refusal = store.core.changeRefusal
     store.core.changeRefusal = nil
+    store.core.advance(to: MonotonicClock.nowNanoseconds)
     store.core.asOneCommit {
       homes.remove(domain)
       store.core.release(domain)
