@@ -191,7 +191,12 @@ let package = Package(
     tests(
       "NBDExportTests",
       ["NBDExport", "BlockTestSupport", "BlockFront", "EventLoop", "LinuxSystem", "XenInterface", system]),
-    tests("NetTapTests", ["NetEngine", "NetTap", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
+    tests(
+      "NetTapTests",
+      [
+        "TapExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetPackets", "SimulatedPlatform", "Xenbus", "XenStoreClient", "XenStoreCore",
+        "EventLoop", "SharedMemory", "LinuxSystem", "XenInterface", system,
+      ]),
     tests("Integration", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]

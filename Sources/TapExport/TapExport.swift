@@ -1,5 +1,5 @@
 import EventLoop
-import LinuxSystem
+public import LinuxSystem
 public import NetFront
 import NetPackets
 public import NetTap
@@ -37,91 +37,16 @@ public final class TapExport: Sendable {
     return TapExport(frontend, bridge)
   }
 
+  /// What each queue of the TAP interface has done.
+  public func statistics() async -> [TapQueueStatistics] { await bridge.loop.run { [bridge] in bridge.value.statistics } }
+
+  /// The TAP interface as the kernel describes it, with its own counters; nil when somebody has removed it.
+  public func report() async -> NetworkLink? { await bridge.loop.run { [bridge] in bridge.value.report } }
+
   /// Closes the TAP interface. After the front-end's life cycle has ended.
   public func stop() async {
     await withCheckedContinuation { continuation in
       bridge.loop.execute { [bridge] in bridge.value.stop { continuation.resume() } }
     }
   }
-}
-
-/// The bridge between a front-end's queues and those of a TAP interface. All calls on their loop.
-final class TapBridge: NetFrontClient {
-  private let tap: TapInterface
-  private unowned let plane: NetFrontPlane
-  private let queues: [TapBridgeQueue]
-  private var isStarted = false
-
-  init(_ tap: TapInterface, plane: NetFrontPlane) {
-    self.tap = tap
-    self.plane = plane
-    queues = tap.queues.map { TapBridgeQueue($0, plane: plane) }
-  }
-
-  /// Passes nothing any more, and closes the interface.
-  func stop(_ done: @escaping () -> Void) {
-    plane.client = nil
-    let started = isStarted ? queues : []
-    isStarted = false
-    var left = started.count
-    let finish = { [tap] in
-      tap.close()
-      done()
-    }
-    if left == 0 { return finish() }
-    for queue in started {
-      queue.queue.stop {
-        left -= 1
-        if left == 0 { finish() }
-      }
-    }
-  }
-
-  override func linkChanged(isUp: Bool) {
-    // Queues run from the first connection on; without one, what comes from the interface is dropped.
-    if isUp, !isStarted {
-      isStarted = true
-      try? tap.setActiveQueueCount(max(1, min(plane.queueCount, queues.count)))
-      try? tap.setOffloads(TapDevice.Offloads(passedOnBy: plane.capabilities))
-      for queue in queues { queue.queue.start(queue, on: plane.loop) }
-    } else if isUp {
-      try? tap.setOffloads(TapDevice.Offloads(passedOnBy: plane.capabilities))
-    }
-    // Fails only when somebody has removed the interface; frames are then dropped and counted.
-    try? tap.setCarrier(isUp)
-  }
-
-  override func received(_ frame: Frame, queue: Int) -> ReceiveOutcome {
-    switch queues[queue < queues.count ? queue : queue % queues.count].queue.transmit(frame) {
-    case .done: .taken
-    case .pending: .held
-    case .dropped: .dropped
-    }
-  }
-
-  override func transmitReady(queue: Int) {
-    if queue < queues.count { queues[queue].queue.resume() }
-  }
-}
-
-/// One queue of the TAP interface on its way to the front-end's queue of the same number.
-final class TapBridgeQueue: TapQueueClient {
-  let queue: TapQueue
-  private unowned let plane: NetFrontPlane
-
-  init(_ queue: TapQueue, plane: NetFrontPlane) {
-    self.queue = queue
-    self.plane = plane
-  }
-
-  override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
-    switch plane.transmit(frame, queue: queue.index < plane.queueCount ? queue.index : 0) {
-    case .sent: .taken
-    case .full: .full
-    case .refused: .dropped
-    }
-  }
-
-  override func endOfReceiveBatch(on queue: TapQueue) { plane.publish() }
-  override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { plane.giveBack(frame) }
 }

@@ -57,8 +57,8 @@ extension NetTransport {
   public var keys: [String: String] {
     typealias Keys = NetifKeys.Frontend
     precondition(!queues.isEmpty, "a device without queues")
-    var keys: [String: String] = [:]
-    if queues.count > 1 { keys[Keys.queueCount.name] = Keys.queueCount.format(UInt32(queues.count)) }
+    // Always with the number: an earlier connection may have left another one.
+    var keys = [Keys.queueCount.name: Keys.queueCount.format(UInt32(queues.count))]
     for (index, queue) in queues.enumerated() {
       let names = QueueKeys(index: index, queueCount: queues.count)
       keys[names.transmitRing.name] = names.transmitRing.format(queue.transmitRingReference)

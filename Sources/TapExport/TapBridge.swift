@@ -1,0 +1,96 @@
+import EventLoop
+import LinuxSystem
+import NetFront
+import NetPackets
+import NetTap
+
+/// The bridge between a front-end's queues and those of a TAP interface. All calls on their loop.
+final class TapBridge: NetFrontClient {
+  private let tap: TapInterface
+  private unowned let plane: NetFrontPlane
+  private let queues: [TapBridgeQueue]
+  private var isStarted = false
+  private var isClosed = false
+
+  init(_ tap: TapInterface, plane: NetFrontPlane) {
+    self.tap = tap
+    self.plane = plane
+    queues = tap.queues.map { TapBridgeQueue($0, plane: plane) }
+  }
+
+  var statistics: [TapQueueStatistics] { queues.map(\.queue.statistics) }
+  var report: NetworkLink? { isClosed ? nil : try? tap.report() }
+
+  /// Passes nothing any more, and closes the interface.
+  func stop(_ done: @escaping () -> Void) {
+    plane.client = nil
+    let started = isStarted ? queues : []
+    isStarted = false
+    var left = started.count
+    let finish = { [self] in
+      isClosed = true
+      tap.close()
+      done()
+    }
+    if left == 0 { return finish() }
+    for queue in started {
+      queue.queue.stop {
+        left -= 1
+        if left == 0 { finish() }
+      }
+    }
+  }
+
+  override func linkChanged(isUp: Bool) {
+    // Every call fails only when somebody has removed the interface; frames are then dropped and counted.
+    if isUp {
+      // Another back-end may offer other queues, and take other frames.
+      try? tap.setActiveQueueCount(max(1, min(plane.queueCount, queues.count)))
+      try? tap.setOffloads(TapDevice.Offloads(passedOnBy: plane.capabilities))
+      // Queues run from the first connection on; without one, what comes from the interface is dropped.
+      if !isStarted {
+        isStarted = true
+        for queue in queues { queue.queue.start(queue, on: plane.loop) }
+      }
+    }
+    try? tap.setCarrier(isUp)
+  }
+
+  override func received(_ frame: Frame, queue: Int) -> ReceiveOutcome {
+    switch queues[queue < queues.count ? queue : queue % queues.count].queue.transmit(frame) {
+    case .done: .taken
+    case .pending: .held
+    case .dropped: .dropped
+    }
+  }
+
+  override func transmitReady(queue: Int) {
+    // All that go there, which are several when the back-end offers fewer queues than the interface has.
+    for other in queues where other.number(of: plane.queueCount) == queue { other.queue.resume() }
+  }
+}
+
+/// One queue of the TAP interface on its way to the front-end's queue of the same number.
+final class TapBridgeQueue: TapQueueClient {
+  let queue: TapQueue
+  private unowned let plane: NetFrontPlane
+
+  init(_ queue: TapQueue, plane: NetFrontPlane) {
+    self.queue = queue
+    self.plane = plane
+  }
+
+  /// The front-end's queue that frames go to, of `count` that it has.
+  func number(of count: Int) -> Int { queue.index < count ? queue.index : count > 0 ? queue.index % count : 0 }
+
+  override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
+    switch plane.transmit(frame, queue: number(of: plane.queueCount)) {
+    case .sent: .taken
+    case .full: .full
+    case .refused: .dropped
+    }
+  }
+
+  override func endOfReceiveBatch(on queue: TapQueue) { plane.publish() }
+  override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { plane.giveBack(frame) }
+}
