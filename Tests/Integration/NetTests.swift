@@ -193,6 +193,57 @@ extension Integration {
       }
     }
 
+    /// Read by a program that nobody here wrote; without it, the file's own header is looked at.
+    @Test func whatPassesIsRecorded() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        let path = "\(bed.directory)/frames.pcap"
+        try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),id=net0,pcap=\(path)")
+        let export = try await bed.exportTap(in: guest)
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        #expect(try await network.ping(1, from: guest, count: 3) == 3)
+        try await bed.pvio("detach", "7", "vif0")
+        #expect(try await export.finish() == .exited(0))
+        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+        #expect(Array(bytes.prefix(4)) == [0x4d, 0x3c, 0xb2, 0xa1] && bytes.count > 24 + 6 * (16 + 98))
+        // Records lie one behind the other, to the last byte.
+        var offset = 24
+        var echoes = 0
+        while offset + 16 <= bytes.count {
+          let count = (0..<4).reduce(0) { $0 | Int(bytes[offset + 8 + $1]) << (8 * $1) }
+          let frame = bytes[(offset + 16)..<min(bytes.count, offset + 16 + count)]
+          if frame.count >= 35, frame[frame.startIndex + 23] == 1 { echoes += 1 }
+          offset += 16 + count
+        }
+        #expect(offset == bytes.count && echoes == 6, "\(echoes) echo requests and replies")
+        if Program.arePresent("tshark") {
+          #expect(try await bed.call("tshark", "-r", path, "-Y", "icmp").split(separator: "\n").count == 6)
+        }
+      }
+    }
+
+    @Test func theRateMayChangeAtAnyTime() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),id=net0")
+        _ = try await bed.exportTap(in: guest)
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        #expect(try await network.ping(1, from: guest) == 3)
+        // After the burst of 128 KiB, a byte a second: nothing goes through any more.
+        try await bed.pvio("store", "write", "/local/domain/0/backend/vif/7/0/rate", "1,1000000")
+        try await eventually("the burst is spent") {
+          _ = try await network.run(guest, "ping", "-n", "-f", "-c", "200", "-s", "1400", "-w", "1", "10.77.0.1")
+          return try await network.ping(1, from: guest, count: 1) == 0
+        }
+        try await bed.pvio("store", "rm", "/local/domain/0/backend/vif/7/0/rate")
+        try await eventually("there is no limit") { try await network.ping(1, from: guest) == 3 }
+      }
+    }
+
     @Test func runServesAnInterfaceForOneCommand() async throws {
       try await withTestBed(daemon: false) { bed in
         let network = NetworkNamespaces(bed)

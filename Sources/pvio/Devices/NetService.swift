@@ -7,6 +7,7 @@ import NetInterface
 import NetTap
 import PVDriver
 import ProcessPlatform
+import SystemPackage
 import XenInterface
 import XenStoreClient
 import Xenbus
@@ -44,6 +45,7 @@ struct NetService {
         supervisor.stop()
       },
       Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting(driver) },
+      Task { await NetRate(address: address, driver: driver, store: store).follow() },
     ]
     let report = await supervisor.run(driver)
     for helper in helpers { helper.cancel() }
@@ -55,6 +57,17 @@ struct NetService {
 extension NetSpec {
   /// What the vif is connected to. Throws when it cannot be had, with a line that says why.
   func makePort(on loop: EventLoop) throws -> NetPort {
+    let port = try makeBarePort(on: loop)
+    guard let recording else { return port }
+    do throws(Errno) {
+      return PcapRecorder(port, to: try PcapFile(path: recording), on: loop)
+    } catch {
+      port.close()
+      throw CommandFailure("cannot record to \(recording): \(error)")
+    }
+  }
+
+  private func makeBarePort(on loop: EventLoop) throws -> NetPort {
     switch backing {
     case .null: return NullPort()
     case .virtualSwitch(let name): throw CommandFailure("switch \(name) is served by a process of its own: pvio backend net --switch \(name)")

@@ -117,13 +117,15 @@ final class SwitchService {
     ) { [virtualSwitch] _ in virtualSwitch.value.makePort(configuration) }
     let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
     let files = directory.device(address.id)
-    let task = Task { [logger, directory] in
+    let task = Task { [logger, directory, store] in
       do {
         let lock = try await DeviceLock.take(address, directory)
         let status = Task { await NetStatusFile(path: files.backendStatus).keepWriting(driver) }
+        let rate = Task { await NetRate(address: address, driver: driver, store: store).follow() }
         let report = await supervisor.run(driver)
         if report.exitCode != 0 { logger.error("\(report.text)") }
         status.cancel()
+        rate.cancel()
         await driver.close()
         lock.release()
       } catch {

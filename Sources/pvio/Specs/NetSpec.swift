@@ -77,6 +77,7 @@ struct NetSpec: Sendable, Equatable {
     recording = spec["pcap"]
     id = try spec["id"].map { try spec.name("id", $0) }
     export = try Self.export(spec)
+    if case .virtualSwitch = backing, recording != nil { throw CommandFailure.usage("\(option) \(text): pcap= is not for a switch port") }
     if case .virtualSwitch = backing {} else if vlan != nil { throw CommandFailure.usage("\(option) \(text): vlan= is for a switch port") }
     if case .tap = backing {} else if namespace != nil { throw CommandFailure.usage("\(option) \(text): netns= is for a TAP interface") }
   }

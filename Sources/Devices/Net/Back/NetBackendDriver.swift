@@ -52,15 +52,19 @@ public final class NetBackendDriver: BackendDriver {
   }
 
   public func backing(device: XenbusDirectory) async -> XenbusBacking {
-    // A limit that cannot be read is none, as for every back-end; but somebody meant one.
-    let text = (try? device.valueIfPresent(NetifKeys.Backend.rate)) ?? nil
-    let rate = text.flatMap(RateLimit.init)
-    if let text, rate == nil { logger.warning("\(device.path)/rate is '\(text)', expected BYTES,MICROSECONDS: no limit is in force") }
-    await loop.run { [half] in half.value.setRate(rate) }
+    await setRate((try? device.valueIfPresent(NetifKeys.Backend.rate)) ?? nil)
     if device.contains(NetifKeys.Backend.script), device[NetifKeys.Backend.hotplugStatus.name] != "connected" {
       return .waiting(forKey: NetifKeys.Backend.hotplugStatus.name)
     }
     return .ready
+  }
+
+  /// Puts the value of the `rate` key in force, now and for later connections; nil: no limit. To be called when it changes while the
+  /// device is connected. One that cannot be read is none, as for every back-end, but somebody meant one and is told.
+  public func setRate(_ text: String?) async {
+    let rate = text.flatMap(RateLimit.init)
+    if let text, rate == nil { logger.warning("the key rate is '\(text)', expected BYTES,MICROSECONDS: no limit is in force") }
+    await loop.run { [half] in half.value.setRate(rate) }
   }
 
   public func connect(frontend: XenbusDirectory) async throws -> [String: String] {
