@@ -187,6 +187,12 @@ let package = Package(
       ]),
     tests("NetPacketsTests", ["NetPackets", "SharedMemory", "LinuxSystem", system]),
     tests("NetEngineTests", ["NetEngine", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
+    tests(
+      "NetFrontTests",
+      [
+        "NetFront", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
+        "XenInterface", "Xenbus", logging,
+      ]),
     tests("NetInterfaceTests", ["NetInterface", "NetPackets", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", "Xenbus"]),
     tests(
       "NBDExportTests",
