@@ -1,7 +1,7 @@
 import CLinuxShims
 import Glibc
 import LinuxSystem
-import SharedMemory
+public import SharedMemory
 import Synchronization
 public import Uring
 
@@ -24,10 +24,19 @@ public final class EventLoop: @unchecked Sendable {
   }
 
   /// The ring, for sources that prepare operations with ``begin(_:tag:)``.
-  public var uring: Uring
+  public var uring: Uring {
+    @inlinable @inline(__always) _read { yield ring.value }
+    @inlinable @inline(__always) _modify { yield &ring.value }
+  }
+  // In cells: each operation would otherwise be checked for overlapping accesses, three times.
+  @usableFromInline let ring: FixedCell<Uring>
+  private let inFlight: FixedCell<InFlightTable>
   public let name: String
 
-  var table: InFlightTable
+  private var table: InFlightTable {
+    @inline(__always) _read { yield inFlight.value }
+    @inline(__always) _modify { yield &inFlight.value }
+  }
   private var sources: [LoopSource?] = []
   private var freeSourceIDs: [UInt32] = []
   /// Those that take turns; a place is empty from a source's end to the end of the turn.
@@ -46,8 +55,8 @@ public final class EventLoop: @unchecked Sendable {
   /// Sets the ring up on the calling thread, which must be the one that runs the loop.
   public init(name: String, configuration: Configuration = Configuration()) throws(UringError) {
     self.name = name
-    self.uring = try Uring(entries: configuration.entries)
-    self.table = InFlightTable(capacity: configuration.operationLimit)
+    self.ring = FixedCell(try Uring(entries: configuration.entries))
+    self.inFlight = FixedCell(InFlightTable(capacity: configuration.operationLimit))
     self.thread = pthread_self()
     do { self.wakeDescriptor = try EventDescriptor.create() } catch { throw .system(operation: "eventfd", error) }
     let wake = WakeSource(descriptor: wakeDescriptor.rawValue)
