@@ -2,13 +2,13 @@ import ArgumentParser
 import Glibc
 import LinuxSystem
 
-/// `pvio bench allocations`: what a request on the data path allocates, which must be nothing. Fails when it does.
+/// `pvio bench allocations`: what a request or a frame on the data path allocates, which must be nothing. Fails when it does.
 ///
 /// Both processes run with a counting `malloc`, once with few and once with many requests: what starting and ending costs is in
 /// both counts, and what is left of the difference is the requests'.
 struct BenchAllocations: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "allocations", abstract: "Allocations of both processes in 100 000 requests; fails unless requests need none.")
+    commandName: "allocations", abstract: "Allocations of both processes in 100 000 requests or frames; fails unless these need none.")
 
   @Option(help: ArgumentHelp("Where the file case makes its file: on a disk, not on tmpfs.", valueName: "dir"))
   var directory = "/var/tmp"
@@ -37,32 +37,46 @@ struct BenchAllocations: AsyncParsableCommand {
     var rows: [BenchReport.Row] = []
     do {
       for blockCase in BlockCase.all {
-        var values: [Double] = []
-        for _ in 0..<options.rounds {
-          let few = try await allocations(of: blockCase, Self.fewRequests, benchmark, countsPath)
-          values.append(try await allocations(of: blockCase, Self.manyRequests, benchmark, countsPath) - few)
-        }
         rows.append(
-          BenchReport.Row(
-            name: blockCase.name, unit: "allocations in 100 000 requests", better: .lower, ours: BenchReport.Series(values: values), peer: nil))
+          try await row(blockCase.name, "requests", countsPath) { _ = try await benchmark.measure(blockCase, requests: $0) })
       }
     } catch {
       await benchmark.close()
       throw error
     }
     await benchmark.close()
+    let net = try await NetBenchmark.open(seconds: 3600)
+    do {
+      for netCase in NetCase.all where netCase.path != .tapTCP {
+        rows.append(try await row(netCase.name, "frames", countsPath) { _ = try await net.measure(netCase, frames: $0) })
+      }
+    } catch {
+      await net.close()
+      throw error
+    }
+    await net.close()
     try options.present(BenchReport(benchmark: "allocations", machine: machine, rows: rows))
     if let row = rows.first(where: { $0.ours.median > Self.tolerated }) {
-      throw BenchFailure("\(row.name): requests allocate (\(Int(row.ours.median)) in 100 000)")
+      throw BenchFailure("\(row.name): they allocate (\(Int(row.ours.median)) in 100 000)")
     }
   }
 
-  private func allocations(
-    of blockCase: BlockCase, _ requests: UInt64, _ benchmark: BlockBenchmark, _ countsPath: String
-  ) async throws -> Double {
+  private func row(
+    _ name: String, _ what: String, _ countsPath: String, _ run: (_ count: UInt64) async throws -> Void
+  ) async throws -> BenchReport.Row {
+    var values: [Double] = []
+    for _ in 0..<options.rounds {
+      let few = try await allocations(countsPath) { try await run(Self.fewRequests) }
+      values.append(try await allocations(countsPath) { try await run(Self.manyRequests) } - few)
+    }
+    return BenchReport.Row(
+      name: name, unit: "allocations in 100 000 \(what)", better: .lower, ours: BenchReport.Series(values: values), peer: nil)
+  }
+
+  private func allocations(_ countsPath: String, _ run: () async throws -> Void) async throws -> Double {
     // SAFETY: as above.
     unsafe unlink(countsPath)
-    _ = try await benchmark.measure(blockCase, requests: requests)
+    try await run()
     let counts = try TextFile.read(countsPath).split(separator: "\n").compactMap { Double($0) }
     guard counts.count == 2 else { throw BenchFailure("\(counts.count) processes counted their allocations, not 2") }
     return counts[0] + counts[1]

@@ -36,10 +36,11 @@ final class NetBenchmark {
     return NetBenchmark(services: services, common: common, platform: platform, store: store, domain: domain, seconds: seconds)
   }
 
-  func measure(_ netCase: NetCase) async throws -> NetFigures {
+  /// One round, which ends after the time that was asked for, or after `frames`.
+  func measure(_ netCase: NetCase, frames: UInt64? = nil) async throws -> NetFigures {
     switch netCase.path {
-    case .oneHop: try await withInterfaces(["null"]) { try self.flood($0, netCase) }
-    case .twoHops: try await withInterfaces(["switch=bench", "switch=bench"]) { try self.flood($0, netCase) }
+    case .oneHop: try await withInterfaces(["null"]) { try self.flood($0, netCase, frames) }
+    case .twoHops: try await withInterfaces(["switch=bench", "switch=bench"]) { try self.flood($0, netCase, frames) }
     case .tapTCP: try await measureTCP()
     }
   }
@@ -67,13 +68,13 @@ final class NetBenchmark {
     return try outcome.get()
   }
 
-  private func flood(_ devices: [AttachedDevice], _ netCase: NetCase) throws -> NetFigures {
+  private func flood(_ devices: [AttachedDevice], _ netCase: NetCase, _ frames: UInt64?) throws -> NetFigures {
     let output = try BenchProcess.numbers(
       printedBy: ChildProcess.ownExecutable,
       [
         "bench", "net-worker", "--run-dir", common.runDirectory.path, "\(domain)", "\(devices[0].backendProcess)", "\(netCase.byteCount)",
         "\(seconds)",
-      ] + devices.map { "\($0.address.device.number)" })
+      ] + devices.map { "\($0.address.device.number)" } + (frames.map { ["--frames", "\($0)"] } ?? []))
     guard output.count == 2 else { throw BenchFailure("the front-end printed \(output.count) numbers") }
     return NetFigures(rate: output[0], frameNanoseconds: output[1])
   }

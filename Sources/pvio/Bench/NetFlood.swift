@@ -10,10 +10,16 @@ final class NetFlood: LoopSource {
   private let frame: Frame
   private let receiver: NetFrontPlane?
   private let counter = CountingClient()
+  private let left: FixedCell<UInt64>
 
-  /// - Parameter receiver: where the frames are to arrive; nil: they are counted when the back-end has taken them.
-  init(_ plane: NetFrontPlane, from source: MACAddress, to destination: MACAddress, byteCount: Int, receiver: NetFrontPlane?) throws(Errno) {
+  /// - Parameters:
+  ///   - receiver: where the frames are to arrive; nil: they are counted when they are on the ring.
+  ///   - limit: after so many frames no more are sent.
+  init(
+    _ plane: NetFrontPlane, from source: MACAddress, to destination: MACAddress, byteCount: Int, receiver: NetFrontPlane?, limit: UInt64
+  ) throws(Errno) {
     self.plane = plane
+    left = FixedCell(limit)
     self.receiver = receiver
     let memory = try SharedRegion(anonymousByteCount: 1 << 16).bytes
     frame = Frame(index: 0, head: memory.slice(at: 0, byteCount: 4096))
@@ -44,11 +50,16 @@ final class NetFlood: LoopSource {
   /// Frames that have arrived.
   var arrivedCount: UInt64 { receiver == nil ? plane.counters.transmittedFrames : counter.count }
 
+  /// All frames have been sent.
+  var isDone: Bool { left.value == 0 }
+
   func stop() { loop?.detach(self) }
 
   override func service() -> Service {
-    for _ in 0..<64 {
+    if left.value == 0 { return .idle }
+    for _ in 0..<min(64, left.value) {
       guard case .sent = plane.transmit(frame, queue: 0) else { break }
+      left.value -= 1
     }
     plane.publish()
     return .worked

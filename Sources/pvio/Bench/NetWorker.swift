@@ -22,6 +22,7 @@ struct NetWorker: AsyncParsableCommand {
   @Argument var byteCount: Int
   @Argument var seconds: Double
   @Argument var handles: [UInt32]
+  @Option var frames: UInt64 = .max
 
   func run() async throws {
     OwnedChildProcess.endWithParent()
@@ -61,17 +62,22 @@ struct NetWorker: AsyncParsableCommand {
   private func flood(
     _ sender: NetFrontend, from source: MACAddress, to destination: MACAddress, receiver: NetFrontend?
   ) async throws -> NetFigures {
-    let byteCount = byteCount
+    let (byteCount, limit) = (byteCount, frames)
     let load = try await sender.loop.run { () -> Result<LoopConfined<NetFlood>, Errno> in
       do throws(Errno) {
         // The receiver learns nothing and answers nothing: the switch has to know where it is.
-        let load = try NetFlood(sender.plane.value, from: source, to: destination, byteCount: byteCount, receiver: receiver?.plane.value)
+        let load = try NetFlood(sender.plane.value, from: source, to: destination, byteCount: byteCount, receiver: receiver?.plane.value, limit: limit)
         sender.loop.attach(load)
         return .success(LoopConfined(load, on: sender.loop))
       } catch {
         return .failure(error)
       }
     }.get()
+    if frames != .max {
+      while await !sender.loop.run({ load.value.isDone }) { try await Task.sleep(for: .milliseconds(5)) }
+      await sender.loop.run { load.value.stop() }
+      return NetFigures(rate: 0)
+    }
     try await Task.sleep(for: .milliseconds(300))
     let before = try await sample(load)
     try await Task.sleep(for: .seconds(seconds))
