@@ -1,0 +1,94 @@
+import EventLoop
+import LinuxSystem
+import NetPackets
+import NetTap
+import SharedMemory
+import Testing
+
+/// Gives the queue page-sized pieces to read into, of a few buffers that are used again when a test says so.
+private final class BufferClient: TapQueueClient {
+  static let pieceByteCount = 4096
+  static let pieceCount = 17
+  private(set) var free: [Frame] = []
+  private var memories: [SharedBytes] = []
+  private var held: [Frame] = []
+  var received: [[UInt8]] = []
+  var given = 0
+
+  init(bufferCount: Int) {
+    for index in 0..<bufferCount {
+      let memory = privateBytes(Self.pieceCount * Self.pieceByteCount)
+      memories.append(memory)
+      let frame = Frame(index: index, head: privateBytes(Frame.headCapacity))
+      frame.reset(headByteCount: 0)
+      // The last page first: it is the pieces' order that counts.
+      for piece in (0..<Self.pieceCount).reversed() {
+        frame.append(memory.vector(at: piece * Self.pieceByteCount, byteCount: Self.pieceByteCount))
+      }
+      free.append(frame)
+    }
+  }
+
+  override func buffer(for queue: TapQueue) -> Frame? {
+    guard let frame = free.popLast() else { return nil }
+    given += 1
+    return frame
+  }
+
+  override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
+    let copy = privateBytes(max(byteCount, 1))
+    frame.copy(from: 0, byteCount: byteCount, to: copy, at: 0)
+    let bytes = copy.copyOut(at: 0, byteCount: byteCount)
+    guard Array(bytes[12..<14]) == CollectingClient.protocolNumber else {
+      free.append(frame)
+      return .dropped
+    }
+    received.append(bytes)
+    held.append(frame)
+    return .taken
+  }
+
+  override func unused(_ frame: Frame, on queue: TapQueue) { free.append(frame) }
+
+  func giveBack() {
+    free += held
+    held = []
+  }
+}
+
+/// Reads straight into memory of the client's.
+@Suite(.serialized, .enabled(if: Sandbox.isPossible && Sandbox.python, "needs root, /dev/net/tun, ip (package iproute2) and python3"))
+struct TapBufferTests {
+  @Test func framesAreReadIntoThePiecesThatTheClientGives() throws {
+    let sandbox = try Sandbox()
+    let loop = try EventLoop(name: "tap")
+    var configuration = sandbox.configuration("t0")
+    configuration.mtu = 65_517
+    var tuning = TapTuning()
+    tuning.reading = .provided
+    let tap = try TapInterface.open(configuration, tuning: tuning)
+    try tap.setCarrier(true)
+    let client = BufferClient(bufferCount: 3)
+    let queue = tap.queues[0]
+    queue.start(client, on: loop)
+    let sizes = [60, 4096, 4097, 14, 8192, 65_531, 1514, 20_000, 64]
+    let sender = try Program(
+      "ip", ["netns", "exec", sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes.map(String.init))
+    for target in [3, 6, 9] {
+      // Only as many as there are buffers, until some are given back.
+      #expect(loop.turn(until: { client.received.count == target }))
+      for _ in 0..<5 { loop.turn(maySleep: false) }
+      #expect(client.received.count == target)
+      client.giveBack()
+      queue.resume()
+    }
+    #expect(sender.status == 0, "\(sender.text)")
+    #expect(client.received.enumerated().allSatisfy { $1 == testBytes($0, byteCount: sizes[$0]) })
+    #expect(queue.statistics.receivedFrames == 9)
+    var stopped = false
+    queue.stop { stopped = true }
+    #expect(loop.turn(until: { stopped }))
+    #expect(client.free.count == 3, "buffers that were not filled come back")
+    loop.shutDown()
+  }
+}
