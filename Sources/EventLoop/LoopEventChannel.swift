@@ -86,7 +86,8 @@ public import XenPlatform
     guard consecutiveSpurious > Self.spuriousThreshold else { return wait() }
     let delay = min(UInt64(1_000_000) << UInt64(min(consecutiveSpurious - Self.spuriousThreshold - 1, 10)), Self.longestDelayNanoseconds)
     counters.delayedNanoseconds &+= delay
-    loop.schedule(afterNanoseconds: delay) { [self] in wait() }
+    // Weak: a channel that is closed meanwhile goes away at once, not when the delay is over.
+    loop.schedule(afterNanoseconds: delay) { [weak self] in self?.wait() }
   }
 
   /// Stops waiting and signalling; `done` is called when the kernel holds nothing of this channel any more.
