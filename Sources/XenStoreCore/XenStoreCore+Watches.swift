@@ -7,7 +7,7 @@ extension XenStoreCore {
   func addWatch(_ request: StoreRequest) throws(XenStoreError) -> Watch {
     let connection = request.connection
     let (target, path, token, depth) = try watchArguments(request)
-    guard find(target, path, token, of: connection) == nil else { throw .exists }
+    guard find(target, token, of: connection) == nil else { throw .exists }
     if !connection.isPrivileged {
       let limit = limit(.watches, of: connection.domain)
       let count = (usage[connection.domain]?.watchCount ?? 0) + 1
@@ -27,8 +27,8 @@ extension XenStoreCore {
 
   func removeWatch(_ request: StoreRequest) throws(XenStoreError) {
     let connection = request.connection
-    let (target, path, token, _) = try watchArguments(request)
-    guard let index = find(target, path, token, of: connection) else { throw .noEntry }
+    let (target, _, token, _) = try watchArguments(request, withBadPath: .noEntry)
+    guard let index = find(target, token, of: connection) else { throw .noEntry }
     let watch = connection.watches.remove(at: index)
     watches.remove(watch)
     count(watch, sign: -1)
@@ -40,9 +40,10 @@ extension XenStoreCore {
   }
 
   /// `<wpath>|<token>|[<depth>|]`. The depth is how many levels below the node the watch reaches, for clients that have the feature; a
-  /// special name has none below but the domain that it happened to. UNWATCH names a watch by path and token alone.
+  /// special name has none below but the domain that it happened to. UNWATCH names a watch by path and token alone; what cannot be a
+  /// path is watched by nobody, which is what it throws then.
   private func watchArguments(
-    _ request: StoreRequest
+    _ request: StoreRequest, withBadPath badPath: XenStoreError = .invalidArgument
   ) throws(XenStoreError) -> (target: WatchTarget, path: ArraySlice<UInt8>, token: ArraySlice<UInt8>, depth: UInt32?) {
     guard let strings = XenStorePayload.strings(request.payload), (2...3).contains(strings.count),
       strings[1].count <= XenStoreProtocol.maximumTokenByteCount
@@ -58,16 +59,16 @@ extension XenStoreCore {
       guard path.count <= XenStoreProtocol.maximumPathByteCount else { throw .invalidArgument }
       return (.special(String(decoding: path, as: UTF8.self)), path, strings[1], depth)
     }
-    return (.node(try nodePath(path, request)), path, strings[1], depth)
+    do throws(XenStoreError) {
+      return (.node(try nodePath(path, request)), path, strings[1], depth)
+    } catch {
+      throw error == .invalidArgument ? badPath : error
+    }
   }
 
-  /// One node may be watched under its absolute and its relative path with the same token: the two are reported differently.
-  private func find(
-    _ target: WatchTarget, _ path: ArraySlice<UInt8>, _ token: ArraySlice<UInt8>, of connection: StoreConnection
-  ) -> Int? {
-    connection.watches.firstIndex { watch in
-      watch.target == target && watch.token.elementsEqual(token) && watch.givenPath.elementsEqual(path)
-    }
+  /// A node's absolute and its relative path are the same watch, as in Xen's daemon: the token tells watches apart.
+  private func find(_ target: WatchTarget, _ token: ArraySlice<UInt8>, of connection: StoreConnection) -> Int? {
+    connection.watches.firstIndex { $0.target == target && $0.token.elementsEqual(token) }
   }
 
   // MARK: Events

@@ -14,6 +14,7 @@ struct RealDaemonTests {
   /// Takes out what docs/decisions/0015-store-deviations.md lists.
   private static func normalize(_ request: XenStorePacket, _ packet: XenStorePacket) -> XenStorePacket {
     var packet = Comparison.withoutGeneration(request, packet)
+    if request.type == .getPermissions, request.payload.first == UInt8(ascii: "@") { return request }
     // Which names are behind an offset depends on their order.
     if packet.type == .directoryPart { packet.payload = [] }
     if packet.type == .directory { packet.payload = packet.payload.split(separator: 0).map { $0 + [0] }.sorted { $0.lexicographicallyPrecedes($1) }.flatMap(\.self) }
@@ -29,13 +30,15 @@ struct RealDaemonTests {
       try daemon.clear()
       var comparison = try Comparison(limits: ReferenceStore.Limits(), store: daemon, clients: 2)
       comparison.normalize = Self.normalize
+      comparison.isLenientOnEvents = true
       var run: [Operation] = []
       for operation in Schedule(seed: seed, count: 300, isPrivilegedOnly: true).operations {
         run.append(operation)
+        let wasInConflict = comparison.isInConflict(operation)
         guard let difference = try comparison.perform(operation) else { continue }
-        // Both are listed there; from here on the two stores are no longer alike.
-        if difference.hasSuffix("got error EAGAIN|, expected transactionEnd OK|") || comparison.isInConflict(operation) { break }
-        let text = run.suffix(25).map { "  \($0)" }.joined(separator: "\n")
+        // Listed there: in a transaction that the real daemon will not commit. From here on the two stores are no longer alike.
+        if wasInConflict || comparison.isInConflict(operation) { break }
+        let text = (environment["PVIO_SEED"] == nil ? run.suffix(25) : run[...]).map { "  \($0)" }.joined(separator: "\n")
         Issue.record("PVIO_SEED=\(seed), operation \(run.count - 1): \(difference)\n\(text)")
         break
       }

@@ -18,6 +18,11 @@ extension ReferenceStore {
     for path in transaction.order { nodes[path] = transaction.nodes[path] }
     for path in transaction.order {
       let report = transaction.reports[path]!
+      if transaction.changedBeforeRemoval.contains(path) {
+        var besides = Outcome()
+        tell(path, [[ReferencePermission(letter: "b", domain: 0)]], &besides)
+        outcome.permittedEvents.merge(besides.eventsBefore) { $0 + $1 }
+      }
       guard report != .silent, transaction.base[path] != nil || nodes[path] != nil else { continue }
       let permissions = [
         transaction.base[path]?.permissions, nodes[path]?.permissions, parentPermissions(path, transaction.base), parentPermissions(path, nodes),

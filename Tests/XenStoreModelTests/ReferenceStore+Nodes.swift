@@ -34,6 +34,13 @@ extension ReferenceStore {
       return node
     }
     let nearest = ReferenceTransaction.nearest(path, nodes)
+    transaction(access) { transaction, live in
+      var above = path
+      while above != nearest {
+        above = ReferencePath.parent(above)
+        transaction.see(above, live)
+      }
+    }
     if !access.isPrivileged {
       touch(nearest, access)
       guard isAllowed(access.domain, false, { $0[keyPath: right] }, nodes[nearest]!.permissions) else { throw Refusal("EACCES") }
@@ -143,7 +150,11 @@ extension ReferenceStore {
 
   mutating func remove(_ payload: [UInt8], _ access: ReferenceAccess, _ outcome: inout Outcome) throws {
     let path = try path(payload, access)
-    guard path != "/" else { throw Refusal("EINVAL") }
+    guard path != "/" else {
+      // The real daemon looks at it before it says so.
+      transaction(access) { $0.see(path, $1) }
+      throw Refusal("EINVAL")
+    }
     guard try viewIfPresent(path, access, withAllBelow: true) != nil else {
       touch(ReferencePath.parent(path), access)
       guard nodes(access)[ReferencePath.parent(path)] != nil else { throw Refusal("ENOENT") }

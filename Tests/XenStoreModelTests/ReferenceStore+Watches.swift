@@ -2,7 +2,7 @@ extension ReferenceStore {
   mutating func watch(_ payload: [UInt8], _ access: ReferenceAccess) throws -> [UInt8] {
     let (target, given, token, depth) = try watchArguments(payload, access)
     let watches = clients[access.client]!.watches
-    if watches.contains(where: { $0.target == target && $0.given == given && $0.token == token }) { throw Refusal("EEXIST") }
+    if watches.contains(where: { $0.target == target && $0.token == token }) { throw Refusal("EEXIST") }
     let count = clients.values.filter { $0.domain == access.domain }.reduce(0) { $0 + $1.watches.count }
     if !access.isPrivileged, count >= limits.watches { throw Refusal("ENOSPC") }
     clients[access.client]!.watches.append(Watch(target: target, given: given, token: token, depth: depth, age: clock))
@@ -10,14 +10,14 @@ extension ReferenceStore {
   }
 
   mutating func unwatch(_ payload: [UInt8], _ access: ReferenceAccess) throws {
-    let (target, given, token, _) = try watchArguments(payload, access)
-    let index = clients[access.client]!.watches.firstIndex { $0.target == target && $0.given == given && $0.token == token }
+    let (target, _, token, _) = try watchArguments(payload, access, badPath: "ENOENT")
+    let index = clients[access.client]!.watches.firstIndex { $0.target == target && $0.token == token }
     guard let index else { throw Refusal("ENOENT") }
     clients[access.client]!.watches.remove(at: index)
   }
 
   private func watchArguments(
-    _ payload: [UInt8], _ access: ReferenceAccess
+    _ payload: [UInt8], _ access: ReferenceAccess, badPath: String = "EINVAL"
   ) throws -> (target: String, given: [UInt8], token: [UInt8], depth: Int?) {
     let parts = payload.dropLast().split(separator: 0, omittingEmptySubsequences: false)
     guard payload.last == 0, parts.count == 2 || parts.count == 3 else { throw Refusal("EINVAL") }
@@ -27,7 +27,8 @@ extension ReferenceStore {
       depth = UInt32(String(decoding: parts[2], as: UTF8.self)).map(Int.init)
       guard let depth, !isSpecial || depth <= 1 else { throw Refusal("EINVAL") }
     }
-    let target = isSpecial ? String(decoding: parts[0], as: UTF8.self) : try path(parts[0], access)
+    let target = isSpecial ? String(decoding: parts[0], as: UTF8.self) : ReferencePath.absolute(parts[0], for: access.domain)
+    guard let target else { throw Refusal(badPath) }
     return (target, Array(parts[0]), Array(parts[1]), depth)
   }
 

@@ -33,6 +33,8 @@ struct ReferenceStore {
     var isError = false
     var reply: [UInt8] = []
     var eventsBefore: [Int: [[UInt8]]] = [:]
+    /// What the real daemon tells besides, on a commit.
+    var permittedEvents: [Int: [[UInt8]]] = [:]
     /// Of a new watch, behind its reply.
     var firstEvent: [UInt8]?
 
