@@ -13,14 +13,16 @@ struct DomainHomes {
   }
 
   /// Makes what is missing of a domain's home; what a store on disk has kept stays as it is.
-  /// `/local/domain/N` is the control domain's, readable for the domain; `device`, `error` and `data` in it are the domain's own.
+  /// `/local/domain/N` and `device` in it are the control domain's, readable for the domain: what a toolstack puts or looks for there
+  /// must not be the domain's to make up (XSA-57). `error` and `data` are the domain's own.
   func create(_ domain: DomainID, name: String) {
     let path = "/local/domain/\(domain)"
     write(path, "", permissions: domain == .control ? ["n0"] : ["n0", "r\(domain)"])
     write("\(path)/name", name)
     write("\(path)/domid", "\(domain)")
     guard domain != .control else { return }
-    for own in ["device", "error", "data"] { write("\(path)/\(own)", "", permissions: ["n\(domain)", "r0"]) }
+    write("\(path)/device", "", permissions: ["n0", "r\(domain)"])
+    for own in ["error", "data"] { write("\(path)/\(own)", "", permissions: ["n\(domain)"]) }
   }
 
   /// Takes the domain's directories away.

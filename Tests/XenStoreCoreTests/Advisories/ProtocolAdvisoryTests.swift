@@ -29,6 +29,24 @@ import XenStoreWire
     #expect(part.utf8.count > 3000 && part.utf8.count <= 4096 + "dom0 = ".utf8.count)
   }
 
+  @Test("XSA-72: a reply of 4096 bytes is sent whole, one of 4097 is E2BIG")
+  func repliesAtTheLimit() {
+    // 31 names of 132 bytes with their NULs are 4092: three more bytes fit a name of three.
+    for number in 10..<41 { _ = script.ask(.dom0, .makeDirectory, "/full/\(number)" + String(repeating: "n", count: 129) + "|") }
+    _ = script.ask(.dom0, .makeDirectory, "/full/abc|")
+    #expect(script.ask(.dom0, .directory, "/full|").first?.utf8.count == 4096 + "dom0 = ".utf8.count)
+    _ = script.ask(.dom0, .remove, "/full/abc|")
+    _ = script.ask(.dom0, .makeDirectory, "/full/abcd|")
+    #expect(script.ask(.dom0, .directory, "/full|") == ["dom0 E2BIG"])
+  }
+
+  @Test("XSA-72: a packet that is too long is never put on the wire, whoever made it")
+  func oversizedPacketsAreNotEncoded() async {
+    await #expect(processExitsWith: .failure) {
+      _ = XenStorePacket(.directory, payload: [UInt8](repeating: 1, count: 4097)).encoded
+    }
+  }
+
   @Test(
     "XSA-323: the length that counts is that of the whole path, relative or not",
     arguments: [(2047, true), (2048, true), (2049, false), (3072, false), (3073, false)])
