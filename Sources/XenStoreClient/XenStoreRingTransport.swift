@@ -110,6 +110,11 @@ public final class XenStoreRingTransport: XenStoreTransport {
         EventDescriptor.drain(wake)
       }
       close()
+      // What the store had sent before it ended the stream is delivered: at most as much as the ring holds.
+      do throws(ByteRingFault) {
+        let count = try responses.take(into: &buffer, limit: buffer.count)
+        if count > 0 { receive(Array(buffer[..<count])) }
+      } catch {}
     }
 
     /// Puts into the ring what it has room for. Whether anything was.

@@ -1,5 +1,6 @@
 import LinuxSystem
 import SharedMemory
+import Synchronization
 import Testing
 import XenInterface
 import XenPlatform
@@ -55,6 +56,29 @@ import XenStoreWire
       #expect(await events.next() == nil)
       await #expect(throws: XenStoreClientError.self) { try await client.read("data") }
     }
+  }
+
+  @Test(arguments: [true, false])
+  func aReplyThatWasSentBeforeTheEndIsDelivered(byError: Bool) async throws {
+    let (_, mappings) = try ArenaFiles.make(access: .readWrite, pageCount: 1)
+    let memory = mappings.memory(firstReference: GrantReference(rawValue: 256), pageCount: 1)
+    let guest = try RingGuest(bytes: mappings.data)
+    let channel = EventChannel(
+      port: EventChannelPort(rawValue: 1), remoteDomain: .control, waitDescriptor: try guest.toGuest.duplicate(),
+      signalDescriptor: try guest.toStore.duplicate(), release: {})
+    let transport = try XenStoreRingTransport(
+      arena: GrantArena(peer: .control, access: .readWrite, memory: memory, release: {}), page: 0, channel: channel)
+    // The reply and the end are there before the client's thread looks.
+    var responses = guest.page.responseProducer
+    let reply = XenStorePacket(.read, requestID: 1, payload: Array("value".utf8)).encoded
+    #expect(try responses.put(reply) == reply.count)
+    if byError { guest.page.error = XenStoreRingError.communication.rawValue } else { channel.peerDidClose() }
+    let received: [UInt8] = await withCheckedContinuation { continuation in
+      let bytes = Mutex<[UInt8]>([])
+      transport.start(receive: { more in bytes.withLock { $0 += more } }, closed: { continuation.resume(returning: bytes.withLock { $0 }) })
+    }
+    #expect(received == reply)
+    #expect(throws: XenStoreTransportClosed.self) { try transport.send([1]) }
   }
 
   @Test func aStoreThatIgnoresThePageEndsTheClient() async throws {
