@@ -22,7 +22,7 @@ extension XenStoreCore {
     ("logfile", "<file>"),
     ("memreport", ""),
     ("print", "<string>"),
-    ("quota", "[set <name> <val>|<domid>|max [-r]|refusals [<skip>]]"),
+    ("quota", "[set <name> <val>|<domid>|max [-r]|refusals [<skip>]|domains [<skip>]]"),
     ("quota-soft", "[set <name> <val>]"),
     ("help", ""),
     ("audit", "[<after-sequence>|on|off]"),
@@ -126,6 +126,7 @@ extension XenStoreCore {
     case "set": return try setQuota(named: XenStoreQuota.limits, arguments)
     case "max": return try quotaPeaks(arguments)
     case "refusals": return try quotaRefusals(arguments)
+    case "domains": return try quotaDomains(arguments)
     case let domain?:
       guard arguments.count == 1 else { throw .invalidArgument }
       return try quotaUsage(of: try self.domain(Array(domain.utf8)[...]))
@@ -193,6 +194,14 @@ extension XenStoreCore {
   private func quotaRefusals(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
     guard arguments.count <= 2, let skip = arguments.count == 2 ? UInt32(arguments[1]) : 0 else { throw .invalidArgument }
     return .page(refusals.dropFirst(Int(skip)).lazy.map(\.line))
+  }
+
+  /// `quota domains [<skip>]`: the numbers of all domains that are known or hold anything, one a line, from the line behind the first
+  /// `skip`; none means that there are no more.
+  private func quotaDomains(_ arguments: [String]) throws(XenStoreError) -> ControlReply {
+    guard arguments.count <= 2, let skip = arguments.count == 2 ? UInt32(arguments[1]) : 0 else { throw .invalidArgument }
+    let domains = introducedDomains.union(usage.keys).union(connections.elements.map(\.domain)).sorted()
+    return .page(domains.dropFirst(Int(skip)).lazy.map(\.description))
   }
 
   private static func column(_ name: String) -> String { name.padded(to: 17, atEnd: true) }

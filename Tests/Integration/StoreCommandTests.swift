@@ -170,20 +170,26 @@ extension Integration {
       try await withTestBed { bed in
         try await bed.pvio("domain", "create", "--domid", "7")
         #expect(try await bed.pvio("store", "quotas").contains("nothing was refused"))
-        #expect(try await bed.pvio("store", "control", "quota", "set", "nodes", "4") == "OK\n")
+        #expect(try await bed.pvio("store", "control", "quota", "set", "nodes", "3") == "OK\n")
         try await bed.pvio("store", "write", "--domain", "7", "data/first", "")
         for _ in 0..<2 {
           let refused = try await bed.run(Program.pvio, ["store", "write", "--domain", "7", "data/second", ""])
           #expect(refused.errors == "pvio: store: write data/second: ENOSPC\n")
         }
         let report = try json(Quotas.self, await bed.pvio("store", "quotas", "--json"))
-        #expect(report.refusals == [Quotas.Refusal(domid: 7, quota: "nodes", limit: 4, value: 5, count: 2)])
-        #expect(report.quotas.contains(Quotas.Usage(domid: 7, quota: "nodes", used: 4, limit: 4)))
+        #expect(report.refusals == [Quotas.Refusal(domid: 7, quota: "nodes", limit: 3, value: 4, count: 2)])
+        #expect(report.quotas.contains(Quotas.Usage(domid: 7, quota: "nodes", used: 3, limit: 3)))
         #expect(report.quotas.contains { $0.domid == 0 && $0.quota == "nodes" && $0.limit == nil && $0.used > 4 })
-        #expect(report.limits["nodes"] == 4 && report.limits["watches"] == 128)
+        #expect(report.limits["nodes"] == 3 && report.limits["watches"] == 128)
+        // One that has no home, and holds something all the same.
+        try await bed.pvio("store", "write", "/left", "")
+        try await bed.pvio("store", "chmod", "/left", "n8")
+        let all = try json(Quotas.self, await bed.pvio("store", "quotas", "--json"))
+        #expect(Set(all.quotas.map(\.domid)) == [0, 7, 8])
+        #expect(all.quotas.contains(Quotas.Usage(domid: 8, quota: "nodes", used: 1, limit: 3)))
         let text = try await bed.pvio("store", "quotas", "7").split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
-        #expect(text.first == "DOMID QUOTA USED LIMIT" && text.contains("7 nodes 4 4"))
-        #expect(text.suffix(2) == ["REFUSED QUOTA LIMIT VALUE TIMES", "domain 7 nodes 4 5 2"])
+        #expect(text.first == "DOMID QUOTA USED LIMIT" && text.contains("7 nodes 3 3"))
+        #expect(text.suffix(2) == ["REFUSED QUOTA LIMIT VALUE TIMES", "domain 7 nodes 3 4 2"])
         let absent = try await bed.run(Program.pvio, ["store", "quotas", "9"])
         #expect(absent.ending == .exited(1) && absent.errors.contains("there is no domain 9"))
       }

@@ -15,7 +15,7 @@ import XenStoreWire
       logfile\t<file>
       memreport\t
       print\t<string>
-      quota\t[set <name> <val>|<domid>|max [-r]|refusals [<skip>]]
+      quota\t[set <name> <val>|<domid>|max [-r]|refusals [<skip>]|domains [<skip>]]
       quota-soft\t[set <name> <val>]
       help\t
       audit\t[<after-sequence>|on|off]
@@ -119,6 +119,17 @@ import XenStoreWire
       #expect(script.ask(.dom0, .control, wrong) == ["dom0 EINVAL"], "\(wrong)")
     }
     #expect(script.ask(.dom0, .control, "quota-soft|set|nodes|1|") == ["dom0 EINVAL"])
+  }
+
+  @Test func quotaDomainsListsWhoeverIsKnownOrHoldsAnything() {
+    let script = StoreScript()
+    _ = script.ask(.dom0, .introduce, "3|1|1|")
+    _ = script.ask(.dom0, .write, "/left|")
+    _ = script.ask(.dom0, .setPermissions, "/left|n9|")
+    #expect(script.ask(.dom0, .control, "quota|domains|") == ["dom0 = 0\n3\n5\n6\n9\n|"])
+    #expect(script.ask(.dom0, .control, "quota|domains|4|") == ["dom0 = 9\n|"])
+    #expect(script.ask(.dom0, .control, "quota|domains|5|") == ["dom0 = |"])
+    #expect(script.ask(.dom0, .control, "quota|domains|x|") == ["dom0 EINVAL"])
   }
 
   @Test func quotaOfADomainShowsWhatItHolds() {

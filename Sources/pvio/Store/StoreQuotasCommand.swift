@@ -63,11 +63,18 @@ extension StoreCommand {
       return report
     }
 
-    /// The one that was asked for, or all that have a home.
+    /// The one that was asked for, or all that the store knows or that hold anything.
     private func domains(_ store: XenStoreClient) async throws -> [DomainID] {
       if let domain { return [DomainID(rawValue: domain)] }
-      let homes = try await store.exists("/local/domain") ? try await store.directory("/local/domain") : []
-      return Set(homes.compactMap { UInt16($0) } + [DomainID.control.rawValue]).sorted().map { DomainID(rawValue: $0) }
+      var all: [DomainID] = []
+      while true {
+        let lines = try await store.control(["quota", "domains", "\(all.count)"]).split(separator: "\n")
+        if lines.isEmpty { return all }
+        for line in lines {
+          guard let number = UInt16(line) else { throw CommandFailure("quotas: the daemon's reply has a line that is none of ours: '\(line)'") }
+          all.append(DomainID(rawValue: number))
+        }
+      }
     }
 
     /// Reads the lines `<quota> : <number>` behind the first.
