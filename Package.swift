@@ -188,6 +188,12 @@ let package = Package(
     tests("NetPacketsTests", ["NetPackets", "SharedMemory", "LinuxSystem", system]),
     tests("NetEngineTests", ["NetEngine", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
     tests(
+      "NetBackTests",
+      [
+        "NetBack", "NetEngine", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing",
+        "SharedMemory", "LinuxSystem", "XenStoreClient", "XenInterface", "Xenbus", system, logging,
+      ]),
+    tests(
       "NetFrontTests",
       [
         "NetFront", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
