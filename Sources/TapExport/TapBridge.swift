@@ -46,7 +46,7 @@ final class TapBridge: NetFrontClient {
     if isUp {
       // Another back-end may offer other queues, and take other frames.
       try? tap.setActiveQueueCount(max(1, min(plane.queueCount, queues.count)))
-      try? tap.setOffloads(TapDevice.Offloads(passedOnBy: plane.capabilities))
+      try? tap.setOffloads(passedOnBy: plane.capabilities)
       // Queues run from the first connection on; without one, what comes from the interface is dropped.
       if !isStarted {
         isStarted = true

@@ -46,6 +46,7 @@ import Testing
   /// Single places elsewhere, with the reason why the primitive modules do not do it for them.
   static let exceptions: [String: String] = [
     "Sources/Devices/Block/Engine/BlockEngine+Memory.swift": "copies between a disk in memory and a granted page, both by address",
+    "Sources/Devices/Net/Packets/Frame+Checksum.swift": "sums a frame's pieces, by address",
     "Sources/Devices/Net/Packets/Frame+Copy.swift": "copies a frame whose pieces are in a peer's pages, by address",
     "Sources/pvgen/ProtocolFolder.swift": "Foundation says through a pointer whether a path is a folder",
     "Sources/pvio/Bench/BenchAllocations.swift": "gives its children a counting malloc, and removes its temporary file",

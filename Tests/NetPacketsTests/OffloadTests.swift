@@ -50,6 +50,45 @@ import Testing
     }
   }
 
+  /// Whatever stretches the frame lies in: also such as begin within a word.
+  @Test(arguments: [0, 1, 3, 99, 1460] as [Int])
+  func aChecksumThatIsCompletedIsWhatAReceiverExpects(payload: Int) throws {
+    for (network, type, transport) in [(ipv4(6), UInt16(0x0800), tcp()), (ipv6(17), 0x86dd, udp())] {
+      let bytes = ethernet(type: type) + network + transport + (0..<payload).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+      let headers = bytes.count - payload
+      for cuts in [[], [0, 1], [1, 2, 3], [1, 1, 40]] where cuts.reduce(0, +) <= payload {
+        let frame = Frame.made(Array(bytes[..<headers]))
+        let memory = try SharedRegion(anonymousByteCount: 4096).bytes
+        memory.copyIn(Array(bytes[headers...]), at: 1)
+        var position = 0
+        for count in cuts + [payload - cuts.reduce(0, +)] {
+          frame.append(memory.vector(at: 1 + position, byteCount: count))
+          position += count
+        }
+        frame.offload.needsChecksum = true
+        #expect(frame.locateChecksum())
+        frame.putPseudoHeaderSum()
+        let start = Int(frame.offload.checksumStart)
+        #expect(frame.completeChecksum())
+        #expect(!frame.offload.needsChecksum && frame.offload.isValidated)
+        let done = frame.head.copyOut(at: 0, byteCount: headers) + bytes[headers...]
+        let addresses = type == 0x0800 ? done[26..<34] : done[22..<54]
+        let total = words(addresses) + words(done[start...]) + UInt64(bytes.count - start) + (type == 0x0800 ? 6 : 17)
+        #expect(folded(total) == 0xffff, "cut at \(cuts)")
+      }
+    }
+  }
+
+  @Test func aChecksumThatIsNotInTheHeadIsNotCompleted() {
+    let frame = Frame.made(ethernet() + ipv4(17) + udp())
+    #expect(!frame.completeChecksum())
+    frame.offload.needsChecksum = true
+    #expect(!frame.completeChecksum())
+    frame.offload.checksumStart = 34
+    frame.offload.checksumOffset = 7
+    #expect(!frame.completeChecksum())
+  }
+
   private func words(_ bytes: ArraySlice<UInt8>) -> UInt64 {
     var sum: UInt64 = 0
     for (index, byte) in bytes.enumerated() { sum += index.isMultiple(of: 2) ? UInt64(byte) << 8 : UInt64(byte) }

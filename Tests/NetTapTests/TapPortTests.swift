@@ -187,6 +187,32 @@ struct TapPortTests {
     open.finish()
   }
 
+  @Test func aGuestThatTakesOneFamilysChecksumsGetsTheOthersFinished() throws {
+    let open = try Open()
+    open.guest.takesAll = true
+    try open.sandbox.ip("addr", "add", "10.97.0.1/24", "dev", "t0")
+    try open.sandbox.ip("neigh", "add", "10.97.0.2", "lladdr", "02:00:00:00:00:77", "dev", "t0")
+    for (accepting, isUnfinished) in [([.checksumV4], true), ([.checksumV6], false)] as [(FrameCapabilities, Bool)] {
+      open.guest.received = []
+      try open.port.connect(open.guest, accepting: accepting, queueCount: 1)
+      let sender = try open.sandbox.python(Self.offloadTraffic)
+      #expect(open.loop.turn(until: { !open.guest.received.isEmpty }))
+      #expect(sender.status == 0, "\(sender.text)")
+      let frame = open.guest.received[0]
+      #expect(frame.offload.needsChecksum == isUnfinished)
+      if !isUnfinished {
+        // Addresses, protocol and length, and all of the datagram with its checksum, add up to 0xffff.
+        let words = Array(frame.bytes[26...])
+        var sum = 17 + words.count - 8
+        for index in stride(from: 0, to: words.count, by: 2) { sum += Int(words[index]) << 8 + (index + 1 < words.count ? Int(words[index + 1]) : 0) }
+        while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }
+        #expect(sum == 0xffff)
+      }
+      open.disconnect()
+    }
+    open.finish()
+  }
+
   @Test func theGuestIsToldWhenTheInterfaceIsSwitchedOffOrRemoved() throws {
     let open = try Open()
     try open.port.connect(open.guest, accepting: .all, queueCount: 1)

@@ -60,7 +60,7 @@ public final class TapPort: NetPort {
     guard phase == .idle, let tap else { throw .busy("TAP interface \(name)") }
     activeQueueCount = max(1, min(queueCount, queues.count))
     do throws(TapError) {
-      try tap.setOffloads(TapDevice.Offloads(passedOnBy: accepting))
+      try tap.setOffloads(passedOnBy: accepting)
       try tap.setActiveQueueCount(activeQueueCount)
       try tap.setCarrier(true)
     } catch {

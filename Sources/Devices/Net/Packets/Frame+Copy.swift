@@ -32,7 +32,7 @@ extension Frame {
   }
 
   /// Calls `body` with each stretch of memory that holds a part of the range, in order, and where in the range that part is.
-  @inline(__always) private func forEachStretch(from start: Int, byteCount count: Int, _ body: (SharedVector, Int) -> Void) {
+  @inline(__always) func forEachStretch(from start: Int, byteCount count: Int, _ body: (SharedVector, Int) -> Void) {
     var skipped = start
     var done = 0
     if skipped < headByteCount {

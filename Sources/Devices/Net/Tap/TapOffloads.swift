@@ -1,16 +1,22 @@
-public import LinuxSystem
+import LinuxSystem
 public import NetPackets
 
+extension TapInterface {
+  /// Has the kernel leave to do what somebody with `capabilities` can pass on, and ``queues`` finish the rest: the kernel leaves the
+  /// checksums of both families or of neither, and segments only together with checksums.
+  public func setOffloads(passedOnBy capabilities: FrameCapabilities) throws(TapError) {
+    try setOffloads(TapDevice.Offloads(passedOnBy: capabilities))
+    for queue in queues { queue.setCapabilities(capabilities) }
+  }
+}
+
 extension TapDevice.Offloads {
-  /// What the kernel may leave to do on frames for somebody who passes them on with `capabilities`.
-  ///
-  /// The kernel leaves checksums of both families or of neither, and segments only together with checksums.
-  public init(passedOnBy capabilities: FrameCapabilities) {
+  init(passedOnBy capabilities: FrameCapabilities) {
     self = []
-    guard capabilities.isSuperset(of: [.checksumV4, .checksumV6]) else { return }
+    if capabilities.isDisjoint(with: [.checksumV4, .checksumV6]) { return }
     insert(.checksum)
     guard capabilities.contains(.scatterGather) else { return }
-    if capabilities.contains(.segmentationV4) { insert(.segmentationV4) }
-    if capabilities.contains(.segmentationV6) { insert(.segmentationV6) }
+    if capabilities.isSuperset(of: [.checksumV4, .segmentationV4]) { insert(.segmentationV4) }
+    if capabilities.isSuperset(of: [.checksumV6, .segmentationV6]) { insert(.segmentationV6) }
   }
 }

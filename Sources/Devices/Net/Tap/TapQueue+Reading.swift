@@ -113,7 +113,7 @@ extension TapQueue {
   private func handOver(_ slot: Int) -> Bool {
     guard let client, let frame = reads.frames[slot] else { return true }
     let byteCount = reads.slots[slot].byteCount - Self.headerByteCount
-    guard byteCount >= 14, let offload = FrameOffload(tapHeader: reads.memory, at: reads.headerOffset(slot)) else {
+    guard byteCount >= 14, var offload = FrameOffload(tapHeader: reads.memory, at: reads.headerOffset(slot)) else {
       count(.malformed)
       return true
     }
@@ -122,6 +122,13 @@ extension TapQueue {
       frame.reset(headByteCount: head)
       if byteCount > head { frame.append(frame.head.vector(at: head, byteCount: byteCount - head)) }
       frame.offload = offload
+      if offload.needsChecksum, state.value.checksums != [.checksumV4, .checksumV6], !takesChecksum(of: frame) {
+        guard frame.completeChecksum() else {
+          count(.malformed)
+          return true
+        }
+        offload = frame.offload
+      }
     }
     switch client.received(frame, byteCount: byteCount, offload: offload, on: self) {
     case .full: return false
@@ -133,6 +140,14 @@ extension TapQueue {
     }
     if tuning.reading == .provided { reads.frames[slot] = nil }
     return true
+  }
+
+  private func takesChecksum(of frame: Frame) -> Bool {
+    switch FrameHeaders(of: frame).network {
+    case .ipv4: state.value.checksums.contains(.checksumV4)
+    case .ipv6: state.value.checksums.contains(.checksumV6)
+    case .none: false
+    }
   }
 
   /// Asks the kernel to let go of the reads that wait.

@@ -55,6 +55,8 @@ public final class TapQueue: LoopSource {
     var hasWorked = false
     var batch = TapReadBatch()
     var writesInFlight = 0
+    /// Checksums that the client takes unfinished.
+    var checksums: FrameCapabilities = [.checksumV4, .checksumV6]
   }
 
   enum Tag {
@@ -72,6 +74,11 @@ public final class TapQueue: LoopSource {
   }
 
   public var statistics: TapQueueStatistics { state.value.statistics }
+
+  /// Which unfinished checksums the client takes; others are finished here, in the queue's own memory.
+  func setCapabilities(_ capabilities: FrameCapabilities) {
+    state.value.checksums = capabilities.intersection([.checksumV4, .checksumV6])
+  }
 
   // MARK: Life
 
