@@ -90,6 +90,7 @@ private final class Flag: Sendable {
     let features = try NetFeatures(reading: fixture.own(try await fixture.driver.advertise()))
     #expect(features.maximumQueueCount == 3)
     #expect(features.capabilities == .all)
+    #expect(try await fixture.driver.advertise()["feature-dynamic-multicast-control"] == "0", "nobody watches that key")
     #expect(features.splitEventChannels && features.multicastControl && features.controlRing && features.headroom)
     await fixture.finish()
   }
@@ -188,14 +189,16 @@ private final class Flag: Sendable {
     await fixture.finish()
   }
 
-  @Test func headroomChangesWhileConnected() async throws {
+  @Test func headroomAndFilterChangeWhileConnected() async throws {
     let fixture = try await Fixture()
     let device = try Device(fixture.front)
     _ = try await fixture.driver.connect(frontend: fixture.directory(device.keys))
     var keys = device.keys
     keys["xdp-headroom"] = "256"
+    keys["request-multicast-control"] = "1"
     #expect(try await fixture.driver.reconfigure(frontend: fixture.directory(keys)).isEmpty)
     #expect(await fixture.driver.status().acceptance?.headroomByteCount == 256)
+    #expect(await fixture.driver.status().acceptance?.multicastControl == true)
     keys["xdp-headroom"] = "5000"
     await #expect(throws: XenbusKeyError.self) { try await fixture.driver.reconfigure(frontend: fixture.directory(keys)) }
     await fixture.finish()

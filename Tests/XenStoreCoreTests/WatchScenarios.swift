@@ -34,8 +34,9 @@ let watchScenarios: [Scenario] = [
   Scenario("a relative watch is told in relative paths", [
     Step(.dom0, .watch, "device|t|", "dom0 OK", "dom0 event device|t|"),
     Step(.dom0, .write, "/local/domain/0/device/vbd|1", "dom0 event device/vbd|t|", "dom0 OK"),
-    Step(.dom0, .watch, "/local/domain/0/device|t|", "dom0 OK", "dom0 event /local/domain/0/device|t|"),
-    Step(.dom0, .remove, "device|", "dom0 event device|t|", "dom0 event /local/domain/0/device|t|", "dom0 OK"),
+    Step(.dom0, .watch, "/local/domain/0/device|t|", "dom0 EEXIST"),
+    Step(.dom0, .watch, "/local/domain/0/device|u|", "dom0 OK", "dom0 event /local/domain/0/device|u|"),
+    Step(.dom0, .remove, "device|", "dom0 event device|t|", "dom0 event /local/domain/0/device|u|", "dom0 OK"),
   ]),
   Scenario("the same watch twice is refused; another token is another watch", [
     Step(.dom0, .watch, "/a|t|", "dom0 OK", "dom0 event /a|t|"),

@@ -237,7 +237,10 @@ final class NetBackPlane: LoopSource {
 
   /// Puts what the front-end wants while it is connected in force.
   func setHeadroom(_ byteCount: Int) { state.value.acceptance.headroomByteCount = byteCount }
-  func setMulticastControl(_ isActive: Bool) { multicast.isActive = isActive }
+  func setMulticastControl(_ isActive: Bool) {
+    state.value.acceptance.multicastControl = isActive
+    multicast.isActive = isActive
+  }
 
   // MARK: The end
 

@@ -48,7 +48,11 @@ public final class NetBackendDriver: BackendDriver {
   // MARK: The life cycle's calls
 
   public func advertise() async throws -> [String: String] {
-    await loop.run { [half] in half.value.features.keys }
+    var keys = await loop.run { [half] in half.value.features.keys }
+    // Nobody watches `request-multicast-control`: it is read when the front-end connects or reconfigures.
+    let dynamic = NetifKeys.Backend.featureDynamicMulticastControl
+    keys[dynamic.name] = dynamic.format(false)
+    return keys
   }
 
   public func backing(device: XenbusDirectory) async -> XenbusBacking {
@@ -113,7 +117,7 @@ public final class NetBackendDriver: BackendDriver {
   public func reconfigure(frontend: XenbusDirectory) async throws -> [String: String] {
     let features = await loop.run { [half] in half.value.features }
     let acceptance = try NetAcceptance(reading: frontend, offered: features)
-    await loop.run { [half] in half.value.setHeadroom(acceptance.headroomByteCount) }
+    await loop.run { [half] in half.value.setReceiving(acceptance) }
     return [:]
   }
 

@@ -41,7 +41,11 @@ final class NetBackendHalf {
     plane?.setRate(rate)
   }
 
-  func setHeadroom(_ byteCount: Int) { plane?.setHeadroom(byteCount) }
+  /// Puts what a front-end may change while it is connected in force: headroom, and whether multicast frames are filtered.
+  func setReceiving(_ acceptance: NetAcceptance) {
+    plane?.setHeadroom(acceptance.headroomByteCount)
+    plane?.setMulticastControl(acceptance.multicastControl)
+  }
 
   /// Serves a front-end; returns whether the link is up.
   func connect(
