@@ -22,12 +22,13 @@ extension Frame {
   public func putPseudoHeaderSum() {
     let headers = FrameHeaders(of: self)
     precondition(headers.transport != .none, "a frame without a transport header")
-    head.storeBigEndian16(pseudoHeaderSum(headers), at: headers.transportOffset + headers.checksumOffset)
+    let sum = pseudoHeaderSum(headers, transportByteCount: byteCount - headers.transportOffset)
+    head.storeBigEndian16(sum, at: headers.transportOffset + headers.checksumOffset)
   }
 
   /// The sum of addresses, protocol and length of the transport part, folded to 16 bits and not inverted (RFC 793, RFC 8200).
-  func pseudoHeaderSum(_ headers: FrameHeaders) -> UInt16 {
-    var sum = UInt64(byteCount - headers.transportOffset)
+  func pseudoHeaderSum(_ headers: FrameHeaders, transportByteCount: Int) -> UInt16 {
+    var sum = UInt64(transportByteCount)
     sum += UInt64(headers.transport == .tcp ? IPProtocol.tcp : IPProtocol.udp)
     let addresses = headers.network == .ipv4 ? headers.networkOffset + 12..<headers.networkOffset + 20
       : headers.networkOffset + 8..<headers.networkOffset + 40
