@@ -58,6 +58,18 @@ import Testing
     #expect(sender.send(to: 0x2) == "dropped", "for it alone")
   }
 
+  @Test func aReceiverThatCannotCutGetsSegmentsAndOneThatCanGetsTheFrame() throws {
+    let sender = try Guest(on: lan, address: 0x1)
+    let plain = try Guest(on: lan, address: 0x2, accepting: .scatterGather)
+    let able = try Guest(on: lan, address: 0x3)
+    sender.sendLarge(payloadByteCount: 3000, segmentByteCount: 1448)
+    #expect(plain.client.received.map(\.count) == [54 + 1448, 54 + 1448, 54 + 104] && able.client.received.map(\.count) == [3054])
+    #expect(plain.port.counters.sentFrames == 3 && plain.port.counters.refused == 0)
+    #expect(plain.client.needsChecksum == [false, false, false] && able.client.needsChecksum == [true])
+    sender.sendLarge(payloadByteCount: 3000, segmentByteCount: 0)
+    #expect(plain.port.counters.refused == 1 && plain.client.received.count == 3, "what cannot be cut is counted, not sent")
+  }
+
   @Test func whoHasGoneIsForgotten() throws {
     let first = try Guest(on: lan, address: 0x1)
     let second = try Guest(on: lan, address: 0x2)
@@ -106,11 +118,11 @@ final class Guest {
   private let address: UInt64
   private let frame: Frame
 
-  init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, fixed: Bool = false) throws {
+  init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, fixed: Bool = false, accepting: FrameCapabilities = .all) throws {
     self.address = address
     port = lan.makePort(SwitchPortConfiguration(vlan: vlan, address: fixed ? MACAddress(rawValue: address) : nil))
     frame = Frame(index: 0, head: try SharedRegion(anonymousByteCount: 4096).bytes)
-    try port.connect(client, accepting: .all, queueCount: 1)
+    try port.connect(client, accepting: accepting, queueCount: 1)
   }
 
   var receivedCount: Int { client.received.count }
@@ -126,16 +138,35 @@ final class Guest {
     port.endOfTransmitBatch()
     return "\(outcome)"
   }
+
+  /// Sends TCP over IPv4 to all, which is to be cut and summed by others.
+  func sendLarge(payloadByteCount: Int, segmentByteCount: UInt16) {
+    let length = 40 + payloadByteCount
+    var bytes = [UInt8](repeating: 0xff, count: 6) + (0..<6).map { UInt8(truncatingIfNeeded: address >> UInt64(40 - 8 * $0)) } + [8, 0]
+    bytes += [0x45, 0, UInt8(length >> 8), UInt8(length & 0xff), 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
+    bytes += [0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 5, count: payloadByteCount)
+    frame.reset(headByteCount: bytes.count)
+    frame.head.copyIn(bytes, at: 0)
+    frame.offload.needsChecksum = true
+    frame.offload.segmentation = .tcpv4
+    frame.offload.segmentByteCount = segmentByteCount
+    _ = port.transmit(frame, queue: 0)
+    port.endOfTransmitBatch()
+  }
 }
 
 final class RecordingClient: NetPortClient {
   var received: [[UInt8]] = []
+  var needsChecksum: [Bool] = []
   var transmitted: [Int] = []
   var batchCount = 0
   var outcome = ReceiveOutcome.delivered
 
   override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome {
-    if case .delivered = outcome { received.append(frame.head.copyOut(at: 0, byteCount: frame.byteCount)) }
+    if case .delivered = outcome {
+      received.append(frame.head.copyOut(at: 0, byteCount: frame.byteCount))
+      needsChecksum.append(frame.offload.needsChecksum)
+    }
     return outcome
   }
   override func endOfReceiveBatch() { batchCount += 1 }

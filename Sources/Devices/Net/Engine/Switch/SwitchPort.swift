@@ -26,6 +26,7 @@ public final class SwitchPort: NetPort {
     guard state.client == nil, disconnected == nil else { throw .busy("port \(index) of switch \(virtualSwitch.name)") }
     self.client = client
     state.client = client
+    state.accepting = accepting
   }
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {

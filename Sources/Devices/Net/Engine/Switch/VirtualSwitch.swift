@@ -14,12 +14,15 @@ public final class VirtualSwitch {
   private let table = FixedCell(ForwardingTable())
   /// Frames with another tag than the one that they came with, for receivers that hold on to them.
   let retagged: RetaggedFrames
+  /// For receivers that do not take what a sender has left to do.
+  private let finisher: FrameFinisher
   /// Seconds, as of the last batch.
   private var now: UInt32
 
   public init(name: String) throws(Errno) {
     self.name = name
     retagged = try RetaggedFrames(count: 512)
+    finisher = FrameFinisher(memory: try SharedRegion(anonymousByteCount: FrameFinisher.memoryByteCount).bytes)
     now = Self.seconds
   }
 
@@ -133,12 +136,28 @@ public final class VirtualSwitch {
       outcome = uplink.send(frame)
     } else if let client = port.client {
       port.isTouched = true
+      if !port.accepting.takes(frame) { return finish(frame, for: client, at: port) }
       // The sender's queue is the receiver's, so that a flow stays in order.
       outcome = if case .delivered = client.receive(frame, queue: 0) { .done } else { .dropped }
     } else {
       return .dropped
     }
     if case .dropped = outcome { port.counters.refused &+= 1 } else { port.counters.sentFrames &+= 1 }
+    return outcome
+  }
+
+  /// Does what a sender has left to do, for a vif that does not take it: the vif gets one frame, or several smaller ones.
+  private func finish(_ frame: Frame, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
+    var outcome = NetPort.TransmitOutcome.dropped
+    let isPossible = finisher.finish(frame, for: port.accepting) { made in
+      if case .delivered = client.receive(made, queue: 0) {
+        port.counters.sentFrames &+= 1
+        outcome = .done
+      } else {
+        port.counters.refused &+= 1
+      }
+    }
+    if !isPossible { port.counters.refused &+= 1 }
     return outcome
   }
 
@@ -169,6 +188,8 @@ final class SwitchPortState {
   var counters = SwitchPortCounters()
   /// The vif that is connected; nil for an uplink, and while there is none.
   var client: NetPortClient?
+  /// What the vif takes, from when it is connected.
+  var accepting = FrameCapabilities.all
   weak var port: SwitchPort?
   var uplink: SwitchUplink?
   /// Frames were handed over since the last end of a batch.
