@@ -52,7 +52,9 @@ import Testing
     let seed: UInt64 = 20_261_121
     var random = Seeded(state: seed)
     for _ in 0..<400 {
-      let payload = (0..<Int(random.next() % 3000)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      // Half of them short enough to be padded.
+      let limit: UInt64 = random.next() & 1 == 0 ? 18 : 3000
+      let payload = (0..<Int(random.next() % limit)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
       let isV6 = random.next() & 1 == 0
       let transport = random.next() & 1 == 0 ? tcp() : [0x12, 0x34, 0, 53] + bigEndian(8 + payload.count) + [0xaa, 0xbb]
       let number: UInt8 = transport.count == 20 ? 6 : 17
