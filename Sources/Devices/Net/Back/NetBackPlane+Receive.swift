@@ -56,28 +56,12 @@ extension NetBackPlane {
 
   /// The slots that a frame takes; nil when the front-end does not take it.
   private func slots(for frame: Frame, _ hash: FrameHash?) -> ReceiveSlots? {
-    guard accepts(frame) else { return nil }
+    guard state.value.acceptance.capabilities.takes(frame) else { return nil }
     let headroom = state.value.acceptance.headroomByteCount
     guard let slots = ReceiveSlots(byteCount: frame.byteCount, offload: frame.offload, hash: hash, headroomByteCount: headroom),
       slots.pieceCount == 1 || state.value.acceptance.capabilities.contains(.scatterGather)
     else { return nil }
     return slots
-  }
-
-  /// Whether the front-end takes what is left to be done with the frame.
-  private func accepts(_ frame: Frame) -> Bool {
-    let capabilities = state.value.acceptance.capabilities
-    switch frame.offload.segmentation {
-    case .none: break
-    case .tcpv4: return capabilities.contains(.segmentationV4)
-    case .tcpv6: return capabilities.contains(.segmentationV6)
-    }
-    if !frame.offload.needsChecksum || capabilities.isSuperset(of: [.checksumV4, .checksumV6]) { return true }
-    switch FrameHeaders(of: frame).network {
-    case .none: return false
-    case .ipv4: return capabilities.contains(.checksumV4)
-    case .ipv6: return capabilities.contains(.checksumV6)
-    }
   }
 
   /// Which queue a frame goes to, and its hash where the front-end asked for hashes.

@@ -74,10 +74,12 @@ extension NetFrontPlane {
   }
 
   private func stopUsing() {
-    if phase == .connected { client?.linkChanged(isUp: false) }
+    let wasConnected = phase == .connected
     phase = .severed
     queues = []
     state.value.capabilities = []
+    // Whoever waits for room finds out that there will be none.
+    if wasConnected { client?.linkChanged(isUp: false) }
     quiesced.take()?()
   }
 
@@ -86,11 +88,12 @@ extension NetFrontPlane {
   func disconnect(_ done: @escaping (_ stillMapped: Int) -> Void) {
     guard connection != nil else { return done(0) }
     precondition(disconnected == nil, "disconnected twice at a time")
-    if phase == .connected { client?.linkChanged(isUp: false) }
-    if phase == .connected || phase == .quiescing { reporter.disconnected() }
+    let wasConnected = phase == .connected
+    if wasConnected || phase == .quiescing { reporter.disconnected() }
     if phase != .closed { phase = .disconnected }
     queues = []
     state.value.capabilities = []
+    if wasConnected { client?.linkChanged(isUp: false) }
     disconnected = done
     quiesced.take()?()
     finishDisconnecting()

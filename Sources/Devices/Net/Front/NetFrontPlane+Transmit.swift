@@ -53,11 +53,7 @@ extension NetFrontPlane {
     guard frame.byteCount >= NetLimits.minimumFrameByteCount, frame.byteCount <= NetLimits.frameByteCount else { return false }
     let capabilities = state.value.capabilities
     if frame.byteCount > pageByteCount, !capabilities.contains(.scatterGather) { return false }
-    switch frame.offload.segmentation {
-    case .none: return !frame.offload.needsChecksum || !capabilities.isDisjoint(with: [.checksumV4, .checksumV6])
-    case .tcpv4: return capabilities.contains(.segmentationV4) && frame.offload.segmentByteCount > 0
-    case .tcpv6: return capabilities.contains(.segmentationV6) && frame.offload.segmentByteCount > 0
-    }
+    return capabilities.takes(frame) && (frame.offload.segmentation == .none || frame.offload.segmentByteCount > 0)
   }
 
   /// Takes the pages of frames back that the back-end is done with. True when there were any.

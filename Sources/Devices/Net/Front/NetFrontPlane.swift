@@ -25,6 +25,8 @@ public final class NetFrontPlane: LoopSource {
   /// Who takes the frames. Set it before the first connection.
   public var client: NetFrontClient?
   let reporter: NetFrontReporter
+  /// The client of those who use whole frames, once there are any.
+  var exchange: FrameExchange?
   var phase = Phase.disconnected
   var connection: NetFrontConnection?
   /// Queues of the connection; kept apart so that a turn does not go through optionals.

@@ -5,9 +5,11 @@ public import EventLoop
 /// ```swift
 /// let interface = NetFrontend(on: thread.loop)
 /// // … run a XenbusFrontend with NetFrontendDriver(interface, …) …
-/// let link = try await interface.waitUntilConnected()
+/// _ = await interface.waitUntilConnected()
+/// await interface.send([NetFrame(bytes)])
+/// for await frame in try await interface.frames() { … }
 /// ```
-/// Frames go through ``plane``, on the loop. While no back-end is connected, frames are refused; those on their way when a back-end dies
+/// Whoever needs no copies uses ``plane``, on the loop. While no back-end is connected, frames are refused; those on their way when a back-end dies
 /// are lost, as on any network.
 public final class NetFrontend: Sendable {
   public let loop: EventLoop

@@ -31,7 +31,7 @@ public final class SwitchPort: NetPort {
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
     frame.sender = index
-    let outcome = virtualSwitch.forward(frame, from: index)
+    let outcome = virtualSwitch.forward(frame, from: index, queue: queue)
     if case .pending = outcome { pendingCount += 1 }
     return outcome
   }

@@ -28,7 +28,7 @@ final class SwitchUplink: NetPortClient {
   // A receiver without room loses the frame: one slow guest must not stop the others.
   override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome {
     frame.sender = index
-    if case .dropped = virtualSwitch.forward(frame, from: index) { return .dropped }
+    if case .dropped = virtualSwitch.forward(frame, from: index, queue: queue) { return .dropped }
     return .delivered
   }
 

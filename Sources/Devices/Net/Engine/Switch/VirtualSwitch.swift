@@ -16,6 +16,8 @@ public final class VirtualSwitch {
   let retagged: RetaggedFrames
   /// For receivers that do not take what a sender has left to do.
   private let finisher: FrameFinisher
+  /// The sender's queue of the frame that is being passed on.
+  private var queue = 0
   /// Seconds, as of the last batch.
   private var now: UInt32
 
@@ -66,7 +68,8 @@ public final class VirtualSwitch {
   // MARK: Frames
 
   /// Passes a frame that came from port `source` on. True when the uplink still needs it.
-  func forward(_ frame: Frame, from source: Int) -> NetPort.TransmitOutcome {
+  func forward(_ frame: Frame, from source: Int, queue: Int) -> NetPort.TransmitOutcome {
+    self.queue = queue
     guard let sender = ports[source] else { return .dropped }
     sender.counters.receivedFrames &+= 1
     guard frame.headByteCount >= 14 else { return .dropped }
@@ -138,7 +141,7 @@ public final class VirtualSwitch {
       port.isTouched = true
       if !port.accepting.takes(frame) { return finish(frame, for: client, at: port) }
       // The sender's queue is the receiver's, so that a flow stays in order.
-      outcome = if case .delivered = client.receive(frame, queue: 0) { .done } else { .dropped }
+      outcome = if case .delivered = client.receive(frame, queue: queue) { .done } else { .dropped }
     } else {
       return .dropped
     }
@@ -150,7 +153,7 @@ public final class VirtualSwitch {
   private func finish(_ frame: Frame, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     let isPossible = finisher.finish(frame, for: port.accepting) { made in
-      if case .delivered = client.receive(made, queue: 0) {
+      if case .delivered = client.receive(made, queue: queue) {
         port.counters.sentFrames &+= 1
         outcome = .done
       } else {
