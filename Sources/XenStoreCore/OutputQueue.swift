@@ -7,7 +7,11 @@ struct OutputQueue {
 
   private var entries: [Entry] = []
   private var head = 0
-  private var waitingEvents: Set<[UInt8]> = []
+  /// The events that wait, once more than ``scanLimit`` packets do: most queues are empty when an event comes, and to compare it with a
+  /// few packets costs less than to hash it.
+  private var waitingEvents: Set<[UInt8]>?
+  /// Packets that are compared one by one.
+  private static let scanLimit = 8
   private(set) var replyCount = 0
   private(set) var eventByteCount = 0
 
@@ -20,10 +24,19 @@ struct OutputQueue {
 
   /// False when the event was waiting already.
   mutating func append(event bytes: [UInt8]) -> Bool {
-    guard waitingEvents.insert(bytes).inserted else { return false }
+    guard noteWaiting(bytes) else { return false }
     entries.append(Entry(bytes: bytes, isEvent: true))
     eventByteCount += bytes.count
     return true
+  }
+
+  /// False when an event of these bytes waits already.
+  private mutating func noteWaiting(_ bytes: [UInt8]) -> Bool {
+    if waitingEvents == nil {
+      if entries.count - head <= OutputQueue.scanLimit { return !entries[head...].contains { $0.isEvent && $0.bytes == bytes } }
+      waitingEvents = Set(entries[head...].lazy.filter(\.isEvent).map(\.bytes))
+    }
+    return waitingEvents?.insert(bytes).inserted ?? true
   }
 
   /// Takes the oldest packet.
@@ -35,12 +48,13 @@ struct OutputQueue {
     if head == entries.count {
       entries.removeAll(keepingCapacity: head <= 64)
       head = 0
+      waitingEvents = nil
     } else if head >= 1024, head * 2 >= entries.count {
       entries.removeFirst(head)
       head = 0
     }
     if entry.isEvent {
-      waitingEvents.remove(entry.bytes)
+      waitingEvents?.remove(entry.bytes)
       eventByteCount -= entry.bytes.count
     } else {
       replyCount -= 1
@@ -58,7 +72,7 @@ struct OutputQueue {
         return false
       }
       remaining -= 1
-      waitingEvents.remove(entry.bytes)
+      waitingEvents?.remove(entry.bytes)
       eventByteCount -= entry.bytes.count
       return true
     }
