@@ -33,7 +33,7 @@ extension NetFrontPlane {
       let start = index * pageByteCount
       let count = min(pageByteCount, frame.byteCount - start)
       let identifier = queue.transmitPages.take()
-      frame.copy(from: start, byteCount: count, to: queue.transmitPages.bytes, at: queue.transmitPages.offset(identifier))
+      frame.copy(from: start, to: queue.transmitPages.vector(identifier, byteCount: count))
       queue.transmitRing.value.putRequest(
         slots.request(
           index, grantReference: queue.transmitPages.reference(identifier), offset: 0, byteCount: count, identifier: identifier))

@@ -4,11 +4,10 @@ import XenPlatform
 
 /// Pages that frames are copied to for the back-end, which can only read them. A page's number is the identifier of its request.
 struct TransmitPages: ~Copyable {
-  /// The number of the first page in the arena.
-  private let first: Int
   private let firstReference: GrantReference
-  /// Of all pages of the arena.
-  let bytes: SharedBytes
+  /// Keeps the pages mapped.
+  private let bytes: SharedBytes
+  private let firstAddress: UInt
   private let inFlight: FixedTable<Bool>
   private let free: FixedTable<UInt16>
   private let freePages: FixedCell<Int>
@@ -18,8 +17,8 @@ struct TransmitPages: ~Copyable {
     precondition(count > 0 && count <= 1 << 16, "as many pages as there are identifiers, at most")
     guard let first = arena.allocatePages(contiguous: count) else { preconditionFailure("the arena was made too small") }
     for page in first..<first + count { arena.grant(page: page, readOnly: true) }
-    bytes = arena.bytes
-    self.first = first
+    bytes = arena.bytes.slice(at: first * pageByteCount, byteCount: count * pageByteCount)
+    firstAddress = bytes.address
     firstReference = arena.reference(ofPage: first)
     inFlight = FixedTable(repeating: false, count: count)
     // The one used last is taken next: it is still in the cache.
@@ -49,6 +48,8 @@ struct TransmitPages: ~Copyable {
 
   func reference(_ identifier: UInt16) -> GrantReference { GrantReference(rawValue: firstReference.rawValue + UInt32(identifier)) }
 
-  /// Where the page begins in ``bytes``.
-  func offset(_ identifier: UInt16) -> Int { (first + Int(identifier)) * pageByteCount }
+  /// The start of the page, by address: the arena is mapped as long as this lives, and a copy there counts no references.
+  func vector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {
+    SharedVector(address: firstAddress + UInt(Int(identifier) * pageByteCount), byteCount: count)
+  }
 }
