@@ -137,7 +137,7 @@ extension Integration {
         try await expectRefusal(bed, 1, ["domain", "destroy", "9"], "no domain '9'")
         try await bed.attach("ram=1M")
         for command in [["detach", "7", "xvdz"], ["export", "nbd", "7", "xvdz"], ["resize", "7", "xvdz", "1M"]] {
-          try await expectRefusal(bed, 1, command, "no disk 'xvdz'", "xvda")
+          try await expectRefusal(bed, 1, command, "'xvdz'; it has xvda")
         }
         try await expectRefusal(bed, 1, ["status", "nothing"], "nothing", "pvio list")
         try await expectRefusal(bed, 2, ["attach", "7", "disk", "ram=1M", "--device", "floppy"], "'floppy'", "xvda")
