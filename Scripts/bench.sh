@@ -15,6 +15,8 @@ bench() {
 bench ring --peer xen-ring "$@"
 bench grant "$@"
 bench block --peer qemu-storage-daemon --peer fio "$@"
+bench net --peer testpmd "$@"
+bench net --peer veth --only tap-tcp "$@"
 bench store --peer cxenstored --peer oxenstored "$@"
 bench store --durable-in /var/tmp --peer cxenstored --only write-1 --only write-4 --only write-16 --only txn-16 "$@"
 bench allocations --rounds 1

@@ -58,7 +58,7 @@ echo "10.77.0.3, in VLAN 10, does not answer: the VLANs are separate"
 say "An HTTP download through the switch, compared by its sum"
 head -c 256M /dev/urandom > "$work/www/file.bin"
 wanted=$(sha256sum < "$work/www/file.bin")
-in_ns "$left" python3 -m http.server 8000 --bind 10.77.0.1 --directory "$work/www" > "$work/http.log" 2>&1 & started+=($!)
+ip netns exec "$left" python3 -m http.server 8000 --bind 10.77.0.1 --directory "$work/www" > "$work/http.log" 2>&1 & started+=($!)
 began=$(date +%s.%N)
 got=$(in_ns "$right" python3 -c '
 import hashlib, time, urllib.request
@@ -73,7 +73,7 @@ echo "sha256 is the same: ${wanted%% *}"
 awk -v b="$began" -v e="$(date +%s.%N)" 'BEGIN { printf "measured: HTTP download with sha256, 256 MiB|%.2f s|%.0f MB/s\n", e - b, 268.435456 / (e - b) }'
 
 say "iperf3 over TCP, both ways"
-in_ns "$left" iperf3 -s > "$work/iperf.log" 2>&1 & started+=($!)
+ip netns exec "$left" iperf3 -s > "$work/iperf.log" 2>&1 & started+=($!)
 sleep 0.5
 in_ns "$right" iperf3 -c 10.77.0.1 -t 3 -J > "$work/up.json"
 in_ns "$right" iperf3 -c 10.77.0.1 -t 3 -R -J > "$work/down.json"
@@ -84,7 +84,7 @@ say "A guest on the host's TAP interface, unplugged and plugged again under traf
 "$pvio" attach 7 net "tap=tap0,netns=$host,id=wired"; export_tap vif3 "$host" "$work/wired.log"
 "$pvio" detach 7 vif3
 ip -n "$host" tuntap add tap0 mode tap; ip -n "$host" address add 10.78.0.1/24 dev tap0; ip -n "$host" link set tap0 up
-in_ns "$host" ping -n -i 0.02 10.78.0.2 > "$work/ping.log" 2>&1 & started+=($!)
+ip netns exec "$host" ping -n -i 0.02 10.78.0.2 > "$work/ping.log" 2>&1 & started+=($!)
 for round in 1 2 3; do
   "$pvio" attach 7 net "tap=tap0,netns=$host,id=wired"
   "$pvio" export tap 7 vif3 --name eth0 --netns "$other-$round" > /dev/null 2>&1 && fail "an export into a namespace that does not exist"

@@ -12,7 +12,7 @@ packages_of() {
     test) echo "$(packages_of build)" libxen-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping ;;
     demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps bsdextrautils iproute2 iputils-ping iperf3 python3 ;;
     # Peers to compare with.
-    bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq ;;
+    bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq dpdk iperf3 iproute2 iputils-ping ;;
     *) echo "usage: install-packages.sh build|test|demo|bench ..." >&2; exit 2 ;;
   esac
 }
