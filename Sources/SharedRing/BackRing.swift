@@ -73,17 +73,12 @@ extension BackRing {
 
   /// Asks for an event at the next request, and looks again (`RING_FINAL_CHECK_FOR_REQUESTS`). True: there is a request
   /// already, do not sleep. False: an event will come. Throws as ``takeRequest()`` does.
-  @inlinable public mutating func armRequestEvent() throws(RingFault) -> Bool {
-    if requestConsumer != knownRequestProducer { return true }
-    // The fence pairs with the one in FrontRing.publishRequests: either it sees this event index, or we see its producer.
-    memory.storeAndFence32(requestConsumer &+ 1, at: RingLayout.requestEvent)
-    return try refreshRequests()
-  }
-
-  /// As ``armRequestEvent()``, for a driver that can do nothing with fewer than `wanted` requests: the event comes when there are as many.
-  @inlinable public mutating func armRequestEvent(wanted: Int) throws(RingFault) -> Bool {
+  ///
+  /// - Parameter wanted: for a driver that can do nothing with fewer requests: the event comes when there are as many.
+  @inlinable public mutating func armRequestEvent(wanted: Int = 1) throws(RingFault) -> Bool {
     precondition(wanted > 0 && wanted <= Int(slots.count), "more requests than the ring can hold")
     if Int(knownRequestProducer &- requestConsumer) >= wanted { return true }
+    // The fence pairs with the one in FrontRing.publishRequests: either it sees this event index, or we see its producer.
     memory.storeAndFence32(requestConsumer &+ UInt32(wanted), at: RingLayout.requestEvent)
     return try waitingRequestCount(wanted: wanted) >= wanted
   }

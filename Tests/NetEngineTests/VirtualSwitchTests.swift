@@ -91,6 +91,7 @@ import Testing
     let guest = try Guest(on: lan, address: 0x1, vlan: 5)
     #expect(guest.send(to: 0x9) == "pending")
     #expect(uplink.frames.count == 1 && uplink.frames[0].vlanTag == 5, "the uplink is a trunk")
+    #expect(uplink.batchCount == 1, "it is told of the end of a run")
     var isDone = false
     guest.port.disconnect { isDone = true }
     #expect(!isDone, "a frame of the guest is still with the uplink")
@@ -176,6 +177,8 @@ final class RecordingClient: NetPortClient {
 /// Something behind the switch that takes its time.
 final class RecordingPort: NetPort {
   var frames: [Frame] = []
+  var batchCount = 0
+  override func endOfTransmitBatch() { batchCount += 1 }
   override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
     frames.append(frame)
     return .pending

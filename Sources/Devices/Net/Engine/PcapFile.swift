@@ -42,8 +42,9 @@ public final class PcapFile: LoopSource {
     for word in [0xa1b2_3c4d, 0x0004_0002, 0, 0, UInt32(Self.snapLength), 1] as [UInt32] { put(word) }
   }
 
+  /// Byte by byte: a record begins where the one before ends, at any offset.
   private func put(_ word: UInt32) {
-    buffers[active].store32(word, at: filled)
+    for byte in 0..<4 { buffers[active].store8(UInt8(truncatingIfNeeded: word >> UInt32(8 * byte)), at: filled + byte) }
     filled += 4
   }
 
@@ -55,10 +56,10 @@ public final class PcapFile: LoopSource {
       return
     }
     let time = MonotonicClock.nowNanoseconds &+ timeOffset
-    for word in [time / 1_000_000_000, time % 1_000_000_000, UInt64(count), UInt64(frame.byteCount)] {
-      for byte in 0..<4 { buffers[active].store8(UInt8(truncatingIfNeeded: word >> UInt64(8 * byte)), at: filled + byte) }
-      filled += 4
-    }
+    put(UInt32(truncatingIfNeeded: time / 1_000_000_000))
+    put(UInt32(truncatingIfNeeded: time % 1_000_000_000))
+    put(UInt32(truncatingIfNeeded: count))
+    put(UInt32(truncatingIfNeeded: frame.byteCount))
     frame.copy(from: 0, byteCount: count, to: buffers[active], at: filled)
     filled += count
     recordedCount &+= 1

@@ -5,7 +5,6 @@ public import NetPackets
 public final class PcapRecorder: NetPort {
   private let port: NetPort
   public let file: PcapFile
-  private var recordingClient: RecordingPortClient?
 
   /// Records what passes between a vif and `port`, on `loop`.
   public init(_ port: NetPort, to file: PcapFile, on loop: EventLoop) {
@@ -20,10 +19,7 @@ public final class PcapRecorder: NetPort {
   public override var keepsRefusedFrames: Bool { port.keepsRefusedFrames }
 
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {
-    let between = RecordingPortClient(client, file)
-    try port.connect(between, accepting: accepting, queueCount: queueCount)
-    recordingClient = between
-    self.client = client
+    try port.connect(RecordingPortClient(client, file), accepting: accepting, queueCount: queueCount)
   }
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
@@ -36,11 +32,7 @@ public final class PcapRecorder: NetPort {
   public override func guestStalled(_ isStalled: Bool) { port.guestStalled(isStalled) }
 
   public override func disconnect(_ done: @escaping () -> Void) {
-    client = nil
-    port.disconnect { [self] in
-      recordingClient = nil
-      file.flush(done)
-    }
+    port.disconnect { [file] in file.flush(done) }
   }
 
   public override func close() {

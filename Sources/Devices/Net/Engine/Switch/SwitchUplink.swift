@@ -5,7 +5,6 @@ final class SwitchUplink: NetPortClient {
   private let port: NetPort
   private let index: Int
   private unowned let virtualSwitch: VirtualSwitch
-  private var hasSent = false
 
   init(_ port: NetPort, index: Int, of virtualSwitch: VirtualSwitch) {
     self.port = port
@@ -15,15 +14,10 @@ final class SwitchUplink: NetPortClient {
 
   func connect() throws(NetPortError) { try port.connect(self, accepting: .all, queueCount: 1) }
 
-  func send(_ frame: Frame) -> NetPort.TransmitOutcome {
-    hasSent = true
-    return port.transmit(frame, queue: 0)
-  }
+  func send(_ frame: Frame) -> NetPort.TransmitOutcome { port.transmit(frame, queue: 0) }
 
-  func endOfBatch() {
-    if hasSent { port.endOfTransmitBatch() }
-    hasSent = false
-  }
+  /// A run of ``send(_:)`` is over.
+  func endOfBatch() { port.endOfTransmitBatch() }
 
   // A receiver without room loses the frame: one slow guest must not stop the others.
   override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome {

@@ -16,8 +16,6 @@ public final class VirtualSwitch {
   let retagged: RetaggedFrames
   /// For receivers that do not take what a sender has left to do.
   private let finisher: FrameFinisher
-  /// The sender's queue of the frame that is being passed on.
-  private var queue = 0
   /// Seconds, as of the last batch.
   private var now: UInt32
 
@@ -67,9 +65,18 @@ public final class VirtualSwitch {
 
   // MARK: Frames
 
-  /// Passes a frame that came from port `source` on. True when the uplink still needs it.
+  /// Where a frame that is being passed on comes from.
+  private struct Origin {
+    /// The tag that it came with.
+    var tag: UInt16?
+    /// The VLAN that it is in; 0: the untagged one.
+    var vlan: UInt16
+    /// The sender's queue, which is the receiver's too, so that a flow stays in order.
+    var queue: Int
+  }
+
+  /// Passes a frame that came from port `source` on. Pending while the uplink still needs it.
   func forward(_ frame: Frame, from source: Int, queue: Int) -> NetPort.TransmitOutcome {
-    self.queue = queue
     guard let sender = ports[source] else { return .dropped }
     sender.counters.receivedFrames &+= 1
     guard frame.headByteCount >= 14 else { return .dropped }
@@ -89,20 +96,21 @@ public final class VirtualSwitch {
     } else {
       vlan = tag ?? 0
     }
+    let origin = Origin(tag: tag, vlan: vlan, queue: queue)
     if !address.isMulticast { table.value.learn(address, vlan: vlan, port: source, now: now) }
     let destination = frame.destination
     if !destination.isMulticast, let target = table.value.port(of: destination, vlan: vlan, now: now) {
       // It is on the sender's own side.
       if target == source { return .done }
-      return send(frame, tag: tag, vlan: vlan, to: target)
+      return send(frame, origin, to: target)
     }
-    return flood(frame, tag: tag, vlan: vlan, from: source)
+    return flood(frame, origin, from: source)
   }
 
-  private func flood(_ frame: Frame, tag: UInt16?, vlan: UInt16, from source: Int) -> NetPort.TransmitOutcome {
+  private func flood(_ frame: Frame, _ origin: Origin, from source: Int) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     for index in ports.indices where index != source && ports[index] != nil {
-      switch send(frame, tag: tag, vlan: vlan, to: index) {
+      switch send(frame, origin, to: index) {
       case .pending: outcome = .pending
       case .done: if case .dropped = outcome { outcome = .done }
       case .dropped: break
@@ -113,35 +121,34 @@ public final class VirtualSwitch {
   }
 
   /// Hands a frame to one port, with the tag that the port wants.
-  private func send(_ frame: Frame, tag: UInt16?, vlan: UInt16, to index: Int) -> NetPort.TransmitOutcome {
+  private func send(_ frame: Frame, _ origin: Origin, to index: Int) -> NetPort.TransmitOutcome {
     guard let port = ports[index] else { return .dropped }
     let wanted: UInt16?
     if let own = port.configuration.vlan {
-      guard own == vlan else { return .dropped }
+      guard own == origin.vlan else { return .dropped }
       wanted = nil
     } else {
-      wanted = vlan == 0 ? nil : vlan
+      wanted = origin.vlan == 0 ? nil : origin.vlan
     }
-    if wanted == tag { return deliver(frame, to: port) }
+    if wanted == origin.tag { return deliver(frame, origin, to: port) }
     guard let changed = retagged.make(of: frame, tag: wanted) else {
       port.counters.refused &+= 1
       return .dropped
     }
-    let outcome = deliver(changed, to: port)
+    let outcome = deliver(changed, origin, to: port)
     if case .pending = outcome { return .pending }
     retagged.giveBack(changed)
     return outcome
   }
 
-  private func deliver(_ frame: Frame, to port: SwitchPortState) -> NetPort.TransmitOutcome {
+  private func deliver(_ frame: Frame, _ origin: Origin, to port: SwitchPortState) -> NetPort.TransmitOutcome {
     let outcome: NetPort.TransmitOutcome
+    port.isTouched = true
     if let uplink = port.uplink {
       outcome = uplink.send(frame)
     } else if let client = port.client {
-      port.isTouched = true
-      if !port.accepting.takes(frame) { return finish(frame, for: client, at: port) }
-      // The sender's queue is the receiver's, so that a flow stays in order.
-      outcome = if case .delivered = client.receive(frame, queue: queue) { .done } else { .dropped }
+      if !port.accepting.takes(frame) { return finish(frame, origin, for: client, at: port) }
+      outcome = if case .delivered = client.receive(frame, queue: origin.queue) { .done } else { .dropped }
     } else {
       return .dropped
     }
@@ -150,10 +157,10 @@ public final class VirtualSwitch {
   }
 
   /// Does what a sender has left to do, for a vif that does not take it: the vif gets one frame, or several smaller ones.
-  private func finish(_ frame: Frame, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
+  private func finish(_ frame: Frame, _ origin: Origin, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     let isPossible = finisher.finish(frame, for: port.accepting) { made in
-      if case .delivered = client.receive(made, queue: queue) {
+      if case .delivered = client.receive(made, queue: origin.queue) {
         port.counters.sentFrames &+= 1
         outcome = .done
       } else {
