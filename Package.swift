@@ -55,6 +55,7 @@ let package = Package(
 
     // 2: mechanisms
     layer("SharedRing", ["SharedMemory", "XenInterface"]),
+    layer("VirtioRing", ["CLinuxShims", "SharedMemory"]),
     layer("XenStoreWire", ["XenInterface"]),
     layer("XenStoreRing", ["SharedMemory", "XenInterface"]),
     layer("XenStoreMigration", ["XenStoreWire", "XenInterface"]),

@@ -1,0 +1,126 @@
+public import SharedMemory
+
+/// Bits of a packed queue's event suppression (`struct vring_packed_desc_event`): where, then what.
+@usableFromInline enum PackedEvent {
+  @usableFromInline static let enable: UInt16 = 0
+  @usableFromInline static let disable: UInt16 = 1
+  /// At the descriptor that the first word names.
+  @usableFromInline static let descriptor: UInt16 = 2
+}
+
+// The packed format (virtio 1.2, 2.8): one ring of descriptors that both sides write; who owns one is told by two bits and the wrap counter.
+extension DeviceQueue {
+  mutating func attachPacked(_ base: UInt32) {
+    nextAvailable = UInt16(truncatingIfNeeded: base & 0x7fff)
+    availableWrap = base & 1 << 15 != 0
+    nextUsed = UInt16(truncatingIfNeeded: base >> 16 & 0x7fff)
+    usedWrap = base & 1 << 31 != 0
+    if Int(nextAvailable) >= entryCount { nextAvailable = 0 }
+    if Int(nextUsed) >= entryCount { nextUsed = 0 }
+    publishedUsed = nextUsed
+  }
+
+  @inlinable @inline(__always) func packedFlagsOffset(_ index: UInt16) -> Int { Int(index) * 16 + 14 }
+
+  @inlinable @inline(__always) func packedIsAvailable() -> Bool { isAvailable(descriptors.load16(at: packedFlagsOffset(nextAvailable))) }
+
+  /// Whether flags say that the driver has written the descriptor in this round.
+  @inlinable @inline(__always) func isAvailable(_ flags: UInt16) -> Bool {
+    (flags & DescriptorFlags.available != 0) == availableWrap && (flags & DescriptorFlags.used != 0) != availableWrap
+  }
+
+  @inlinable @inline(__always) mutating func takePacked() throws(VirtqueueFault) -> Chain? {
+    // Pairs with the driver's barrier before it writes the flags of a chain's first descriptor.
+    guard isAvailable(descriptors.loadAcquire16(at: packedFlagsOffset(nextAvailable))) else { return nil }
+    var chain = Chain(id: 0)
+    var index = nextAvailable
+    var wrap = availableWrap
+    var slotCount = 0
+    while true {
+      let descriptor = Descriptor(descriptors, at: Int(index) * 16)
+      let flags = descriptor.packedFlags
+      slotCount += 1
+      // The last descriptor has the chain's id.
+      chain.id = descriptor.packedID
+      let current = index
+      index += 1
+      if Int(index) >= entryCount {
+        index = 0
+        wrap.toggle()
+      }
+      if flags & DescriptorFlags.indirect != 0 {
+        guard flags & DescriptorFlags.next == 0, slotCount == 1 else { throw breakQueue(.indirectNested(index: current)) }
+        try appendIndirect(descriptor, index: current, to: &chain)
+        break
+      }
+      try append(descriptor, flags: flags, index: current, to: &chain)
+      guard flags & DescriptorFlags.next != 0 else { break }
+      guard slotCount < entryCount else { throw breakQueue(.chainTooLong(limit: entryCount)) }
+    }
+    guard underWay[Int(chain.id)] == 0 else { throw breakQueue(.headInFlight(chain.id)) }
+    chain.slotCount = UInt16(slotCount)
+    underWay[Int(chain.id)] = chain.slotCount
+    openCount += 1
+    nextAvailable = index
+    availableWrap = wrap
+    return chain
+  }
+
+  @inlinable @inline(__always) mutating func putPacked(_ id: UInt16, _ writtenByteCount: UInt32) {
+    let slotCount = underWay[Int(id)]
+    underWay[Int(id)] = 0
+    let offset = Int(nextUsed) * 16
+    let flags = (usedWrap ? DescriptorFlags.available | DescriptorFlags.used : 0) | (writtenByteCount > 0 ? DescriptorFlags.write : 0)
+    // The answer goes into the ring of descriptors itself. Flags apart: the driver looks at them.
+    descriptors.store32(writtenByteCount, at: offset + 8)
+    descriptors.store16(id, at: offset + 12)
+    if firstUnpublishedFlags == nil {
+      // Shown last: a driver that does not see the first one does not look at those behind it.
+      firstUnpublishedFlags = flags
+      publishedUsed = nextUsed
+    } else {
+      descriptors.store16(flags, at: offset + 14)
+    }
+    if memory.dirtyLog.isActive { markUsed(at: offset, byteCount: 16) }
+    nextUsed += slotCount
+    if Int(nextUsed) >= entryCount {
+      nextUsed -= UInt16(entryCount)
+      usedWrap.toggle()
+    }
+  }
+
+  @inlinable mutating func publishPacked() -> Bool {
+    guard let flags = firstUnpublishedFlags else { return false }
+    firstUnpublishedFlags = nil
+    let old = publishedUsed
+    // Releases the entries behind it as well.
+    descriptors.storeRelease16(flags, at: Int(old) * 16 + 14)
+    sharedMemoryFence()
+    let wish = driverArea.load32(at: 0)
+    let what = UInt16(truncatingIfNeeded: wish >> 16) & 3
+    if what != PackedEvent.descriptor || !features.eventIndex { return what != PackedEvent.disable }
+    let whereTo = UInt16(truncatingIfNeeded: wish)
+    // All three relative to the present round, so that passing the end counts as going on.
+    let new = nextUsed
+    var event = whereTo & 0x7fff
+    if (whereTo & 0x8000 != 0) != usedWrap { event &-= UInt16(entryCount) }
+    let start = new > old ? old : old &- UInt16(entryCount)
+    return needsEvent(event, new: new, old: start)
+  }
+
+  @inlinable mutating func armPacked() -> Bool {
+    if fault != nil { return false }
+    if features.eventIndex {
+      let place = nextAvailable | (availableWrap ? 0x8000 : 0)
+      deviceArea.store32(UInt32(PackedEvent.descriptor) << 16 | UInt32(place), at: 0)
+    } else {
+      deviceArea.store32(UInt32(PackedEvent.enable) << 16, at: 0)
+    }
+    sharedMemoryFence()
+    return packedIsAvailable()
+  }
+
+  @inlinable mutating func disarmPacked() {
+    deviceArea.store32(UInt32(PackedEvent.disable) << 16, at: 0)
+  }
+}
