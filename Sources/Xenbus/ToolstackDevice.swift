@@ -16,10 +16,11 @@ public struct ToolstackDevice: Sendable {
   /// Writes both directories and the shadow in one transaction, both states Initialising.
   ///
   /// Permissions: each end owns its directory and the other reads it (`n7, r0`); neither can write the shadow.
+  /// - Parameter frontendKeys: nil for a device whose user does not come over the store: there is no front-end's directory then.
   /// - Throws: ``XenbusError/deviceExists(_:)`` when the device is there already.
-  public func create(frontendKeys: [String: String] = [:], backendKeys: [String: String] = [:]) async throws {
+  public func create(frontendKeys: [String: String]? = [:], backendKeys: [String: String] = [:]) async throws {
     let paths = paths
-    let frontend = frontendKeys.merging(
+    let frontend = frontendKeys?.merging(
       ["backend": paths.backend, "backend-id": "\(paths.backendDomain)", "state": Self.initialising]
     ) { _, fixed in fixed }
     let backend = ["online": "1"].merging(backendKeys) { _, given in given }.merging(
@@ -30,7 +31,7 @@ public struct ToolstackDevice: Sendable {
       for path in [paths.frontend, paths.backend] where try await transaction.read(path + "/state") != nil {
         throw XenbusError.deviceExists(path)
       }
-      try await Self.write(frontend, at: paths.frontend, ["n\(frontendOwner)", "r\(backendOwner)"], transaction)
+      if let frontend { try await Self.write(frontend, at: paths.frontend, ["n\(frontendOwner)", "r\(backendOwner)"], transaction) }
       try await Self.write(backend, at: paths.backend, ["n\(backendOwner)", "r\(frontendOwner)"], transaction)
       // libxl keeps, for itself, what it gave to the back-end, and where the two directories are.
       let shadow = backend.filter { $0.key != "state" }.merging(["frontend": paths.frontend, "backend": paths.backend]) { _, own in own }

@@ -36,7 +36,7 @@ struct BenchAllocations: AsyncParsableCommand {
     defer { unsafe unlink(countsPath) }
     var rows: [BenchReport.Row] = []
     do {
-      for blockCase in BlockCase.all {
+      for blockCase in BlockCase.overRings {
         rows.append(
           try await row(blockCase.name, "requests", countsPath) { _ = try await benchmark.measure(blockCase, requests: $0) })
       }

@@ -11,11 +11,19 @@ struct BenchBlock: AsyncParsableCommand {
     case storageDaemon = "qemu-storage-daemon"
     /// Reads the file itself with io_uring: what the disk can do.
     case fio
+
+    /// Whether this is the peer of a case, where both are asked for.
+    func canBeCompared(in blockCase: BlockCase) -> Bool {
+      switch self {
+      case .storageDaemon: blockCase.transport == .vhostUser || blockCase.target != .file
+      case .fio: blockCase.transport == .rings && blockCase.target == .file
+      }
+    }
   }
 
   @Option(
     help: ArgumentHelp(
-      "Measure a peer in turns with ours: qemu-storage-daemon (for the ram cases) or fio (for the file cases); may be given twice.",
+      "Measure a peer in turns with ours: qemu-storage-daemon (for the ram and vhost cases) or fio (for the file cases); may be given twice.",
       valueName: "peer"))
   var peer: [Peer] = []
 
@@ -45,18 +53,10 @@ struct BenchBlock: AsyncParsableCommand {
     let files = try BenchFiles.make(
       onDisk: cases.contains { $0.target == .file } ? directory : nil,
       inMemory: peer.contains(.storageDaemon) && cases.contains { $0.target == .memory })
-    let diskPath = files.diskPath
-    let storageDaemon = try files.memoryPath.map { try StorageDaemonPeer.start(serving: $0, socketPath: files.socketPath) }
-    let benchmark = try await BlockBenchmark.open(filePath: diskPath ?? "", seconds: seconds)
+    let benchmark = try await BlockBenchmark.open(filePath: files.diskPath ?? "", seconds: seconds)
     var rows: [BenchReport.Row] = []
     do {
-      for blockCase in cases {
-        let measurePeer = try peerMeasurement(of: blockCase, storageDaemon, diskPath: diskPath)
-        let figures = try await interleave(
-          rounds: options.rounds, ours: { try await benchmark.measure(blockCase) }, peer: measurePeer?.measure)
-        rows += BlockFigures.rows(
-          blockCase, ours: figures.ours, peer: figures.peer.flatMap { figures in measurePeer.map { ($0.peer.rawValue, figures) } })
-      }
+      for blockCase in cases { rows += try await measure(blockCase, benchmark, files) }
     } catch {
       await benchmark.close()
       throw error
@@ -65,16 +65,35 @@ struct BenchBlock: AsyncParsableCommand {
     try options.present(BenchReport(benchmark: "block", machine: machine, rows: rows))
   }
 
-  private func peerMeasurement(
-    of blockCase: BlockCase, _ storageDaemon: StorageDaemonPeer?, diskPath: String?
-  ) throws -> (peer: Peer, measure: () async throws -> BlockFigures)? {
-    switch blockCase.target {
-    case .memory:
-      guard peer.contains(.storageDaemon), let storageDaemon else { return nil }
-      return (.storageDaemon, { try storageDaemon.measure(depth: blockCase.depth, seconds: seconds) })
-    case .file:
-      guard peer.contains(.fio), let path = diskPath else { return nil }
-      return (.fio, { try FioPeer.measure(path: path, depth: blockCase.depth, seconds: seconds) })
+  /// All rounds of one case. Servers live for one round each, so that none polls while the other is measured.
+  private func measure(_ blockCase: BlockCase, _ benchmark: BlockBenchmark, _ files: borrowing BenchFiles) async throws -> [BenchReport.Row] {
+    let compared = peer.first { $0.canBeCompared(in: blockCase) }
+    var ours: [BlockFigures] = []
+    var peers: [BlockFigures] = []
+    let progress = ProgressLine()
+    defer { progress.clear() }
+    for round in 0..<options.rounds {
+      progress.show("\(blockCase.name): round \(round + 1) of \(options.rounds)")
+      // Who starts alternates.
+      if round.isMultiple(of: 2) { ours.append(try await measureOurs(blockCase, benchmark, files)) }
+      if let compared { peers.append(try measure(compared, blockCase, files)) }
+      if !round.isMultiple(of: 2) { ours.append(try await measureOurs(blockCase, benchmark, files)) }
+    }
+    return BlockFigures.rows(blockCase, ours: ours, peer: compared.map { ($0.rawValue, peers) })
+  }
+
+  private func measureOurs(_ blockCase: BlockCase, _ benchmark: BlockBenchmark, _ files: borrowing BenchFiles) async throws -> BlockFigures {
+    switch blockCase.transport {
+    case .rings: try await benchmark.measure(blockCase)
+    case .vhostUser: try VhostUserDisk.ours(blockCase, files: files).measure(depth: blockCase.depth, seconds: seconds)
+    }
+  }
+
+  private func measure(_ peer: Peer, _ blockCase: BlockCase, _ files: borrowing BenchFiles) throws -> BlockFigures {
+    switch peer {
+    case .storageDaemon:
+      try VhostUserDisk.storageDaemon(blockCase.target, files: files).measure(depth: blockCase.depth, seconds: seconds)
+    case .fio: try FioPeer.measure(path: files.diskPath ?? "", depth: blockCase.depth, seconds: seconds)
     }
   }
 }

@@ -43,8 +43,7 @@ final class BlockBenchmark {
 
   /// One round, which ends after the time that was asked for, or after `requests`.
   func measure(_ blockCase: BlockCase, requests: UInt64? = nil) async throws -> BlockFigures {
-    let backing = blockCase.target == .memory ? "ram=\(BlockCase.diskMebibytes)M" : "file=\(filePath),readonly=on"
-    let spec = try DiskSpec.parse("\(backing),queues=1,id=bench,export=none")
+    let spec = try DiskSpec.parse("\(blockCase.backing(filePath: filePath)),queues=1,id=bench,export=none")
     let attachment = DeviceAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
     let disk = try await attachment.attach(.disk(spec), to: domain, device: nil)
     let result = Result { try runFront(of: disk, blockCase, requests) }

@@ -51,6 +51,14 @@ struct DeviceAttachment {
     }
   }
 
+  /// Starts the back-end of an attached device again, whose process is gone.
+  func restart(_ spec: DeviceSpec, at address: DeviceAddress) async throws -> ChildProcess {
+    let files = common.runDirectory.device(address.id)
+    let backend = try start(address, spec, files)
+    try await waitForOffer(address, backend, files)
+    return backend
+  }
+
   private func start(_ address: DeviceAddress, _ spec: DeviceSpec, _ files: DeviceFiles) throws -> ChildProcess {
     do throws(Errno) {
       return try ChildProcess.spawnBackend(

@@ -19,6 +19,8 @@ struct DeviceReport {
   var byteCount: UInt64?
   /// An interface's address.
   var mac: String?
+  /// Its user is a VMM, which comes to this socket; nil: a front-end, which comes over the store.
+  var vhostUserSocket: String?
   /// One line: connected, or which side, which key, since when, what to do.
   var diagnosis: String
   /// What the back-end says of itself: one of the two.
@@ -45,8 +47,24 @@ struct DeviceReport {
     case .disk: report.disk = readJSON(DiskStatusFile.Contents.self, from: files.backendStatus)
     case .interface: report.net = readJSON(NetStatusFile.Contents.self, from: files.backendStatus)
     }
+    if back?[DeviceToolstack.transportKey] == DeviceToolstack.vhostUser {
+      report.vhostUserSocket = files.vhostUserSocket
+      report.diagnosis = report.vmmDiagnosis(since: back?[XenbusDiagnosis.sinceKey].flatMap(UInt64.init))
+    }
     report.diagnosis = report.deadProcess ?? report.diagnosis
     return report
+  }
+
+  /// How a device is whose user is a VMM: there is no other end in the store.
+  private func vmmDiagnosis(since: UInt64?) -> String {
+    let place = "\(address.device) of domain \(address.domain)"
+    let now = XenbusDiagnosis.currentTime()
+    let moment = since.map { " since \(now - min(now, $0)) s" } ?? ""
+    return switch backend {
+    case .connected: "\(place): a VMM uses it over \(vhostUserSocket ?? "")\(moment)"
+    case .initWait: "\(place): no VMM is connected to \(vhostUserSocket ?? "")\(moment); start one with this socket"
+    default: "\(place): the back-end is \(backend)\(moment); see \(address.id)/backend.log under the run directory"
+    }
   }
 
   /// What the store cannot know: an end whose state says that somebody is there, and whose process is gone.
@@ -60,7 +78,7 @@ struct DeviceReport {
         + "pvio backend \(address.device.kind.backendCommand) --domain \(address.domain) --device \(address.device) "
         + "--\(address.device.kind.name) \(specification)"
     }
-    if frontendProcess == nil, backendProcess != nil, backend != .connected, [.initialised, .connected, .closing].contains(frontend) {
+    if vhostUserSocket == nil, frontendProcess == nil, backendProcess != nil, backend != .connected, [.initialised, .connected, .closing].contains(frontend) {
       return "\(place): the front-end's process is gone (its state is still \(frontend)); start another one: "
         + "pvio export \(address.device.kind == .net ? "tap" : "nbd") \(address.domain) \(address.device)"
     }
@@ -69,9 +87,10 @@ struct DeviceReport {
 
   /// What `--disk` or `--net` takes for this device.
   private var specification: String {
-    if address.device.kind == .net { return source == "null" ? source : "tap=\(source)" }
+    let export = vhostUserSocket == nil ? "" : ",export=vhost-user"
+    if address.device.kind == .net { return (source == "null" ? source : "tap=\(source)") + export }
     let backing = ["ram:", "null:"].contains { source.hasPrefix($0) } ? source.replacing(":", with: "=", maxReplacements: 1) : "file=\(source)"
-    return isReadOnly ? backing + ",readonly=on" : backing
+    return (isReadOnly ? backing + ",readonly=on" : backing) + export
   }
 
   /// The directory's keys, nil when it is missing.

@@ -45,6 +45,37 @@ enum DeviceSpec: Sendable {
     }
   }
 
+  /// The device is for a VMM, which comes to a vhost-user socket instead of to rings that the store tells of.
+  var isForVMM: Bool {
+    switch self {
+    case .disk(let spec): spec.export == .vhostUser
+    case .net(let spec): spec.export == .vhostUser
+    }
+  }
+
+  /// Makes it one for a VMM, unless its user has said how it is to be reached.
+  mutating func preferVMM() {
+    switch self {
+    case .disk(var spec) where spec.export == nil:
+      spec.export = .vhostUser
+      spec.text += ",export=vhost-user"
+      self = .disk(spec)
+    case .net(var spec) where spec.export == nil:
+      spec.export = .vhostUser
+      spec.text += ",export=vhost-user"
+      self = .net(spec)
+    case .disk, .net: break
+    }
+  }
+
+  /// Most queues to offer.
+  var queueCount: Int {
+    switch self {
+    case .disk(let spec): spec.queueCount
+    case .net(let spec): spec.queueCount
+    }
+  }
+
   /// What people see as the device's source.
   var source: String {
     switch self {
@@ -74,8 +105,10 @@ enum DeviceToolstack {
     frontend["trusted"] = "1"
     backend["online"] = "1"
     backend[DeviceAddress.idKey] = address.id
+    if spec.isForVMM { backend[transportKey] = vhostUser }
     do {
-      try await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).create(frontendKeys: frontend, backendKeys: backend)
+      try await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).create(
+        frontendKeys: spec.isForVMM ? nil : frontend, backendKeys: backend)
     } catch let error as XenbusError {
       throw CommandFailure("\(error)")
     }
@@ -105,6 +138,9 @@ enum DeviceToolstack {
     return (frontend, backend)
   }
 
+  /// Key of ours: how the device's user comes to it, where that is not by rings that the store tells of.
+  static let transportKey = "pvio-transport"
+  static let vhostUser = "vhost-user"
   /// Keys of ours for the process of a switch: which one, and the VLAN of the port.
   static let switchKey = "pvio-switch"
   static let vlanKey = "pvio-vlan"

@@ -36,7 +36,9 @@ struct StatusCommand: AsyncParsableCommand {
   private func text(_ report: DeviceReport) -> String {
     var lines = ["\(report.address.id): \(report.diagnosis)"]
     func process(_ pid: Int32?) -> String { pid.map { "process \($0)" } ?? "no process" }
-    lines.append("  front-end: state \(report.frontend), \(process(report.frontendProcess))")
+    if report.vhostUserSocket == nil {
+      lines.append("  front-end: state \(report.frontend), \(process(report.frontendProcess))")
+    }
     lines.append("  back-end:  state \(report.backend), \(process(report.backendProcess)), \(report.source)")
     if let status = report.disk { lines += status.lines }
     if let status = report.net { lines += status.lines(mac: report.mac) }

@@ -7,20 +7,11 @@ import SystemPackage
 import XenInterface
 import XenPlatform
 import XenStoreClient
+import Xenbus
 
 /// What `pvio run` has started: a daemon unless there was one, a domain, a back-end process a device (or a switch), and an export for
 /// each device that is to be reached from here.
 final class RunSession {
-  private struct RunningDevice {
-    var attached: AttachedDevice
-    var export: ChildProcess?
-    /// How it is reached: an NBD address, a TAP interface.
-    var reach: String?
-    var source: String
-
-    var address: DeviceAddress { attached.address }
-  }
-
   private let common: CommonOptions
   private let directory: RunDirectory
   private let services: DaemonServices?
@@ -66,25 +57,31 @@ final class RunSession {
   /// Starts a device's back-end, and what makes it reachable from here.
   func add(_ spec: DeviceSpec) async throws {
     var spec = spec
-    spec.id = spec.id ?? "\(spec.kind.name)\(devices.count { $0.address.device.kind == spec.kind })"
-    let attachment = DeviceAttachment(common: common, store: store, endsWithUs: true)
-    devices.append(RunningDevice(attached: try await attachment.attach(spec, to: domain, device: nil), source: spec.source))
+    spec.id = spec.id ?? "\(spec.kind.name)\(devices.count { $0.kind == spec.kind })"
+    devices.append(RunningDevice(attached: try await attachment.attach(spec, to: domain, device: nil), spec: spec))
     let position = devices.count - 1
     let address = devices[position].address
     let files = directory.device(address.id)
+    if spec.isForVMM {
+      devices[position].reach = .vhostUser(socketPath: files.vhostUserSocket)
+      devices[position].mac = try await store.readIfPresent("\(address.paths.backend)/mac")
+      return
+    }
     switch spec {
-    case .disk(let disk) where disk.export == .nbd:
+    case .disk(let disk) where (disk.export ?? .nbd) == .nbd:
       devices[position].export = try await startExport(of: address, ["nbd"], files)
-      devices[position].reach = "nbd+unix:///?socket=\(files.nbdSocket)"
+      devices[position].reach = .nbd(socketPath: files.nbdSocket)
     case .net(let net):
       guard case .tap(let name, let namespace) = net.export else { return }
       let place = namespace.map { ["--netns", $0] } ?? []
       devices[position].export = try await startExport(
         of: address, ["tap", "--name", name.description, "--queues", "\(net.queueCount)"] + place, files)
-      devices[position].reach = name.description
+      devices[position].reach = .tap(name: name.description)
     case .disk: return
     }
   }
+
+  private var attachment: DeviceAttachment { DeviceAttachment(common: common, store: store, endsWithUs: true) }
 
   /// Starts a device's front-end and waits until it says that it is ready.
   private func startExport(of address: DeviceAddress, _ arguments: [String], _ files: DeviceFiles) async throws -> ChildProcess {
@@ -117,8 +114,8 @@ final class RunSession {
     var table = TextTable(header: ["ID", "DEVICE", "BACK PID", "FRONT PID", "SOURCE", "REACHED AS"])
     table.rows = devices.map {
       [
-        $0.address.id, $0.address.device.name, "\($0.attached.backendProcess)", $0.export.map { "\($0.processID)" } ?? "-", $0.source,
-        $0.reach ?? "-",
+        $0.address.id, $0.address.device.name, "\($0.attached.backendProcess)", $0.export.map { "\($0.processID)" } ?? "-", $0.spec.source,
+        $0.reachText,
       ]
     }
     return table.text
@@ -126,14 +123,47 @@ final class RunSession {
 
   private var environment: [String: String] {
     var result = ["PVIO_RUN_DIR": directory.path, "PVIO_DOMID": "\(domain)"]
-    for (number, disk) in devices.filter({ $0.address.device.kind == .disk }).enumerated() where disk.reach != nil {
-      result["PVIO_DISK\(number)_NBD"] = disk.reach
-      result["PVIO_DISK\(number)_SOCKET"] = directory.device(disk.address.id).nbdSocket
-    }
-    for (number, interface) in devices.filter({ $0.address.device.kind == .net }).enumerated() {
-      result["PVIO_NET\(number)_TAP"] = interface.reach
+    for kind in DeviceAddress.kinds.all {
+      for (number, device) in devices.filter({ $0.kind == kind }).enumerated() {
+        result.merge(device.environment(number: number)) { old, _ in old }
+      }
     }
     return result
+  }
+
+  /// The devices that a VMM can be given, as it has to know them: `disk0`, `net0`.
+  var forVMM: [VMM.Device] {
+    DeviceAddress.kinds.all.flatMap { kind in
+      devices.filter { $0.kind == kind }.enumerated().compactMap { number, device in
+        guard case .vhostUser(let path) = device.reach else { return nil }
+        return VMM.Device(
+          name: "\(kind.name)\(number)", isDisk: kind == .disk, socketPath: path, queueCount: device.spec.queueCount, mac: device.mac)
+      }
+    }
+  }
+
+  /// Starts the back-ends again that have ended while they should not. A VMM comes back to the socket by itself.
+  private func reviveBackends() async {
+    for position in devices.indices where devices[position].spec.isForVMM {
+      guard let ending = devices[position].attached.backend?.poll() else { continue }
+      devices[position].attached.backend = nil
+      await restart(position, after: ending)
+    }
+  }
+
+  private func restart(_ position: Int, after ending: ChildProcess.Ending) async {
+    let device = devices[position]
+    do {
+      let backend = try await attachment.restart(device.spec, at: device.address)
+      devices[position].attached.backend = backend
+      devices[position].attached.backendProcess = backend.processID
+      devices[position].restarts += 1
+      Process.writeError(
+        "pvio: the back-end of \(device.address.id) (process \(device.attached.backendProcess)) ended with \(ending); "
+          + "started again as process \(backend.processID)\n")
+    } catch {
+      Process.writeError("pvio: the back-end of \(device.address.id) ended with \(ending), and cannot be started again: \(error)\n")
+    }
   }
 
   /// Runs the command and returns its exit code; signals that come to us are passed on to it.
@@ -155,12 +185,21 @@ final class RunSession {
         case .signalled(let signal): return 128 + signal
         }
       }
+      await reviveBackends()
       try await Task.sleep(for: .milliseconds(10))
     }
   }
 
   func waitForSignal() async -> Int32 {
-    _ = await Process.nextSignal()
+    let isStopped = StopRequest()
+    Task {
+      _ = await Process.nextSignal()
+      isStopped.raise()
+    }
+    while !isStopped.isRaised {
+      await reviveBackends()
+      try? await Task.sleep(for: .milliseconds(10))
+    }
     return 0
   }
 
@@ -180,7 +219,7 @@ final class RunSession {
     for device in devices {
       device.attached.backend?.send(signal: SIGTERM)
       device.attached.backend?.wait()
-      if device.attached.backend != nil, device.address.device.kind == .net { directory.virtualSwitch(device.source).remove() }
+      if device.attached.backend != nil, device.kind == .net { directory.virtualSwitch(device.spec.source).remove() }
     }
     devices = []
     do { try platform.administrator.destroyDomain(domain) } catch { Process.writeError("pvio: \(error)\n") }

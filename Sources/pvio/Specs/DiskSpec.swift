@@ -11,7 +11,11 @@ struct DiskSpec: Sendable, Equatable {
     case null(byteCount: UInt64)
   }
 
-  enum Export: String, Sendable { case nbd, none }
+  /// How the disk is reached: over rings and from there by NBD, over rings only, or by a VMM on a vhost-user socket.
+  enum Export: String, Sendable {
+    case nbd, none
+    case vhostUser = "vhost-user"
+  }
 
   var backing: Backing
   var isReadOnly: Bool
@@ -19,7 +23,8 @@ struct DiskSpec: Sendable, Equatable {
   var queueCount: Int
   var sectorByteCount: Int
   var id: String?
-  var export: Export
+  /// Nil: as the command that it is for likes it.
+  var export: Export?
   /// As the user wrote it, to be handed on.
   var text: String
 
@@ -33,7 +38,7 @@ struct DiskSpec: Sendable, Equatable {
     .init(name: "queues", expectation: "N            most queues to offer, 1 to 16 (4)"),
     .init(name: "sector-size", expectation: "512|4096 logical sector size (512)"),
     .init(name: "id", expectation: "NAME             name under the run directory"),
-    .init(name: "export", expectation: "nbd|none     how 'run' makes the disk reachable (nbd)"),
+    .init(name: "export", expectation: "nbd|vhost-user|none  how the disk is reached (nbd)"),
   ]
 
   init(_ text: String, option: String = "--disk") throws {
@@ -54,8 +59,10 @@ struct DiskSpec: Sendable, Equatable {
     sectorByteCount = try spec.number("sector-size", in: 512...4096, default: 512)
     guard sectorByteCount == 512 || sectorByteCount == 4096 else { throw spec.bad("sector-size", "\(sectorByteCount)", "512 or 4096") }
     id = try spec["id"].map { try spec.name("id", $0) }
-    guard let export = Export(rawValue: spec["export"] ?? "nbd") else { throw spec.bad("export", spec["export"] ?? "", "nbd or none") }
-    self.export = export
+    export = try spec["export"].map { text in
+      guard let export = Export(rawValue: text) else { throw spec.bad("export", text, "nbd, vhost-user or none") }
+      return export
+    }
   }
 
   /// Takes a `--disk` argument apart. An image named relative to us is named in full afterwards: other processes get it.

@@ -16,6 +16,8 @@ struct NetSpec: Sendable, Equatable {
   /// How 'run' makes the guest's end reachable.
   enum Export: Sendable, Equatable {
     case none
+    /// To a VMM on a vhost-user socket.
+    case vhostUser
     /// As a TAP interface, in a network namespace of its own or ours.
     case tap(InterfaceName, namespace: String?)
   }
@@ -34,7 +36,8 @@ struct NetSpec: Sendable, Equatable {
   /// A file that everything that passes is recorded to.
   var recording: String?
   var id: String?
-  var export: Export
+  /// Nil: as the command that it is for likes it.
+  var export: Export?
   /// As the user wrote it, to be handed on.
   var text: String
 
@@ -50,7 +53,7 @@ struct NetSpec: Sendable, Equatable {
     .init(name: "vlan", expectation: "N              VLAN of the switch port, 1 to 4094"),
     .init(name: "pcap", expectation: "PATH           record what passes to this file"),
     .init(name: "id", expectation: "NAME             name under the run directory"),
-    .init(name: "export", expectation: "tap:NAME[@NETNS]|none  how 'run' makes the guest's end reachable (none)"),
+    .init(name: "export", expectation: "tap:NAME[@NETNS]|vhost-user|none  how the guest's end is reached (none)"),
   ]
 
   init(_ text: String, option: String = "--net") throws {
@@ -82,11 +85,13 @@ struct NetSpec: Sendable, Equatable {
     if case .tap = backing {} else if namespace != nil { throw CommandFailure.usage("\(option) \(text): netns= is for a TAP interface") }
   }
 
-  private static func export(_ spec: KeyValueSpec) throws -> Export {
-    guard let text = spec["export"], text != "none" else { return .none }
+  private static func export(_ spec: KeyValueSpec) throws -> Export? {
+    guard let text = spec["export"] else { return nil }
+    if text == "none" { return Export.none }
+    if text == "vhost-user" { return .vhostUser }
     let parts = text.dropFirst("tap:".count).split(separator: "@", maxSplits: 1)
     guard text.hasPrefix("tap:"), let name = parts.first.flatMap({ InterfaceName(String($0)) }) else {
-      throw spec.bad("export", text, "tap:NAME, tap:NAME@NETNS or none")
+      throw spec.bad("export", text, "tap:NAME, tap:NAME@NETNS, vhost-user or none")
     }
     return .tap(name, namespace: parts.count > 1 ? String(parts[1]) : nil)
   }

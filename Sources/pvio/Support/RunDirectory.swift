@@ -60,6 +60,8 @@ struct DeviceFiles: Sendable {
   var frontendLog: String { "\(path)/frontend.log" }
   var frontendStatus: String { "\(path)/frontend.json" }
   var nbdSocket: String { "\(path)/nbd.sock" }
+  /// Where a VMM comes to.
+  var vhostUserSocket: String { "\(path)/vhost-user.sock" }
 }
 
 extension DeviceFiles {
@@ -72,7 +74,7 @@ extension DeviceFiles {
 
   /// Removes the device's directory. What is not there need not be removed.
   func remove() {
-    for file in [backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket] { unsafe unlink(file) }
+    for file in [backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket, vhostUserSocket] { unsafe unlink(file) }
     unsafe rmdir(path)
   }
 }
