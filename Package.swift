@@ -86,6 +86,7 @@ let package = Package(
     layer(
       "PVDriver",
       ["Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface", system, logging]),
+    layer("VhostUser", ["VirtioRing", "EventLoop", "SharedMemory", "LinuxSystem", system, logging]),
 
     // 5: devices
     layer("BlockInterface", ["SharedMemory", "SharedRing", "XenInterface", "Xenbus"], path: "Sources/Devices/Block/Interface"),
@@ -107,6 +108,10 @@ let package = Package(
         "XenInterface", system, logging,
       ],
       path: "Sources/Devices/Block/Front"),
+    layer(
+      "BlockVirtio",
+      ["BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "EventLoop", "SharedRing", "SharedMemory", system, logging],
+      path: "Sources/Devices/Block/Virtio"),
 
     layer("NetPackets", ["SharedMemory", "XenInterface"], path: "Sources/Devices/Net/Packets"),
     layer("NetInterface", ["NetPackets", "SharedMemory", "SharedRing", "XenInterface", "Xenbus"], path: "Sources/Devices/Net/Interface"),
@@ -140,7 +145,8 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "TapExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockFront", "BlockBack", "BlockEngine",
+        "NBDExport", "TapExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
+        "BlockEngine", "VhostUser",
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,

@@ -1,9 +1,11 @@
 import Glibc
-import LinuxSystem
+public import LinuxSystem
+public import SystemPackage
 import Uring
 public import XenPlatform
 
-/// An event channel served by a loop: its events come in turn, and its signals go out with the turn's other operations.
+/// An event channel, or another pair of counters that is used as one, served by a loop: its events come in turn, and its signals go out
+/// with the turn's other operations.
 ///
 /// The peer shares both counters and can fill or drain them, or change their flags. Neither a wait nor a signal here
 /// can be blocked by that: both are io_uring operations, with at most one of each in flight.
@@ -24,7 +26,12 @@ public import XenPlatform
     public init() {}
   }
 
-  public let channel: EventChannel
+  /// What owns the counters.
+  private let owner: AnyObject
+  /// -1: there is none, and no event ever comes.
+  private let waitDescriptor: Int32
+  /// -1: there is none, and signals go nowhere.
+  private let signalDescriptor: Int32
   public private(set) var counters = Counters()
   /// An event has come and not been re-armed yet.
   public private(set) var isPending = false
@@ -45,22 +52,43 @@ public import XenPlatform
   private static let longestDelayNanoseconds: UInt64 = 1_000_000_000
 
   /// Starts waiting on `loop`. `onEvent` is called once per event; answer it with ``rearm(spurious:)``.
-  public init(_ channel: EventChannel, loop: EventLoop, onEvent: @escaping () -> Void) {
-    self.channel = channel
+  public convenience init(_ channel: EventChannel, loop: EventLoop, onEvent: @escaping () -> Void) {
+    self.init(
+      owner: channel, wait: channel.waitDescriptor.rawValue, signal: channel.signalDescriptor.rawValue, loop: loop, onEvent: onEvent)
+  }
+
+  /// The same for two counters that came without a port, such as a virtqueue's kick and call. Both are made non-blocking.
+  public convenience init(
+    wait: SharedDescriptor?, signal: SharedDescriptor?, loop: EventLoop, onEvent: @escaping () -> Void
+  ) throws(Errno) {
+    try wait?.descriptor.setNonBlocking(true)
+    try signal?.descriptor.setNonBlocking(true)
+    self.init(owner: CounterPair(wait, signal), wait: wait?.rawValue ?? -1, signal: signal?.rawValue ?? -1, loop: loop, onEvent: onEvent)
+  }
+
+  private final class CounterPair {
+    let descriptors: (SharedDescriptor?, SharedDescriptor?)
+    init(_ wait: SharedDescriptor?, _ signal: SharedDescriptor?) { descriptors = (wait, signal) }
+  }
+
+  private init(owner: AnyObject, wait: Int32, signal: Int32, loop: EventLoop, onEvent: @escaping () -> Void) {
+    self.owner = owner
+    waitDescriptor = wait
+    signalDescriptor = signal
     self.onEvent = onEvent
     // SAFETY: two words that io_uring reads and writes; freed in deinit, which runs only after `close` saw every operation complete.
     unsafe words = .allocate(capacity: 2)
     unsafe words.initialize(repeating: 1, count: 2)
     super.init()
     loop.attach(self)
-    wait()
+    startWaiting()
   }
 
   deinit { unsafe words.deallocate() }
 
   /// Signals the peer with this turn's submission. At most one signal is in flight: more coalesce into the next.
   public func signal() {
-    guard !isClosed else { return }
+    guard !isClosed, signalDescriptor >= 0 else { return }
     guard signalUserData == nil, let userData = loop.begin(self, tag: Tag.signal) else {
       signalWanted = true
       return
@@ -69,7 +97,7 @@ public import XenPlatform
     signalUserData = userData
     counters.signals &+= 1
     let address = unsafe UInt(bitPattern: words + 1)
-    precondition(loop.uring.prepareWrite(.descriptor(channel.signalDescriptor.rawValue), address: address, byteCount: 8, offset: 0, userData: userData))
+    precondition(loop.uring.prepareWrite(.descriptor(signalDescriptor), address: address, byteCount: 8, offset: 0, userData: userData))
   }
 
   /// Lets the next event through. `spurious` says that the last one found nothing to do; from the second in a row on,
@@ -79,15 +107,15 @@ public import XenPlatform
     isPending = false
     guard spurious else {
       consecutiveSpurious = 0
-      return wait()
+      return startWaiting()
     }
     counters.spuriousEvents &+= 1
     consecutiveSpurious += 1
-    guard consecutiveSpurious > Self.spuriousThreshold else { return wait() }
+    guard consecutiveSpurious > Self.spuriousThreshold else { return startWaiting() }
     let delay = min(UInt64(1_000_000) << UInt64(min(consecutiveSpurious - Self.spuriousThreshold - 1, 10)), Self.longestDelayNanoseconds)
     counters.delayedNanoseconds &+= delay
     // Weak: a channel that is closed meanwhile goes away at once, not when the delay is over.
-    loop.schedule(afterNanoseconds: delay) { [weak self] in self?.wait() }
+    loop.schedule(afterNanoseconds: delay) { [weak self] in self?.startWaiting() }
   }
 
   /// Stops waiting and signalling; `done` is called when the kernel holds nothing of this channel any more.
@@ -131,13 +159,13 @@ public import XenPlatform
     onEvent()
   }
 
-  private func wait() {
-    guard !isClosed, waitUserData == nil, !isPending else { return }
+  private func startWaiting() {
+    guard !isClosed, waitDescriptor >= 0, waitUserData == nil, !isPending else { return }
     // The wait's two operations go in one submission.
     if loop.uring.freeSubmissionCount < 2 { loop.submitNow() }
     guard let userData = loop.begin(self, tag: Tag.wait) else { fatalError("too many operations in flight to wait for an event") }
     let address = unsafe UInt(bitPattern: words)
-    precondition(loop.uring.preparePolledRead(.descriptor(channel.waitDescriptor.rawValue), address: address, byteCount: 8, userData: userData))
+    precondition(loop.uring.preparePolledRead(.descriptor(waitDescriptor), address: address, byteCount: 8, userData: userData))
     waitUserData = userData
   }
 

@@ -82,6 +82,8 @@ public struct DiskFile: Sendable, Equatable {
 
   /// Mode of `fallocate` that makes a range read as zeros and frees it (`FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`).
   public static let punchHoleMode: Int32 = 3
+  /// Mode of `fallocate` that makes a range read as zeros and keeps its space (`FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE`).
+  public static let zeroRangeMode: Int32 = 0x11
 
   /// Whether the file system can punch holes into the file; tried behind its end, where there is nothing to lose.
   public static func canPunchHoles(_ descriptor: borrowing OwnedDescriptor, behind byteCount: UInt64) -> Bool {

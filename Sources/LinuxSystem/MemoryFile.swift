@@ -37,6 +37,20 @@ public enum MemoryFile {
     return Int(status.st_size)
   }
 
+  /// Size of any file in bytes.
+  public static func byteCount(of file: borrowing OwnedDescriptor) throws(Errno) -> Int {
+    var status = stat()
+    // SAFETY: the kernel fills a structure of this very type.
+    try check(unsafe fstat(file.rawValue, &status))
+    return Int(status.st_size)
+  }
+
+  /// Whether nobody can make the file smaller any more.
+  public static func cannotShrink(_ file: borrowing OwnedDescriptor) -> Bool {
+    let seals = pvio_get_seals(file.rawValue)
+    return seals >= 0 && seals & Int32(PVIO_SEAL_SHRINK) != 0
+  }
+
   /// Whether a descriptor that somebody sent is a memory file at all. Never waits, whatever it is; neither does closing a memory file.
   public static func isMemoryFile(_ descriptor: Int32) -> Bool { pvio_get_seals(descriptor) >= 0 }
 

@@ -25,6 +25,18 @@ public final class SharedRegion: Sendable {
     self.access = access
   }
 
+  /// Maps `byteCount` bytes of `file` from `fileOffset` on, a multiple of the page size, without touching them: a guest's memory. Whoever holds
+  /// the file can shrink it unless it is sealed: see ``MemoryFaults``.
+  public init(mappingGuestMemory file: borrowing OwnedDescriptor, fileOffset: Int, byteCount: Int) throws(Errno) {
+    precondition(byteCount > 0 && fileOffset >= 0)
+    let flags = MAP_SHARED | Int32(MAP_NORESERVE)
+    let pointer = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, file.rawValue, fileOffset)
+    guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { throw Errno.last }
+    self.address = UInt(bitPattern: pointer)
+    self.byteCount = byteCount
+    self.access = .readWrite
+  }
+
   /// Maps single pages of `file`, given by page number, one after the other into one contiguous range: how a multi-page
   /// ring whose pages lie apart in the granter's memory becomes one ring here.
   public init(mappingPages pages: [Int], of file: borrowing OwnedDescriptor, access: Access) throws(Errno) {

@@ -81,7 +81,7 @@ public struct DeviceQueue: ~Copyable {
   @usableFromInline let descriptors: SharedBytes
   @usableFromInline let driverArea: SharedBytes
   @usableFromInline let deviceArea: SharedBytes
-  @usableFromInline let logAddress: UInt64?
+  @usableFromInline var logAddress: UInt64?
   @usableFromInline let inflight: InflightRecord?
 
   /// By chain id: places that it takes up in the ring while it is under way, else zero.
@@ -190,6 +190,9 @@ public struct DeviceQueue: ~Copyable {
     if format == .split { return publishSplit() }
     return publishPacked()
   }
+
+  /// Where the device's own writes to the ring are marked from now on; nil: nowhere.
+  public mutating func markWrites(at guestAddress: UInt64?) { logAddress = guestAddress }
 
   // MARK: Kicks
 

@@ -168,6 +168,39 @@ public import SharedMemory
     unsafe pvio_store_relaxed_u8(pointer(buffer, offset, 1), value)
   }
 
+  /// One byte at `offset` of `buffer`, read once.
+  @inlinable @inline(__always) public func load8(_ buffer: GuestBuffer, at offset: Int) -> UInt8 {
+    // SAFETY: `pointer` checks the range.
+    unsafe pvio_load_relaxed_u8(pointer(buffer, offset, 1))
+  }
+
+  /// Two little-endian words at `offset` of `buffer`, wherever it is aligned to, each copied once.
+  @inlinable @inline(__always) public func loadWords(_ buffer: GuestBuffer, at offset: Int) -> (UInt64, UInt64) {
+    // SAFETY: `pointer` checks the range of both.
+    let start = unsafe pointer(buffer, offset, 16)
+    return unsafe (pvio_load_unaligned_u64(start), pvio_load_unaligned_u64(start + 8))
+  }
+
+  /// Copies all of `buffer` to `offset` of memory of ours.
+  public func copy(_ buffer: GuestBuffer, to destination: SharedBytes, at offset: Int) {
+    _ = unsafe pointer(buffer, 0, buffer.byteCount)
+    // SAFETY: the buffer was just checked to be mapped; the destination checks its own range.
+    unsafe destination.copyIn(buffer.vector, at: offset)
+  }
+
+  /// Copies as much memory of ours from `offset` on as `buffer` holds.
+  public func copy(_ source: SharedBytes, at offset: Int, to buffer: GuestBuffer) {
+    _ = unsafe pointer(buffer, 0, buffer.byteCount)
+    // SAFETY: as above.
+    unsafe source.copyOut(at: offset, to: buffer.vector)
+  }
+
+  /// Marks the pages of `buffer` in the dirty log.
+  public func markWritten(_ buffer: GuestBuffer) {
+    let range = ranges[Int(buffer.region)]
+    dirtyLog.mark(range.guestAddress &+ UInt64(buffer.address &- range.hostAddress), byteCount: UInt64(buffer.byteCount))
+  }
+
   /// Copies `count` bytes at `offset` of `buffer` out to the start of `destination`, once.
   @inlinable @inline(__always)
   public func copyOut(_ buffer: GuestBuffer, at offset: Int, byteCount count: Int, to destination: UnsafeMutableRawBufferPointer) {

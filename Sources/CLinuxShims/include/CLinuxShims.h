@@ -44,6 +44,10 @@ typedef uint64_t __attribute__((aligned(4), may_alias)) pvio_wire_u64;
 static inline uint64_t pvio_load_word_u64(const void *p) { return *(const volatile pvio_wire_u64 *)p; }
 static inline void pvio_store_word_u64(void *p, uint64_t v) { *(volatile pvio_wire_u64 *)p = v; }
 
+// A word at any address: one instruction on x86-64 and arm64, though not always one access.
+typedef uint64_t __attribute__((aligned(1), may_alias)) pvio_unaligned_u64;
+static inline uint64_t pvio_load_unaligned_u64(const void *p) { return *(const volatile pvio_unaligned_u64 *)p; }
+
 static inline uint16_t pvio_load_acquire_u16(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
 static inline uint32_t pvio_load_acquire_u32(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
 static inline void pvio_store_release_u16(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
@@ -291,5 +295,15 @@ static inline int pvio_die_with_parent(int signal) { return prctl(PR_SET_PDEATHS
 
 // Names the calling thread in ps and top (at most 15 bytes are kept).
 static inline void pvio_set_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+// --- memory that can vanish: ranges in which SIGBUS is survived
+
+enum { PVIO_FAULT_RANGES = 1024 };
+// Begins to survive SIGBUS between `start` and `start + length`. Returns a number for the calls below, or -1 when there are too many.
+int pvio_faults_watch(uintptr_t start, size_t length);
+// Ends it. The memory must not be accessed any more.
+void pvio_faults_forget(int number);
+// Whether a page of the range has vanished since it is watched. Zeros stand in its place.
+int pvio_faults_happened(int number);
 
 #endif

@@ -1,20 +1,40 @@
 import ArgumentParser
 import LinuxSystem
 
-/// `pvio backend block`: serves a disk to one domain until it is detached or a signal comes.
+/// `pvio backend block`: serves a disk to one domain, or to a VMM, until it is detached or a signal comes.
 struct BackendBlockCommand: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "block", abstract: "Serve a disk image to a domain.")
+  static let configuration = CommandConfiguration(
+    commandName: "block", abstract: "Serve a disk image to a domain, or to a VMM.",
+    discussion: """
+      For a domain of a running daemon: --disk SPEC --domain DOMAIN.
+      For a VMM, by vhost-user, without a daemon: --disk SPEC --socket-path PATH, or --fd N. Both may be repeated together.
+      """)
 
   @OptionGroup var common: CommonOptions
 
   @Option(help: ArgumentHelp("What to serve ('help' lists the keys).", valueName: "spec"))
-  var disk: String
+  var disk: [String] = []
 
   @Option(help: "The domain to serve, by number or name.")
-  var domain: String
+  var domain: String?
 
   @Option(help: "The device there, such as xvda (default: the first that is free).")
   var device: String?
+
+  @Option(help: ArgumentHelp("Where a VMM connects (vhost-user).", valueName: "path"))
+  var socketPath: [String] = []
+
+  @Option(help: ArgumentHelp("A descriptor of this process that a VMM is connected to (vhost-user).", valueName: "n"))
+  var fd: Int32?
+
+  @Option(help: ArgumentHelp("The same as --disk file=PATH, as VMMs' managers write it.", valueName: "path"))
+  var blkFile: String?
+
+  @Flag(help: "Refuse writes; with --blk-file.")
+  var readOnly = false
+
+  @Flag(help: "Print what this back-end can do, as JSON, and end.")
+  var printCapabilities = false
 
   @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden))
   var exitWithParent = false
@@ -22,12 +42,38 @@ struct BackendBlockCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The processor (0-based) that serves the disk.", visibility: .hidden))
   var processor: Int?
 
+  func validate() throws {
+    if printCapabilities { return }
+    guard (blkFile == nil) != disk.isEmpty else { throw ValidationError("expected --disk, or --blk-file") }
+    if readOnly, blkFile == nil { throw ValidationError("--read-only goes with --blk-file; a --disk has readonly=on") }
+    let isForVMM = !socketPath.isEmpty || fd != nil
+    guard isForVMM != (domain != nil) else { throw ValidationError("expected the --domain to serve, or for a VMM --socket-path or --fd") }
+    let sockets = socketPath.count + (fd == nil ? 0 : 1)
+    let disks = disk.count + (blkFile == nil ? 0 : 1)
+    if isForVMM, sockets != disks { throw ValidationError("there are \(disks) disks and \(sockets) sockets: each disk needs one") }
+    if domain != nil, disks != 1 { throw ValidationError("one --disk goes with --domain") }
+  }
+
   func run() async throws {
-    let spec = try DiskSpec.parse(disk)
+    if printCapabilities { return try printJSON(BackendCapabilities.block) }
+    let specs = try disk.map { try DiskSpec.parse($0) } + (blkFile.map { [try DiskSpec.parse("file=\($0)\(readOnly ? ",readonly=on" : "")")] } ?? [])
+    if let domain { return try await serve(specs[0], domain) }
+    let sockets = socketPath.map { VMMSocket.path($0) } + (fd.map { [VMMSocket.connected(SharedDescriptor(owning: $0))] } ?? [])
+    try await StandaloneVhostUserDisks(
+      disks: zip(specs, sockets).map { ($0, $1) }, logger: common.logger("pvio.backend"), processor: processor
+    ).run()
+  }
+
+  private func serve(_ spec: DiskSpec, _ domain: String) async throws {
     try await BackendProcess(
       common: common, spec: .disk(spec), domain: domain, device: device, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
     ).run { address, platform, store, logger in
-      try await DiskService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
+      if spec.export == .vhostUser {
+        return try await VhostUserDiskService(
+          address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor
+        ).run(store: store)
+      }
+      return try await DiskService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
         .run(platform: platform, store: store)
     }
   }

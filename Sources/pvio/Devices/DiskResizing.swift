@@ -4,11 +4,21 @@ import Logging
 import XenStoreClient
 import Xenbus
 
+/// A disk that is being served, over whatever, and can become larger or smaller meanwhile.
+protocol ResizableDisk: Sendable {
+  /// Looks at the file's size again.
+  func refreshSize() async throws -> BlockGeometry
+  /// Changes the size of a disk that is no file.
+  func resize(byteCount: UInt64) async throws -> BlockGeometry
+}
+
+extension BlockBackendDriver: ResizableDisk {}
+
 /// The back-end's half of `pvio resize`: the toolstack writes a wish into the back-end's directory, the back-end takes
 /// it out when it is done, or puts a reason in its place.
 struct DiskResizing {
   let address: DeviceAddress
-  let driver: BlockBackendDriver
+  let disk: any ResizableDisk
   let store: XenStoreClient
   let logger: Logger
 
@@ -28,9 +38,9 @@ struct DiskResizing {
       do {
         let geometry: UInt64
         if let byteCount = UInt64(wish) {
-          geometry = try await driver.resize(byteCount: byteCount).byteCount
+          geometry = try await disk.resize(byteCount: byteCount).byteCount
         } else {
-          geometry = try await driver.refreshSize().byteCount
+          geometry = try await disk.refreshSize().byteCount
         }
         logger.notice("\(address.device) of domain \(address.domain) is \(geometry) bytes now")
         try await store.remove(path)

@@ -39,8 +39,8 @@ struct DiskService {
         logger.info("signal \(signal): finishing requests and closing")
         supervisor.stop()
       },
-      Task { await DiskStatusFile(path: directory.device(address.id).backendStatus).keepWriting(driver) },
-      Task { await DiskResizing(address: address, driver: driver, store: store, logger: logger).serve() },
+      Task { await DiskStatusFile(path: directory.device(address.id).backendStatus).keepWriting { .init(await driver.status()) } },
+      Task { await DiskResizing(address: address, disk: driver, store: store, logger: logger).serve() },
     ]
     let report = await supervisor.run(driver)
     for helper in helpers { helper.cancel() }

@@ -38,11 +38,11 @@ struct DiskStatusFile {
     var notices: [String]
   }
 
-  /// Writes the driver's status whenever it has changed, once a second at most, until the task is cancelled.
-  func keepWriting(_ driver: BlockBackendDriver) async {
+  /// Writes what `status` says whenever it has changed, twice a second at most, until the task is cancelled.
+  func keepWriting(_ status: () async -> Contents) async {
     var last: Contents?
     while !Task.isCancelled {
-      let contents = Contents(await driver.status())
+      let contents = await status()
       if contents != last {
         // A full disk under the run directory must not stop the service; the next change tries again.
         try? writeJSON(contents, to: path)
@@ -54,14 +54,19 @@ struct DiskStatusFile {
 }
 
 extension DiskStatusFile.Contents {
-  init(_ status: BlockBackendStatus) {
-    let engine = status.engine
+  init(
+    geometry: BlockGeometry, engine: BlockStatistics, mappedPages: Int, persistentGrants: Int, queues: [Queue], notices: [String]
+  ) {
     self.init(
-      bytes: status.geometry.byteCount, sector_bytes: status.geometry.sectorByteCount, read_only: status.geometry.isReadOnly,
-      reads: engine.reads, writes: engine.writes, flushes: engine.flushes, discards: engine.discards,
-      read_bytes: engine.readByteCount, written_bytes: engine.writtenByteCount, failures: engine.failures,
-      last_failure: engine.lastFailure?.description, refusals: engine.refusals.total, mapped_pages: status.mappedPageCount,
-      persistent_grants: status.persistentGrantCount,
+      bytes: geometry.byteCount, sector_bytes: geometry.sectorByteCount, read_only: geometry.isReadOnly, reads: engine.reads,
+      writes: engine.writes, flushes: engine.flushes, discards: engine.discards, read_bytes: engine.readByteCount,
+      written_bytes: engine.writtenByteCount, failures: engine.failures, last_failure: engine.lastFailure?.description,
+      refusals: engine.refusals.total, mapped_pages: mappedPages, persistent_grants: persistentGrants, queues: queues, notices: notices)
+  }
+
+  init(_ status: BlockBackendStatus) {
+    self.init(
+      geometry: status.geometry, engine: status.engine, mappedPages: status.mappedPageCount, persistentGrants: status.persistentGrantCount,
       queues: status.queues.map {
         Queue(
           entries: $0.entryCount, in_flight: $0.inFlight, requests: $0.counters.requests, rejections: $0.counters.rejections.total,

@@ -32,6 +32,7 @@ extension BlockEngine {
     // What was written before must not be lost when the barrier's own data is not.
     case .barrier: slot.byteCount > 0 ? .flushBefore : .flushAfter
     case .discard: .discard
+    case .writeZeroes: slot.mayUnmap ? .zeroByHole : .zero
     }
   }
 
@@ -40,7 +41,7 @@ extension BlockEngine {
     switch step {
     case .flushBefore: slot.byteCount > 0 ? .transfer : nil
     case .transfer: slot.operation == .barrier ? .flushAfter : nil
-    case .flushAfter, .discard, .free, .building, .held: nil
+    case .flushAfter, .discard, .zero, .zeroByHole, .free, .building, .held: nil
     }
   }
 
@@ -69,9 +70,12 @@ extension BlockEngine {
     switch slot.step {
     case .flushBefore, .flushAfter:
       prepared = loop.uring.prepareSync(file, dataOnly: true, userData: userData)
-    case .discard:
+    case .discard, .zeroByHole:
       prepared = loop.uring.prepareAllocate(
         file, mode: DiskFile.punchHoleMode, offset: slot.byteOffset, byteCount: slot.byteCount, userData: userData)
+    case .zero:
+      prepared = loop.uring.prepareAllocate(
+        file, mode: DiskFile.zeroRangeMode, offset: slot.byteOffset, byteCount: slot.byteCount, userData: userData)
     case .transfer:
       prepared = prepareTransfer(slot, loop, userData)
     case .free, .building, .held:
@@ -152,6 +156,11 @@ extension BlockEngine {
       // Not a fault: from now on the answer is known beforehand.
       store.supportsDiscard = false
       return finish(request, .notSupported)
+    }
+    if errno == .notSupportedOnSocket {
+      // Not every file system can do both (tmpfs: holes only).
+      if slot.step == .zero { return enter(.zeroByHole, request) }
+      if slot.step == .zeroByHole { return finish(request, .notSupported) }
     }
     statistics.failures &+= 1
     statistics.lastFailure = BlockFailure(operation: slot.operation, byteOffset: slot.byteOffset + slot.doneByteCount, errno: errno)

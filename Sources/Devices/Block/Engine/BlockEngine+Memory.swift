@@ -7,7 +7,7 @@ extension BlockEngine {
     guard let memory = store.memory else { preconditionFailure("not a disk in memory") }
     let slot = pool.slots[request]
     var offset = Int(slot.byteOffset)
-    if slot.operation == .discard { return memory.zeroAndRelease(at: offset, byteCount: Int(slot.byteCount)) }
+    if slot.operation == .discard || slot.operation == .writeZeroes { return memory.zeroAndRelease(at: offset, byteCount: Int(slot.byteCount)) }
     let isRead = slot.operation == .read
     for index in Int(slot.firstVector)..<Int(slot.firstVector + slot.vectorCount) {
       let (address, byteCount) = pool.table[index]

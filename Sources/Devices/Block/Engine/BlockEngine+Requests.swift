@@ -52,7 +52,7 @@ extension BlockEngine {
     if sectorCount == 0 {
       switch operation {
       case .flush, .barrier: return nil
-      case .read, .write, .discard: return .empty
+      case .read, .write, .discard, .writeZeroes: return .empty
       }
     }
     if operation.writes, geometry.isReadOnly { return .readOnly }
@@ -66,7 +66,7 @@ extension BlockEngine {
   /// Starts a request with its vectors, at `sector` (512 bytes each). The range must have passed ``refusal(of:sector:sectorCount:)``.
   /// The client's `completed(tag:status:)` follows, maybe before this returns.
   public func submit(_ request: Int, _ operation: BlockOperation, sector: UInt64, tag: UInt64) {
-    precondition(operation != .discard, "a discard has a range and no memory")
+    precondition(operation != .discard && operation != .writeZeroes, "a discard has a range and no memory")
     var byteCount = 0
     let first = Int(pool.slots[request].firstVector)
     for index in first..<first + Int(pool.slots[request].vectorCount) { byteCount += pool.table[index].byteCount }
@@ -76,6 +76,12 @@ extension BlockEngine {
   /// Starts a discard of `sectorCount` sectors. As ``submit(_:_:sector:tag:)`` otherwise.
   public func submitDiscard(_ request: Int, sector: UInt64, sectorCount: UInt64, tag: UInt64) {
     enter(request, .discard, sector: sector, byteCount: sectorCount * 512, tag: tag)
+  }
+
+  /// Makes `sectorCount` sectors zeros. `mayUnmap`: their space may be given back. As ``submit(_:_:sector:tag:)`` otherwise.
+  public func submitWriteZeroes(_ request: Int, sector: UInt64, sectorCount: UInt64, mayUnmap: Bool, tag: UInt64) {
+    pool.slots[request].mayUnmap = mayUnmap
+    enter(request, .writeZeroes, sector: sector, byteCount: sectorCount * 512, tag: tag)
   }
 
   private func enter(_ request: Int, _ operation: BlockOperation, sector: UInt64, byteCount: UInt64, tag: UInt64) {
@@ -103,6 +109,7 @@ extension BlockEngine {
       statistics.discards &+= 1
       statistics.discardedByteCount &+= byteCount
       return
+    case .writeZeroes: statistics.writes &+= 1
     }
     statistics.writtenByteCount &+= byteCount
   }

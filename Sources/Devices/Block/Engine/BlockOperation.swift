@@ -10,12 +10,14 @@ public enum BlockOperation: UInt8, Sendable, CaseIterable {
   case barrier
   /// The contents of a range are not needed any more.
   case discard
+  /// A range becomes zeros.
+  case writeZeroes
 
   /// Whether data, if there is any, goes to the disk.
   var writes: Bool {
     switch self {
     case .read: false
-    case .write, .flush, .barrier, .discard: true
+    case .write, .flush, .barrier, .discard, .writeZeroes: true
     }
   }
 }

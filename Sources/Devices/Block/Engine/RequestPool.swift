@@ -28,6 +28,8 @@ struct RequestPool: ~Copyable {
     /// The next request in whatever list this one is in.
     var next: Int32 = RequestPool.none
     var operation = BlockOperation.read
+    /// A range that becomes zeros may be taken out of the file.
+    var mayUnmap = false
     var step = Step.building
   }
 
@@ -42,6 +44,9 @@ struct RequestPool: ~Copyable {
     case transfer
     case flushAfter
     case discard
+    case zero
+    /// Zeroing where the file system can do it only by taking the range out of the file.
+    case zeroByHole
   }
 
   let slots: FixedTable<Slot>

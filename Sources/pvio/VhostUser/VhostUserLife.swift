@@ -1,0 +1,64 @@
+import Logging
+import VhostUser
+import XenInterface
+import XenStoreClient
+import Xenbus
+
+/// What the store says of a device that a VMM uses: its back-end's state, and nothing of another end.
+///
+/// InitWait while nobody is connected, Connected while a VMM is, Closed at the end. The toolstack removes the device as any other.
+struct VhostUserLife {
+  let address: DeviceAddress
+  let store: XenStoreClient
+  let logger: Logger
+
+  private var paths: XenbusDevicePaths { address.paths }
+
+  /// Offers the device with `keys`, and follows what the VMM does until the device is removed or `isStopped`.
+  func run(keys: [String: String], notices: AsyncStream<VhostUserServer.Notice>, isStopped: StopRequest) async throws {
+    for (key, value) in keys { try await store.write("\(paths.backend)/\(key)", value) }
+    try await enter(.initWait)
+    let following = Task {
+      for await notice in notices {
+        switch notice {
+        case .connected:
+          logger.notice("a VMM is connected to \(address.id)")
+          try await enter(.connected)
+        case .disconnected:
+          logger.notice("the VMM of \(address.id) is gone")
+          try await enter(.initWait)
+        }
+      }
+    }
+    defer { following.cancel() }
+    let changes = try await XenbusClientStore(store).watch(paths.backend)
+    let (wakeUps, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let watching = Task {
+      for await _ in changes { wake.yield() }
+      wake.finish()
+    }
+    let ticking = Task {
+      while !Task.isCancelled {
+        try? await Task.sleep(for: .milliseconds(50))
+        if isStopped.isRaised { wake.yield() }
+      }
+    }
+    defer { for task in [watching, ticking] { task.cancel() } }
+    for await _ in wakeUps {
+      if isStopped.isRaised { return }
+      if try await store.readIfPresent("\(paths.backend)/online") != "1" { return }
+    }
+  }
+
+  /// The device is closed; its directory may be gone already.
+  func finish() async { try? await enter(.closed) }
+
+  private func enter(_ state: XenbusState) async throws {
+    let backend = paths.backend
+    try await XenbusClientStore(store).transaction { transaction in
+      guard try await transaction.read("\(backend)/state") != nil else { return }
+      try await transaction.write("\(backend)/state", "\(state.rawValue)")
+      try await transaction.write("\(backend)/\(XenbusDiagnosis.sinceKey)", "\(XenbusDiagnosis.currentTime())")
+    }
+  }
+}
