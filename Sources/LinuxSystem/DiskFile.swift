@@ -69,9 +69,18 @@ public struct DiskFile: Sendable, Equatable {
     return try OwnedDescriptor.open(path, flags: flags)
   }
 
-  /// Locks the file against everybody else who locks (`flock`), until it is closed. Throws `EWOULDBLOCK` when it is locked already.
+  /// Locks the file against everybody else who locks (`flock`), until it is closed. Throws `EWOULDBLOCK` when it is locked already, and
+  /// stays so for half a second: what a killed process had under way keeps its files open for a moment.
   public static func lock(_ descriptor: borrowing OwnedDescriptor, shared: Bool) throws(Errno) {
-    try check(flock(descriptor.rawValue, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB))
+    for attempt in 0... {
+      do throws(Errno) {
+        try check(flock(descriptor.rawValue, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB))
+        return
+      } catch {
+        guard error == .wouldBlock, attempt < 50 else { throw error }
+        usleep(10_000)
+      }
+    }
   }
 
   /// Goes around the page cache, or through it again, from the next transfer on (`O_DIRECT`).

@@ -54,6 +54,8 @@ struct DeviceAttachment {
   /// Starts the back-end of an attached device again, whose process is gone.
   func restart(_ spec: DeviceSpec, at address: DeviceAddress) async throws -> ChildProcess {
     let files = common.runDirectory.device(address.id)
+    // What the old one has said is not the new one's offer.
+    try await store.write("\(address.paths.backend)/state", "\(XenbusState.initialising.rawValue)")
     let backend = try start(address, spec, files)
     try await waitForOffer(address, backend, files)
     return backend
