@@ -50,6 +50,7 @@ let package = Package(
 
     // 1: pure and primitive
     layer("XenInterface", []),
+    layer("VirtioInterface", ["XenInterface"]),
     layer("LinuxSystem", ["CLinuxShims", system]),
     layer("SharedMemory", ["CLinuxShims", "LinuxSystem", "XenInterface", system]),
 
@@ -162,7 +163,7 @@ let package = Package(
 
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),
-    tests("XenInterfaceTests", ["XenInterface"]),
+    tests("XenInterfaceTests", ["VirtioInterface", "XenInterface"]),
     tests("PvgenTests", ["pvgen"]),
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),

@@ -221,6 +221,100 @@ struct pvio_xen_netif_gref {
   uint16_t status;
 } __attribute__((packed));
 
+// struct virtio_blk_outhdr, x86_64: How a request begins.
+struct pvio_virtio_blk_outhdr {
+  uint32_t type;
+  uint32_t ioprio;
+  uint64_t sector;
+} __attribute__((packed));
+
+// struct virtio_blk_discard_write_zeroes, x86_64: A run of sectors to discard or to zero.
+struct pvio_virtio_blk_discard_write_zeroes {
+  uint64_t sector;
+  uint32_t num_sectors;
+  uint32_t flags;
+} __attribute__((packed));
+
+// struct virtio_blk_config, x86_64: The configuration space.
+struct pvio_virtio_blk_config {
+  uint64_t capacity;
+  uint32_t size_max;
+  uint32_t seg_max;
+  uint16_t cylinders;
+  uint8_t heads;
+  uint8_t sectors;
+  uint32_t blk_size;
+  uint8_t physical_block_exp;
+  uint8_t alignment_offset;
+  uint16_t min_io_size;
+  uint32_t opt_io_size;
+  uint8_t wce;
+  uint8_t pad0[1];
+  uint16_t num_queues;
+  uint32_t max_discard_sectors;
+  uint32_t max_discard_seg;
+  uint32_t discard_sector_alignment;
+  uint32_t max_write_zeroes_sectors;
+  uint32_t max_write_zeroes_seg;
+  uint8_t write_zeroes_may_unmap;
+  uint8_t pad1[3];
+  uint32_t max_secure_erase_sectors;
+  uint32_t max_secure_erase_seg;
+  uint32_t secure_erase_sector_alignment;
+} __attribute__((packed));
+
+// struct virtio_net_hdr_v1, x86_64: What stands in front of each frame.
+struct pvio_virtio_net_hdr_v1 {
+  uint8_t flags;
+  uint8_t gso_type;
+  uint16_t hdr_len;
+  uint16_t gso_size;
+  uint16_t csum_start;
+  uint16_t csum_offset;
+  uint16_t num_buffers;
+} __attribute__((packed));
+
+// struct virtio_net_config, x86_64: The configuration space.
+struct pvio_virtio_net_config {
+  uint8_t mac[6];
+  uint16_t status;
+  uint16_t max_virtqueue_pairs;
+  uint16_t mtu;
+  uint32_t speed;
+  uint8_t duplex;
+  uint8_t rss_max_key_size;
+  uint16_t rss_max_indirection_table_length;
+  uint32_t supported_hash_types;
+} __attribute__((packed));
+
+// struct vring_desc, x86_64: A descriptor of a split queue, or of an indirect table in one.
+struct pvio_vring_desc {
+  uint64_t addr;
+  uint32_t len;
+  uint16_t flags;
+  uint16_t next;
+} __attribute__((packed));
+
+// struct vring_used_elem, x86_64: A chain that the device has used.
+struct pvio_vring_used_elem {
+  uint32_t id;
+  uint32_t len;
+} __attribute__((packed));
+
+// struct vring_packed_desc, x86_64: A descriptor of a packed queue, available or used, or of an indirect table in one.
+struct pvio_vring_packed_desc {
+  uint64_t addr;
+  uint32_t len;
+  uint16_t id;
+  uint16_t flags;
+} __attribute__((packed));
+
+// struct vring_packed_desc_event, x86_64: When a side of a packed queue wants to be notified.
+struct pvio_vring_packed_desc_event {
+  uint16_t off_wrap;
+  uint16_t flags;
+} __attribute__((packed));
+
 // struct xsd_sockmsg, x86_64: Header of a packet; 32-bit words, because a stream aligns nothing.
 struct pvio_xsd_sockmsg {
   uint32_t type;

@@ -18,6 +18,12 @@
 #include <xen/io/ring.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
+#ifndef __i386__
+#include <linux/virtio_blk.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <linux/virtio_config.h>
+#endif
 #include "pvio_abi.h"
 
 struct field { const char *name; size_t offset, size; };
@@ -282,6 +288,94 @@ static const struct field NetifGrantMapping_x86_64[] = {
   FIELD(struct xen_netif_gref, status),
 };
 
+static const struct field VirtioBlockHeader_x86_64[] = {
+  FIELD(struct virtio_blk_outhdr, type),
+  FIELD(struct virtio_blk_outhdr, ioprio),
+  FIELD(struct virtio_blk_outhdr, sector),
+};
+
+static const struct field VirtioBlockSegment_x86_64[] = {
+  FIELD(struct virtio_blk_discard_write_zeroes, sector),
+  FIELD(struct virtio_blk_discard_write_zeroes, num_sectors),
+  FIELD(struct virtio_blk_discard_write_zeroes, flags),
+};
+
+static const struct field VirtioBlockConfiguration_x86_64[] = {
+  FIELD(struct virtio_blk_config, capacity),
+  FIELD(struct virtio_blk_config, size_max),
+  FIELD(struct virtio_blk_config, seg_max),
+  FIELD(struct virtio_blk_config, geometry.cylinders),
+  FIELD(struct virtio_blk_config, geometry.heads),
+  FIELD(struct virtio_blk_config, geometry.sectors),
+  FIELD(struct virtio_blk_config, blk_size),
+  FIELD(struct virtio_blk_config, physical_block_exp),
+  FIELD(struct virtio_blk_config, alignment_offset),
+  FIELD(struct virtio_blk_config, min_io_size),
+  FIELD(struct virtio_blk_config, opt_io_size),
+  FIELD(struct virtio_blk_config, wce),
+  FIELD(struct virtio_blk_config, num_queues),
+  FIELD(struct virtio_blk_config, max_discard_sectors),
+  FIELD(struct virtio_blk_config, max_discard_seg),
+  FIELD(struct virtio_blk_config, discard_sector_alignment),
+  FIELD(struct virtio_blk_config, max_write_zeroes_sectors),
+  FIELD(struct virtio_blk_config, max_write_zeroes_seg),
+  FIELD(struct virtio_blk_config, write_zeroes_may_unmap),
+  FIELD(struct virtio_blk_config, max_secure_erase_sectors),
+  FIELD(struct virtio_blk_config, max_secure_erase_seg),
+  FIELD(struct virtio_blk_config, secure_erase_sector_alignment),
+};
+
+static const struct field VirtioNetHeader_x86_64[] = {
+  FIELD(struct virtio_net_hdr_v1, flags),
+  FIELD(struct virtio_net_hdr_v1, gso_type),
+  FIELD(struct virtio_net_hdr_v1, hdr_len),
+  FIELD(struct virtio_net_hdr_v1, gso_size),
+  FIELD(struct virtio_net_hdr_v1, csum_start),
+  FIELD(struct virtio_net_hdr_v1, csum_offset),
+  FIELD(struct virtio_net_hdr_v1, num_buffers),
+};
+
+static const struct field VirtioNetConfiguration_x86_64[] = {
+  FIELD(struct virtio_net_config, mac[0]),
+  FIELD(struct virtio_net_config, mac[1]),
+  FIELD(struct virtio_net_config, mac[2]),
+  FIELD(struct virtio_net_config, mac[3]),
+  FIELD(struct virtio_net_config, mac[4]),
+  FIELD(struct virtio_net_config, mac[5]),
+  FIELD(struct virtio_net_config, status),
+  FIELD(struct virtio_net_config, max_virtqueue_pairs),
+  FIELD(struct virtio_net_config, mtu),
+  FIELD(struct virtio_net_config, speed),
+  FIELD(struct virtio_net_config, duplex),
+  FIELD(struct virtio_net_config, rss_max_key_size),
+  FIELD(struct virtio_net_config, rss_max_indirection_table_length),
+  FIELD(struct virtio_net_config, supported_hash_types),
+};
+
+static const struct field VirtqueueDescriptor_x86_64[] = {
+  FIELD(struct vring_desc, addr),
+  FIELD(struct vring_desc, len),
+  FIELD(struct vring_desc, flags),
+  FIELD(struct vring_desc, next),
+};
+
+static const struct field VirtqueueUsedElement_x86_64[] = {
+  FIELD(struct vring_used_elem, id),
+  FIELD(struct vring_used_elem, len),
+};
+
+static const struct field VirtqueuePackedDescriptor_x86_64[] = {
+  FIELD(struct vring_packed_desc, addr),
+  FIELD(struct vring_packed_desc, len),
+  FIELD(struct vring_packed_desc, id),
+  FIELD(struct vring_packed_desc, flags),
+};
+
+static const struct field VirtqueueEvent_x86_64[] = {
+  FIELD(struct vring_packed_desc_event, off_wrap),
+  FIELD(struct vring_packed_desc_event, flags),
+};
+
 static const struct field XenStoreHeader_x86_64[] = {
   FIELD(struct xsd_sockmsg, type),
   FIELD(struct xsd_sockmsg, req_id),
@@ -314,6 +408,15 @@ static const struct record records[] = {
   RECORD(NetifControlRequest, x86_64, struct xen_netif_ctrl_request),
   RECORD(NetifControlResponse, x86_64, struct xen_netif_ctrl_response),
   RECORD(NetifGrantMapping, x86_64, struct xen_netif_gref),
+  RECORD(VirtioBlockHeader, x86_64, struct virtio_blk_outhdr),
+  RECORD(VirtioBlockSegment, x86_64, struct virtio_blk_discard_write_zeroes),
+  RECORD(VirtioBlockConfiguration, x86_64, struct virtio_blk_config),
+  RECORD(VirtioNetHeader, x86_64, struct virtio_net_hdr_v1),
+  RECORD(VirtioNetConfiguration, x86_64, struct virtio_net_config),
+  RECORD(VirtqueueDescriptor, x86_64, struct vring_desc),
+  RECORD(VirtqueueUsedElement, x86_64, struct vring_used_elem),
+  RECORD(VirtqueuePackedDescriptor, x86_64, struct vring_packed_desc),
+  RECORD(VirtqueueEvent, x86_64, struct vring_packed_desc_event),
   RECORD(XenStoreHeader, x86_64, struct xsd_sockmsg),
 };
 

@@ -1,4 +1,4 @@
-/// Writes `abi_check.c`: static assertions that every size, offset and constant is what Xen's headers say.
+/// Writes `abi_check.c`: static assertions that every size, offset and constant is what the headers of Xen and Linux say.
 ///
 /// Compiling it is the test. A compiler for x86_64 checks that layout, one for i386 (`cc -m32 -ffreestanding`) the x86_32
 /// layout; both check that the mirror structures have the stated sizes and offsets of both.
@@ -10,7 +10,8 @@ struct CABICheck {
     CNames.header(
       &file,
       """
-      Compiling this file checks the protocol descriptions against Xen's headers (Debian: libxen-dev):
+      Compiling this file checks the protocol descriptions against the headers of Xen and Linux
+      (Debian: libxen-dev, linux-libc-dev):
         cc -std=c11 -fsyntax-only -I Protocols/generated Protocols/generated/abi_check.c
         cc -std=c11 -fsyntax-only -m32 -ffreestanding -I Protocols/generated Protocols/generated/abi_check.c
       """)
@@ -30,12 +31,14 @@ struct CABICheck {
       "#define VALUE(expression, value) _Static_assert((long long)(expression) == (long long)(value), #expression)",
       "#define TEXT(expression, value) _Static_assert(__builtin_strcmp(expression, value) == 0, #expression)",
     ])
-    for description in descriptions { check(description, &file) }
+    for description in descriptions {
+      file.line()
+      CNames.guarded(description.module, &file) { check(description, &$0) }
+    }
     return file.text
   }
 
   private func check(_ description: ProtocolDescription, _ file: inout SourceText) {
-    file.line()
     file.line("// \(description.name)")
     for value in description.constants.flatMap(\.values) { check(value, &file) }
     for value in description.enumerations.flatMap(\.cases) { check(value, &file) }

@@ -30,9 +30,19 @@ enum CNames {
     file.comment(comment, marker: "//")
   }
 
-  /// The include lines for Xen's headers of all protocols.
+  /// What `body` writes of one module, left out where its headers cannot be.
+  static func guarded(_ module: InterfaceModule, _ file: inout SourceText, _ body: (inout SourceText) -> Void) {
+    if let guardLines = module.cGuard { file.line(guardLines.open) }
+    body(&file)
+    if let guardLines = module.cGuard { file.line(guardLines.close) }
+  }
+
+  /// The include lines for the headers of all protocols.
   static func includes(_ descriptions: [ProtocolDescription], _ file: inout SourceText) {
     var seen: Set<String> = []
-    for header in descriptions.flatMap(\.headers) where seen.insert(header).inserted { file.line("#include <\(header)>") }
+    for module in InterfaceModule.allCases {
+      let headers = descriptions.filter { $0.module == module }.flatMap(\.headers).filter { seen.insert($0).inserted }
+      if !headers.isEmpty { guarded(module, &file) { $0.lines(headers.map { "#include <\($0)>" }) } }
+    }
   }
 }

@@ -9,7 +9,7 @@ struct MarkdownPage {
     page.line()
     page.line(description.summary)
     page.line()
-    page.line("Reference: \(description.headers.map { "`\($0)`" }.joined(separator: ", ")) of Xen.")
+    page.line("Reference: \(description.headers.map { "`\($0)`" }.joined(separator: ", ")) of \(description.module.authority).")
     page.line()
     page.line("**Transport**: \(description.transport.summary.asSentence)")
     if !description.rules.isEmpty {

@@ -4,7 +4,7 @@ struct Outputs {
   let files: [(path: String, content: String)]
 
   /// Folders that hold generated files only: anything else in there is stale.
-  static let ownedFolders = ["Sources/XenInterface/Generated", "Protocols/generated", "Tests/XenInterfaceTests/Generated"]
+  static let ownedFolders = InterfaceModule.allCases.map(\.folder) + ["Protocols/generated", "Tests/XenInterfaceTests/Generated"]
 
   init(_ descriptions: [ProtocolDescription]) {
     var files: [String: String] = [:]
@@ -18,7 +18,7 @@ struct Outputs {
   }
 
   private static func swift(_ description: ProtocolDescription) -> [String: String] {
-    let folder = "Sources/XenInterface/Generated/\(description.swiftFolder)/"
+    let folder = description.swiftFolder
     let constants = SwiftConstants(description: description)
     var files: [String: String] = [:]
     for group in description.constants { files[folder + group.name + ".swift"] = constants.constantGroup(group) }

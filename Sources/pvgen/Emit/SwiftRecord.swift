@@ -10,6 +10,10 @@ struct SwiftRecord {
 
   func file() -> String {
     swiftFile(description) { file in
+      if description.module != .xen {
+        file.line("public import XenInterface")
+        file.line()
+      }
       file.comment(
         record.doc.asSentence + "\n\n`\(record.c)` (\(description.headers.joined(separator: ", "))), \(abiText), "
           + "\(layout.byteCount) bytes.")

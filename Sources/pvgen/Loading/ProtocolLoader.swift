@@ -11,11 +11,12 @@ struct ProtocolLoader {
     let root = try map(
       parse(text), "a protocol",
       [
-        "protocol", "title", "summary", "headers", "transport", "rules", "constants", "enumerations", "flags", "strings", "layouts",
+        "protocol", "module", "title", "summary", "headers", "transport", "rules", "constants", "enumerations", "flags", "strings", "layouts",
         "records", "keys",
       ])
     return ProtocolDescription(
       name: try root.string("protocol"),
+      module: root.has("module") ? try root.choice("module", InterfaceModule.self) : .xen,
       title: try root.string("title"),
       summary: try root.string("summary"),
       headers: try root.strings("headers"),

@@ -2,9 +2,11 @@
 struct ProtocolDescription: Sendable {
   /// Folder name under `Protocols/`, for example `blkif`.
   let name: String
+  /// Where its Swift goes.
+  let module: InterfaceModule
   let title: String
   let summary: String
-  /// Xen headers, relative to the include folder, for example `xen/io/blkif.h`.
+  /// Headers of whoever defines it, relative to the include folder, for example `xen/io/blkif.h`.
   let headers: [String]
   let transport: Transport
   /// Sentences that a layout table cannot say, for the reference page.
@@ -18,10 +20,31 @@ struct ProtocolDescription: Sendable {
   let keys: KeyGroup?
   let location: SourceLocation
 
-  /// Folder of the generated Swift, for example `GrantTable`.
-  var swiftFolder: String { Identifier.upperCamel(name) }
+  /// Folder of the generated Swift, for example `Sources/XenInterface/Generated/GrantTable/`.
+  var swiftFolder: String { "\(module.folder)/\(Identifier.upperCamel(name))/" }
 
   func record(named name: String) -> Record? { records.first { $0.name == name } }
+}
+
+/// A target that generated Swift belongs to: one for each party whose headers say what is right.
+enum InterfaceModule: String, CaseIterable, Sendable {
+  case xen = "XenInterface"
+  /// The records are copied as those of Xen are, so it builds on that module.
+  case virtio = "VirtioInterface"
+
+  /// Where the generated Swift is.
+  var folder: String { "Sources/\(rawValue)/Generated" }
+
+  /// Who defines the protocols, as a reference page names it.
+  var authority: String {
+    switch self {
+    case .xen: "Xen"
+    case .virtio: "Linux (package linux-libc-dev), for virtio 1.2"
+    }
+  }
+
+  /// Lines around what a C check says of this module, for compilers that do not find its headers: Linux's are not there for i386.
+  var cGuard: (open: String, close: String)? { self == .virtio ? ("#ifndef __i386__", "#endif") : nil }
 }
 
 /// How the two ends exchange the messages.
