@@ -56,7 +56,7 @@ let package = Package(
 
     // 2: mechanisms
     layer("SharedRing", ["SharedMemory", "XenInterface"]),
-    layer("VirtioRing", ["CLinuxShims", "SharedMemory"]),
+    layer("VirtioRing", ["CLinuxShims", "VirtioInterface", "SharedMemory"]),
     layer("XenStoreWire", ["XenInterface"]),
     layer("XenStoreRing", ["SharedMemory", "XenInterface"]),
     layer("XenStoreMigration", ["XenStoreWire", "XenInterface"]),
@@ -167,6 +167,7 @@ let package = Package(
     tests("PvgenTests", ["pvgen"]),
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
+    tests("VirtioRingTests", ["VirtioRing", "VirtioInterface", "SharedMemory"]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreRingTests", ["XenStoreRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),

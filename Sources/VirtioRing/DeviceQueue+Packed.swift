@@ -1,13 +1,5 @@
 public import SharedMemory
 
-/// Bits of a packed queue's event suppression (`struct vring_packed_desc_event`): where, then what.
-@usableFromInline enum PackedEvent {
-  @usableFromInline static let enable: UInt16 = 0
-  @usableFromInline static let disable: UInt16 = 1
-  /// At the descriptor that the first word names.
-  @usableFromInline static let descriptor: UInt16 = 2
-}
-
 // The packed format (virtio 1.2, 2.8): one ring of descriptors that both sides write; who owns one is told by two bits and the wrap counter.
 extension DeviceQueue {
   mutating func attachPacked(_ base: UInt32) {
@@ -57,10 +49,15 @@ extension DeviceQueue {
       guard flags & DescriptorFlags.next != 0 else { break }
       guard slotCount < entryCount else { throw breakQueue(.chainTooLong(limit: entryCount)) }
     }
+    // Any number fits the field; drivers count from zero, and the in-flight record has an entry each.
+    guard Int(chain.id) < entryCount else { throw breakQueue(.chainID(chain.id, entryCount: entryCount)) }
     guard underWay[Int(chain.id)] == 0 else { throw breakQueue(.headInFlight(chain.id)) }
+    // A wrap counter that lies: a place that has a chain under way cannot have another one.
+    guard openSlotCount <= entryCount - slotCount else { throw breakQueue(.overrun(entryCount: entryCount)) }
     chain.slotCount = UInt16(slotCount)
     underWay[Int(chain.id)] = chain.slotCount
     openCount += 1
+    openSlotCount += slotCount
     nextAvailable = index
     availableWrap = wrap
     return chain
@@ -69,6 +66,7 @@ extension DeviceQueue {
   @inlinable @inline(__always) mutating func putPacked(_ id: UInt16, _ writtenByteCount: UInt32) {
     let slotCount = underWay[Int(id)]
     underWay[Int(id)] = 0
+    openSlotCount -= Int(slotCount)
     let offset = Int(nextUsed) * 16
     let flags = (usedWrap ? DescriptorFlags.available | DescriptorFlags.used : 0) | (writtenByteCount > 0 ? DescriptorFlags.write : 0)
     // The answer goes into the ring of descriptors itself. Flags apart: the driver looks at them.
@@ -95,17 +93,11 @@ extension DeviceQueue {
     let old = publishedUsed
     // Releases the entries behind it as well.
     descriptors.storeRelease16(flags, at: Int(old) * 16 + 14)
+    // Once more: the page may have been copied since its entry was put.
+    if memory.dirtyLog.isActive { markUsed(at: Int(old) * 16, byteCount: 16) }
     sharedMemoryFence()
-    let wish = driverArea.load32(at: 0)
-    let what = UInt16(truncatingIfNeeded: wish >> 16) & 3
-    if what != PackedEvent.descriptor || !features.eventIndex { return what != PackedEvent.disable }
-    let whereTo = UInt16(truncatingIfNeeded: wish)
-    // All three relative to the present round, so that passing the end counts as going on.
-    let new = nextUsed
-    var event = whereTo & 0x7fff
-    if (whereTo & 0x8000 != 0) != usedWrap { event &-= UInt16(entryCount) }
-    let start = new > old ? old : old &- UInt16(entryCount)
-    return needsEvent(event, new: new, old: start)
+    return packedEventIsDue(
+      wish: driverArea.load32(at: 0), eventIndex: features.eventIndex, old: old, new: nextUsed, wrap: usedWrap, entryCount: entryCount)
   }
 
   @inlinable mutating func armPacked() -> Bool {

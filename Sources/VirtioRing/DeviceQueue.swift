@@ -89,6 +89,8 @@ public struct DeviceQueue: ~Copyable {
   /// Chains taken and not answered.
   public var unansweredCount: Int { openCount }
   @usableFromInline var openCount = 0
+  /// Places of the ring that they take up (packed).
+  @usableFromInline var openSlotCount = 0
 
   /// The next available entry: free-running (split), or a place in the ring (packed).
   @usableFromInline var nextAvailable: UInt16
@@ -129,7 +131,7 @@ public struct DeviceQueue: ~Copyable {
     logAddress = parts.logAddress
     self.inflight = inflight
     elements = FixedTable(repeating: GuestBuffer(address: 0, byteCount: 0, region: 0), count: Self.elementLimit)
-    underWay = FixedTable(repeating: 0, count: format == .split ? entryCount : 1 << 16)
+    underWay = FixedTable(repeating: 0, count: entryCount)
     nextAvailable = 0
     knownAvailable = 0
     nextUsed = 0
@@ -180,7 +182,7 @@ public struct DeviceQueue: ~Copyable {
   /// Answers a chain: the driver sees it after ``publish()``. `writtenByteCount` is how much was written into its writable buffers,
   /// from the front. Traps when the chain is not under way.
   @inlinable @inline(__always) public mutating func put(_ id: UInt16, writtenByteCount: UInt32) {
-    precondition(underWay[Int(id)] > 0, "an answer to a chain that is not under way")
+    precondition(Int(id) < entryCount && underWay[Int(id)] > 0, "an answer to a chain that is not under way")
     if format == .split { putSplit(id, writtenByteCount) } else { putPacked(id, writtenByteCount) }
     openCount -= 1
   }

@@ -8,6 +8,10 @@ public enum VirtqueueFault: Error, Sendable, Equatable {
   case descriptorIndex(UInt16, entryCount: Int)
   /// The driver has made a chain available a second time before it was used.
   case headInFlight(UInt16)
+  /// A packed chain whose buffer id is no number below the queue size.
+  case chainID(UInt16, entryCount: Int)
+  /// More descriptors available than a packed queue has places without a chain under way.
+  case overrun(entryCount: Int)
   /// More descriptors than a chain can have: a loop, mostly.
   case chainTooLong(limit: Int)
   case emptyDescriptor(index: UInt16)
@@ -35,6 +39,8 @@ extension VirtqueueFault: CustomStringConvertible {
       "the driver's avail.idx is \(claimed), \(claimed &- consumer) ahead of our \(consumer); at most \(count) are possible"
     case .descriptorIndex(let index, let count): "the driver names descriptor \(index) of \(count)"
     case .headInFlight(let head): "the driver made chain \(head) available again before it was used"
+    case .chainID(let id, let count): "the driver's chain has buffer id \(id), expected one below \(count)"
+    case .overrun(let count): "the driver made more than the queue's \(count) descriptors available at once"
     case .chainTooLong(let limit): "the driver's chain has more than \(limit) descriptors, or is a loop"
     case .emptyDescriptor(let index): "the driver's descriptor \(index) has no bytes"
     case .readableAfterWritable(let index): "the driver's descriptor \(index) is for reading and comes after one for writing"
