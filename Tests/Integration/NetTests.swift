@@ -83,6 +83,45 @@ extension Integration {
       }
     }
 
+    /// A guest with a list of VLANs has them as interfaces of its own; what passes a port of a switch is counted there, and recorded.
+    @Test func aTrunkGuestReachesItsVLANsAndAPortOfASwitchIsRecordedAndCounted() async throws {
+      try await withNetworkBed { bed, network in
+        let path = "\(bed.directory)/port.pcap"
+        let guests = [try await network.make("trunk"), try await network.make("ten"), try await network.make("twenty")]
+        var exports: [RunningProgram] = []
+        for (number, port) in ["trunk=10+30,pcap=\(path)", "vlan=10", "vlan=20"].enumerated() {
+          try await bed.pvio("attach", "7", "net", "switch=lan,id=net\(number),\(port)")
+          exports.append(try await bed.exportTap("vif\(number)", in: guests[number]))
+        }
+        for guest in guests { try await bed.call("ip", "-n", guest, "link", "set", "eth0", "up") }
+        // Without a VLAN interface, which not every kernel has: tagged frames by hand.
+        let ten = try network.listen(for: "to-ten", on: "eth0", in: guests[1])
+        let twenty = try network.listen(for: "to-twenty", on: "eth0", in: guests[2])
+        let trunk = try network.listen(for: "to-trunk", on: "eth0", in: guests[0])
+        for listener in [ten, twenty, trunk] { try await eventually("it listens") { listener.output.contains("ready") } }
+        try await network.send("to-twenty", vlan: 20, on: "eth0", in: guests[0])
+        try await network.send("to-ten", vlan: 10, on: "eth0", in: guests[0])
+        try await network.send("to-trunk", vlan: nil, on: "eth0", in: guests[1])
+        try await eventually("each VLAN has got its own") { ten.output.contains("got untagged") && trunk.output.contains("got 10") }
+        #expect(!twenty.output.contains("got"))
+        try await eventually("the port has counted what went through") {
+          let net = try #require(try await bed.netStatus("net0").net)
+          let port = try #require(net.port)
+          return port.taken_frames == net.transmitted_frames && port.taken_bytes == net.transmitted_bytes && port.taken_frames >= 2
+            && port.delivered_frames == net.received_frames && (port.drops["wrong_vlan"] ?? 0) > 0
+            && port.recording?.frames == net.transmitted_frames + net.received_frames && port.recording?.missed == 0
+        }
+        #expect(try await bed.pvio("status", "net0").contains("recorded:"))
+        let refused = try await bed.run(Program.pvio, ["attach", "7", "net", "switch=lan,id=net9,pcap=/nowhere/port.pcap"])
+        #expect(refused.ending == .exited(1) && refused.errorLines.count == 1 && refused.errors.contains("cannot record to"), "\(refused.errors)")
+        try await network.send("to-trunk", vlan: nil, on: "eth0", in: guests[1])
+        try await eventually("the others go on") { trunk.output.matches(of: /got 10/).count == 2 }
+        try await bed.pvio("detach", "7", "vif0")
+        #expect(try await exports[0].finish() == .exited(0))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count > 24 + 4 * (16 + 60))
+      }
+    }
+
     @Test func anInterfaceIsUnpluggedAndPluggedAgainUnderTraffic() async throws {
       try await withNetworkBed { bed, network in
         let host = try await network.make("host")
@@ -151,7 +190,8 @@ extension Integration {
           #expect(outcome.ending == .exited(1) && outcome.errorLines.count == 1 && outcome.errors.contains(reason), "\(spec): \(outcome.errors)")
         }
         for (spec, reason) in [
-          ("tap=", "needs a value"), ("tap=name-of-sixteen-chars", "1 to 15"), ("switch=a,tap=b", "exactly one of"), ("null,vlan=3", "switch port"),
+          ("tap=", "needs a value"), ("tap=name-of-sixteen-chars", "1 to 15"), ("switch=a,tap=b", "exactly one of"), ("null,vlan=3", "switch port"), ("null,trunk=3", "switch port"),
+          ("switch=a,trunk=3-1", "VLANs such as"), ("switch=a,vlan=3,trunk=4", "exclude each other"),
           ("tap=a,mac=01:00:00:00:00:01", "an address such as"), ("null,rate=5", "bytes and microseconds"), ("null,queues=0", "1 to 16"),
           ("null,bogus=1", "unknown key 'bogus'"),
         ] {

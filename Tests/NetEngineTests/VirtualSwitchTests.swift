@@ -38,6 +38,60 @@ import Testing
     #expect(twenty.receivedCount == 1 && ten[0].port.counters.wrongVLAN == 1)
   }
 
+  @Test func aTrunkCarriesTheVLANsOfItsListOnly() throws {
+    let trunk = try Guest(on: lan, address: 0x1, trunk: VLANSet("10+20-22"))
+    let native = try Guest(on: lan, address: 0x2, trunk: VLANSet("20+untagged"))
+    let ten = try Guest(on: lan, address: 0x3, vlan: 10)
+    let thirty = try Guest(on: lan, address: 0x4, vlan: 30)
+    thirty.send(to: 0xffff_ffff_ffff)
+    #expect(trunk.receivedCount == 0 && native.receivedCount == 0)
+    ten.send(to: 0xffff_ffff_ffff)
+    #expect(trunk.receivedCount == 1 && native.receivedCount == 0)
+    trunk.send(to: 0xffff_ffff_ffff, tag: 30)
+    trunk.send(to: 0xffff_ffff_ffff)
+    #expect(thirty.receivedCount == 0 && native.receivedCount == 0 && trunk.port.counters.wrongVLAN == 2)
+    trunk.send(to: 0xffff_ffff_ffff, tag: 20)
+    #expect(native.receivedCount == 1 && ten.receivedCount == 0)
+    native.send(to: 0xffff_ffff_ffff)
+    #expect(trunk.receivedCount == 1, "untagged frames are another network")
+  }
+
+  @Test(arguments: ["", "10+", "0", "4095", "20-10", "10-20-30", "a", "10,20", "-5"])
+  func whatIsNoListOfVLANsIsNotOne(text: String) { #expect(VLANSet(text) == nil) }
+
+  @Test func withoutLearningAddressesAreThoseOfThePorts() throws {
+    let lan = try VirtualSwitch(name: "lan", learns: false)
+    let uplink = RecordingPort()
+    try lan.connectUplink(uplink)
+    let first = try Guest(on: lan, address: 0x1, fixed: true)
+    let second = try Guest(on: lan, address: 0x2, fixed: true)
+    let other = try Guest(on: lan, address: 0x3, vlan: 10, fixed: true)
+    first.send(to: 0x2)
+    #expect(second.receivedCount == 1 && uplink.frames.isEmpty, "known without having said anything")
+    first.send(to: 0x9)
+    #expect(uplink.frames.count == 1 && second.receivedCount == 1 && other.receivedCount == 0, "nobody here: the uplink alone")
+    first.send(to: 0x3)
+    #expect(uplink.frames.count == 2 && other.receivedCount == 0, "an address of another VLAN is not here")
+    first.send(to: 0xffff_ffff_ffff)
+    #expect(second.receivedCount == 2 && uplink.frames.count == 3)
+    // Nobody can take an address over, and one whose guest is unplugged goes nowhere.
+    second.port.disconnect {}
+    first.send(to: 0x2)
+    #expect(uplink.frames.count == 3 && first.port.counters.unreachable == 1)
+  }
+
+  @Test func everyFrameAndItsBytesAreCountedAtBothPorts() throws {
+    let first = try Guest(on: lan, address: 0x1)
+    let second = try Guest(on: lan, address: 0x2)
+    second.send(to: 0x1)
+    for _ in 0..<3 { first.send(to: 0x2) }
+    #expect(first.port.traffic?.taken == .init(frames: 3, bytes: 180) && first.port.traffic?.delivered == .init(frames: 1, bytes: 60))
+    #expect(second.port.traffic?.delivered == .init(frames: 3, bytes: 180) && second.port.traffic?.drops == [:])
+    second.client.outcome = .full
+    first.send(to: 0x2)
+    #expect(second.port.traffic?.drops == ["refused": 1])
+  }
+
   @Test func aGuestCannotSendAsAnotherOne() throws {
     let honest = try Guest(on: lan, address: 0x1)
     let liar = try Guest(on: lan, address: 0x2, fixed: true)
@@ -64,7 +118,7 @@ import Testing
     let able = try Guest(on: lan, address: 0x3)
     sender.sendLarge(payloadByteCount: 3000, segmentByteCount: 1448)
     #expect(plain.client.received.map(\.count) == [54 + 1448, 54 + 1448, 54 + 104] && able.client.received.map(\.count) == [3054])
-    #expect(plain.port.counters.sentFrames == 3 && plain.port.counters.refused == 0)
+    #expect(plain.port.counters.sent == .init(frames: 3, bytes: UInt64(54 * 3 + 3000)) && plain.port.counters.refused == 0)
     #expect(plain.client.needsChecksum == [false, false, false] && able.client.needsChecksum == [true])
     sender.sendLarge(payloadByteCount: 3000, segmentByteCount: 0)
     #expect(plain.port.counters.refused == 1 && plain.client.received.count == 3, "what cannot be cut is counted, not sent")
@@ -119,9 +173,9 @@ final class Guest {
   private let address: UInt64
   private let frame: Frame
 
-  init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, fixed: Bool = false, accepting: FrameCapabilities = .all) throws {
+  init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, trunk: VLANSet? = nil, fixed: Bool = false, accepting: FrameCapabilities = .all) throws {
     self.address = address
-    port = lan.makePort(SwitchPortConfiguration(vlan: vlan, address: fixed ? MACAddress(rawValue: address) : nil))
+    port = lan.makePort(SwitchPortConfiguration(vlan: vlan, trunk: trunk, address: fixed ? MACAddress(rawValue: address) : nil))
     frame = Frame(index: 0, head: try SharedRegion(anonymousByteCount: 4096).bytes)
     try port.connect(client, accepting: accepting, queueCount: 1)
   }

@@ -23,6 +23,10 @@ struct BackendNetCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("What the switch is connected to besides: tap=NAME and what goes with it.", valueName: "spec"))
   var uplink: String?
 
+  @Flag(
+    help: ArgumentHelp("The switch knows the addresses of its interfaces (mac) and no others: what is for nobody of them goes to the uplink alone."))
+  var noLearning = false
+
   @Option(help: "The domain to serve, by number or name.")
   var domain: String?
 
@@ -42,6 +46,7 @@ struct BackendNetCommand: AsyncParsableCommand {
     guard (net == nil) != (switchName == nil) else { throw ValidationError("expected either --net with --domain, or --switch") }
     if net != nil, domain == nil { throw ValidationError("--net needs the --domain to serve") }
     if uplink != nil, switchName == nil { throw ValidationError("--uplink goes with --switch") }
+    if noLearning, switchName == nil { throw ValidationError("--no-learning goes with --switch") }
   }
 
   func run() async throws {
@@ -58,7 +63,7 @@ struct BackendNetCommand: AsyncParsableCommand {
 
   private func runSwitch(_ text: String) async throws {
     let name = try SwitchProcess.checked(text)
-    let uplink = try uplink.map { try NetSpec($0, option: "--uplink") }
+    let uplink = try uplink.map { try NetSpec($0, option: NetSpec.uplinkOption) }
     Process.takeSignals()
     if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let directory = common.runDirectory
@@ -69,7 +74,7 @@ struct BackendNetCommand: AsyncParsableCommand {
     let service: SwitchService
     do {
       service = try await SwitchService.start(
-        name: name, uplink: uplink, directory: directory, logger: common.logger("pvio.switch"), platform: platform, store: store,
+        name: name, learns: !noLearning, uplink: uplink, directory: directory, logger: common.logger("pvio.switch"), platform: platform, store: store,
         processor: processor)
     } catch {
       throw CommandFailure("\(error)")

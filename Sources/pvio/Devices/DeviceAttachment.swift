@@ -80,6 +80,7 @@ struct DeviceAttachment {
     while ContinuousClock.now < deadline {
       let state = XenbusState(storeValue: try await store.readIfPresent("\(address.paths.backend)/state"))
       if state == .initWait || state == .connected, let holder = process.holder { return (holder, started) }
+      if let refusal = try await store.readIfPresent(address.paths.error(of: .backend)) { throw CommandFailure(refusal) }
       if process.holder == nil, started?.poll() != nil || started == nil { started = try process.start(common, endsWithUs: endsWithUs) }
       try await Task.sleep(for: .milliseconds(10))
     }

@@ -21,6 +21,8 @@ struct DeviceReport {
   var mac: String?
   /// Its user is a VMM, which comes to this socket; nil: a front-end, which comes over the store.
   var vhostUserSocket: String?
+  /// The switch that serves an interface.
+  var switchName: String?
   /// One line: connected, or which side, which key, since when, what to do.
   var diagnosis: String
   /// What the back-end says of itself: one of the two.
@@ -47,6 +49,7 @@ struct DeviceReport {
     case .disk: report.disk = readJSON(DiskStatusFile.Contents.self, from: files.backendStatus)
     case .interface: report.net = readJSON(NetStatusFile.Contents.self, from: files.backendStatus)
     }
+    report.switchName = back?[DeviceToolstack.switchKey]
     if back?[DeviceToolstack.transportKey] == DeviceToolstack.vhostUser {
       report.vhostUserSocket = files.vhostUserSocket
       report.diagnosis = report.vmmDiagnosis(since: back?[XenbusDiagnosis.sinceKey].flatMap(UInt64.init))

@@ -134,14 +134,20 @@ enum DeviceToolstack {
     backend[Back.rate.name] = spec.rate
     if case .tap(let name) = spec.backing { backend[Back.interfaceName.name] = name.description }
     if let vlan = spec.vlan { backend[vlanKey] = "\(vlan)" }
-    if case .virtualSwitch = spec.backing { backend[switchKey] = spec.connection }
+    backend[trunkKey] = spec.trunk
+    if case .virtualSwitch = spec.backing {
+      backend[switchKey] = spec.connection
+      backend[recordingKey] = spec.recording.map(DiskSpec.inFull)
+    }
     return (frontend, backend)
   }
 
   /// Key of ours: how the device's user comes to it, where that is not by rings that the store tells of.
   static let transportKey = "pvio-transport"
   static let vhostUser = "vhost-user"
-  /// Keys of ours for the process of a switch: which one, and the VLAN of the port.
+  /// Keys of ours for the process of a switch: which one, the VLAN of the port or those of a trunk, and the file that is recorded to.
   static let switchKey = "pvio-switch"
   static let vlanKey = "pvio-vlan"
+  static let trunkKey = "pvio-trunk"
+  static let recordingKey = "pvio-pcap"
 }

@@ -58,13 +58,7 @@ extension NetSpec {
   /// What the vif is connected to. Throws when it cannot be had, with a line that says why.
   func makePort(on loop: EventLoop) throws -> NetPort {
     let port = try makeBarePort(on: loop)
-    guard let recording else { return port }
-    do throws(Errno) {
-      return PcapRecorder(port, to: try PcapFile(path: recording), on: loop)
-    } catch {
-      port.close()
-      throw CommandFailure("cannot record to \(recording): \(error)")
-    }
+    return try recording.map { try PcapRecorder.recording(port, to: $0, on: loop) } ?? port
   }
 
   private func makeBarePort(on loop: EventLoop) throws -> NetPort {
@@ -77,6 +71,18 @@ extension NetSpec {
       configuration.queueCount = queueCount
       configuration.mtu = mtu
       return try TapPort(TapInterface.open(configuration), guestAddress: mac, on: loop)
+    }
+  }
+}
+
+extension PcapRecorder {
+  /// The port with a recorder before it. Closes the port when the file cannot be written, with a line that says why.
+  static func recording(_ port: NetPort, to path: String, on loop: EventLoop) throws -> PcapRecorder {
+    do throws(Errno) {
+      return PcapRecorder(port, to: try PcapFile(path: path), on: loop)
+    } catch {
+      port.close()
+      throw CommandFailure("cannot record to \(path): \(error)")
     }
   }
 }

@@ -28,6 +28,8 @@ struct NetStatusFile {
     var received_bytes: UInt64
     /// Frames for the guest that did not arrive, by reason.
     var receive_drops: [String: UInt64]
+    /// What the port counted: a TAP interface, or a switch's end of the cable.
+    var port: PortTraffic?
     var mapped_pages: Int
     var connections: Int
     var queues: [Queue]
@@ -57,8 +59,9 @@ extension NetStatusFile.Contents {
       received_frames: status.total.receivedFrames, received_bytes: status.total.receivedBytes,
       receive_drops: [
         "unacceptable": drops.unacceptable, "filtered": drops.filtered, "no_room": drops.noRoom, "expired": drops.expired, "grant": drops.grant,
+        "broken": drops.broken,
       ].filter { $0.value > 0 },
-      mapped_pages: status.mappedPageCount, connections: status.connectionCount,
+      port: status.port.map(PortTraffic.init), mapped_pages: status.mappedPageCount, connections: status.connectionCount,
       queues: status.queues.map { queue in
         Queue(
           in_flight: queue.inFlight, waiting: queue.waiting, events: queue.events.reduce(0) { $0 + $1.events },

@@ -16,6 +16,11 @@ struct StatusCommand: AsyncParsableCommand {
     var net: NetStatusFile.Contents?
   }
 
+  private struct Listing: Encodable {
+    var devices: [Row]
+    var switches: [SwitchStatusFile.Contents]
+  }
+
   func run() async throws {
     let directory = common.runDirectory
     let reports = try await withStore(common) { store in
@@ -27,10 +32,20 @@ struct StatusCommand: AsyncParsableCommand {
     }
     if let id, reports.isEmpty { throw CommandFailure("there is no device called \(id): see 'pvio list'") }
     if json {
-      return try printJSON(["devices": reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.disk, net: $0.net) }])
+      return try printJSON(
+        Listing(
+          devices: reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.disk, net: $0.net) }, switches: switches(of: reports)))
     }
     if reports.isEmpty { print("no devices: attach one with 'pvio attach DOMAIN disk file=PATH', or 'net tap=NAME'") }
     for report in reports { print(text(report)) }
+    for status in switches(of: reports) { print(status.lines.joined(separator: "\n")) }
+  }
+
+  /// Those that serve one of the devices.
+  private func switches(of reports: [DeviceReport]) -> [SwitchStatusFile.Contents] {
+    Set(reports.compactMap(\.switchName)).sorted().compactMap {
+      readJSON(SwitchStatusFile.Contents.self, from: common.runDirectory.virtualSwitch($0).status)
+    }
   }
 
   private func text(_ report: DeviceReport) -> String {
@@ -81,6 +96,7 @@ extension NetStatusFile.Contents {
       let reasons = receive_drops.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key.replacing("_", with: " "))" }
       lines.append("  lost:      frames for the guest: \(reasons.joined(separator: ", "))")
     }
+    if let port { lines += port.lines("  port:      ") }
     for (number, queue) in queues.enumerated() {
       lines.append(
         "  queue \(number):   \(queue.in_flight) frames under way, \(queue.waiting) waiting for the guest, \(queue.events) events "

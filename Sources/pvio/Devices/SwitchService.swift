@@ -20,7 +20,10 @@ final class SwitchService {
   private let store: XenStoreClient
   private let thread: EventLoopThread
   private let virtualSwitch: LoopConfined<VirtualSwitch>
+  private let uplink: NetSpec?
   private var served: [String: ServedInterface] = [:]
+  /// Interfaces that cannot be served as they are; left alone until they are attached anew.
+  private var refused: Set<String> = []
 
   private struct ServedInterface {
     var supervisor: BackendSupervisor
@@ -32,7 +35,7 @@ final class SwitchService {
 
   private init(
     name: String, directory: RunDirectory, logger: Logger, platform: ProcessPlatform, store: XenStoreClient, thread: EventLoopThread,
-    virtualSwitch: LoopConfined<VirtualSwitch>
+    virtualSwitch: LoopConfined<VirtualSwitch>, uplink: NetSpec?
   ) {
     self.name = name
     self.directory = directory
@@ -41,26 +44,29 @@ final class SwitchService {
     self.store = store
     self.thread = thread
     self.virtualSwitch = virtualSwitch
+    self.uplink = uplink
   }
 
   /// Makes the switch, and its uplink if there is to be one.
   static func start(
-    name: String, uplink: NetSpec?, directory: RunDirectory, logger: Logger, platform: ProcessPlatform, store: XenStoreClient, processor: Int?
+    name: String, learns: Bool, uplink: NetSpec?, directory: RunDirectory, logger: Logger, platform: ProcessPlatform, store: XenStoreClient,
+    processor: Int?
   ) async throws -> SwitchService {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "switch", processor: processor) } catch { throw CommandFailure("\(error)") }
     let virtualSwitch = try await thread.loop.run { [loop = thread.loop] () -> Result<LoopConfined<VirtualSwitch>, any Error> in
       Result {
-        let made = try VirtualSwitch(name: name)
+        let made = try VirtualSwitch(name: name, learns: learns)
         if let uplink {
           let port = try uplink.makePort(on: loop)
-          try made.connectUplink(port, SwitchPortConfiguration(vlan: uplink.vlan.map(UInt16.init)))
+          try made.connectUplink(port, uplink.portConfiguration)
         }
         return LoopConfined(made, on: loop)
       }
     }.get()
     return SwitchService(
-      name: name, directory: directory, logger: logger, platform: platform, store: store, thread: thread, virtualSwitch: virtualSwitch)
+      name: name, directory: directory, logger: logger, platform: platform, store: store, thread: thread, virtualSwitch: virtualSwitch,
+      uplink: uplink)
   }
 
   /// Serves until a signal comes; with `endsWhenIdle` also when there has been no vif for a while.
@@ -82,7 +88,10 @@ final class SwitchService {
         wake.yield()
       }
     }
-    defer { for task in [signals, watching, ticking] { task.cancel() } }
+    let status = Task { [virtualSwitch, directory, name, uplink] in
+      await SwitchStatusFile(path: directory.virtualSwitch(name).status, name: name, uplink: uplink?.text).keepWriting(virtualSwitch)
+    }
+    defer { for task in [signals, watching, ticking, status] { task.cancel() } }
     var idleSince = ContinuousClock.now
     for await _ in wakeUps {
       if isStopped.isRaised { break }
@@ -98,23 +107,35 @@ final class SwitchService {
   /// Begins to serve what has come, and forgets what has gone.
   private func lookForInterfaces() async throws {
     let devices = try await DeviceAddress.all(store).filter { $0.device.kind == .net }
-    for address in devices where served[address.paths.backend] == nil {
+    for address in devices where served[address.paths.backend] == nil && !refused.contains(address.paths.backend) {
       guard try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.switchKey)") == name else { continue }
-      try await serve(address)
+      do { try await serve(address) } catch let failure as CommandFailure { await refuse(address, failure) }
     }
     let present = Set(devices.map(\.paths.backend))
+    refused.formIntersection(present)
     for (path, interface) in served where !present.contains(path) {
       await interface.task.value
       served[path] = nil
     }
   }
 
+  /// Says why an interface is not served: in the log, and where its toolstack looks. The others go on.
+  private func refuse(_ address: DeviceAddress, _ failure: CommandFailure) async {
+    refused.insert(address.paths.backend)
+    logger.error("\(address.device) of domain \(address.domain): \(failure)")
+    try? await store.write(address.paths.error(of: .backend), "\(failure)")
+  }
+
   private func serve(_ address: DeviceAddress) async throws {
     let configuration = try await portConfiguration(address)
+    let recording = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.recordingKey)")
     let notices = XenbusNotices()
     let driver = try await NetBackendDriver(
       loop: thread.loop, platform: platform, notices: notices, configuration: NetBackConfiguration(), logger: logger
-    ) { [virtualSwitch] _ in virtualSwitch.value.makePort(configuration) }
+    ) { [virtualSwitch] loop in
+      let port = virtualSwitch.value.makePort(configuration)
+      return try recording.map { try PcapRecorder.recording(port, to: $0, on: loop) } ?? port
+    }
     let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
     let files = directory.device(address.id)
     let task = Task { [logger, directory, store] in
@@ -138,8 +159,9 @@ final class SwitchService {
 
   /// What the toolstack says of the port. The address is fixed: a guest cannot send as another one.
   private func portConfiguration(_ address: DeviceAddress) async throws -> SwitchPortConfiguration {
-    let vlan = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.vlanKey)").flatMap { UInt16($0) }
-    let mac = try await store.readIfPresent("\(address.paths.backend)/\(NetifKeys.Backend.mac.name)").flatMap { MACAddress($0) }
-    return SwitchPortConfiguration(vlan: vlan, address: mac)
+    func key(_ name: String) async throws -> String? { try await store.readIfPresent("\(address.paths.backend)/\(name)") }
+    return SwitchPortConfiguration(
+      vlan: try await key(DeviceToolstack.vlanKey).flatMap { UInt16($0) }, trunk: try await key(DeviceToolstack.trunkKey).flatMap(VLANSet.init),
+      address: try await key(NetifKeys.Backend.mac.name).flatMap(MACAddress.init))
   }
 }

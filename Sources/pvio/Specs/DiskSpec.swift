@@ -68,14 +68,21 @@ struct DiskSpec: Sendable, Equatable {
   /// Takes a `--disk` argument apart. An image named relative to us is named in full afterwards: other processes get it.
   static func parse(_ text: String, option: String = "--disk") throws -> DiskSpec {
     var spec = try DiskSpec(text, option: option)
-    guard case .file(let path) = spec.backing, !path.hasPrefix("/") else { return spec }
+    guard case .file(let path) = spec.backing else { return spec }
+    let full = inFull(path)
+    spec.backing = .file(path: full)
+    spec.text = text.split(separator: ",").map { $0.hasPrefix("file=") ? "file=\(full)" : String($0) }.joined(separator: ",")
+    return spec
+  }
+
+  /// A path that means the same to a process with another working directory.
+  static func inFull(_ path: String) -> String {
+    if path.hasPrefix("/") { return path }
     var buffer = [CChar](repeating: 0, count: 4096)
     // SAFETY: at most `buffer.count` bytes are written, the last of them zero.
-    guard unsafe getcwd(&buffer, buffer.count) != nil else { return spec }
+    guard unsafe getcwd(&buffer, buffer.count) != nil else { return path }
     let directory = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    spec.backing = .file(path: "\(directory)/\(path)")
-    spec.text = text.split(separator: ",").map { $0.hasPrefix("file=") ? "file=\(directory)/\(path)" : String($0) }.joined(separator: ",")
-    return spec
+    return "\(directory)/\(path)"
   }
 
   /// What libxl calls the source in the back-end's `params`.

@@ -33,6 +33,8 @@ struct NetSpec: Sendable, Equatable {
   var rate: String?
   /// The VLAN of a switch port; nil: untagged.
   var vlan: Int?
+  /// The VLANs of a trunk port of a switch, as the user wrote them; nil: all.
+  var trunk: String?
   /// A file that everything that passes is recorded to.
   var recording: String?
   var id: String?
@@ -51,10 +53,14 @@ struct NetSpec: Sendable, Equatable {
     .init(name: "mtu", expectation: "N               largest packet in bytes (1500)"),
     .init(name: "rate", expectation: "BYTES,USEC     what the guest may send, on average", takesPair: true),
     .init(name: "vlan", expectation: "N              VLAN of the switch port, 1 to 4094"),
+    .init(name: "trunk", expectation: "10+20-29+untagged  what a switch port that is a trunk carries (all)"),
     .init(name: "pcap", expectation: "PATH           record what passes to this file"),
     .init(name: "id", expectation: "NAME             name under the run directory"),
     .init(name: "export", expectation: "tap:NAME[@NETNS]|vhost-user|none  how the guest's end is reached (none)"),
   ]
+
+  /// The option that connects a switch, whose VLANs are then the uplink's.
+  static let uplinkOption = "--uplink"
 
   init(_ text: String, option: String = "--net") throws {
     let spec = try KeyValueSpec(text, option: option, keys: Self.keys)
@@ -77,11 +83,16 @@ struct NetSpec: Sendable, Equatable {
     rate = spec["rate"]
     if let rate, RateLimit(rate) == nil { throw spec.bad("rate", rate, "bytes and microseconds such as 1250000,100000") }
     vlan = try spec["vlan"] == nil ? nil : spec.number("vlan", in: 1...4094, default: 1)
+    trunk = spec["trunk"]
+    if let trunk, VLANSet(trunk) == nil { throw spec.bad("trunk", trunk, "VLANs such as 10+20-29+untagged") }
+    if vlan != nil, trunk != nil { throw CommandFailure.usage("\(option) \(text): vlan= and trunk= exclude each other") }
     recording = spec["pcap"]
     id = try spec["id"].map { try spec.name("id", $0) }
     export = try Self.export(spec)
-    if case .virtualSwitch = backing, recording != nil { throw CommandFailure.usage("\(option) \(text): pcap= is not for a switch port") }
-    if case .virtualSwitch = backing {} else if vlan != nil { throw CommandFailure.usage("\(option) \(text): vlan= is for a switch port") }
+    if case .virtualSwitch = backing {} else if option != Self.uplinkOption {
+      if vlan != nil { throw CommandFailure.usage("\(option) \(text): vlan= is for a switch port") }
+      if trunk != nil { throw CommandFailure.usage("\(option) \(text): trunk= is for a switch port") }
+    }
     if case .tap = backing {} else if namespace != nil { throw CommandFailure.usage("\(option) \(text): netns= is for a TAP interface") }
   }
 
@@ -95,6 +106,9 @@ struct NetSpec: Sendable, Equatable {
     }
     return .tap(name, namespace: parts.count > 1 ? String(parts[1]) : nil)
   }
+
+  /// The VLANs of the switch port.
+  var portConfiguration: SwitchPortConfiguration { SwitchPortConfiguration(vlan: vlan.map(UInt16.init), trunk: trunk.flatMap(VLANSet.init)) }
 
   /// What the store says the device is connected to (`bridge`): a name for people, and the switch's for its process.
   var connection: String {

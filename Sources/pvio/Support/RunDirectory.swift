@@ -86,6 +86,8 @@ struct SwitchFiles: Sendable {
   /// Held by the process that serves the switch.
   var lock: String { "\(path)/\(name).pid" }
   var log: String { "\(path)/\(name).log" }
+  /// What it last said of itself (JSON).
+  var status: String { "\(path)/\(name).json" }
 
-  func remove() { for file in [lock, log] { unsafe unlink(file) } }
+  func remove() { for file in [lock, log, status] { unsafe unlink(file) } }
 }

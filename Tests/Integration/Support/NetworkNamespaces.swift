@@ -56,6 +56,34 @@ final class NetworkNamespaces {
     return outcome.output.matches(of: /bytes from/).count
   }
 
+  /// Sends a broadcast frame that says `text`, in a VLAN or untagged, from the interface's address.
+  func send(_ text: String, vlan: Int?, on interface: String, in name: String) async throws {
+    let script = """
+      import socket
+      s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("\(interface)", 0))
+      tag = \(vlan.map { "b'\\x81\\0' + (\($0)).to_bytes(2, 'big')" } ?? "b''")
+      s.send(b'\\xff' * 6 + s.getsockname()[4] + tag + b'\\x88\\xb5' + b'\(text)'.ljust(46, b'.'))
+      """
+    let outcome = try await run(name, "python3", "-c", script)
+    guard outcome.succeeded else { throw TestFailure("cannot send on \(interface): \(outcome.errors)") }
+  }
+
+  /// A program that writes "ready", and then "got N" for each such frame that says `text`, with its VLAN or "untagged".
+  func listen(for text: String, on interface: String, in name: String) throws -> RunningProgram {
+    // The kernel takes tags off and tells of them beside the frame (`PACKET_AUXDATA`).
+    let script = """
+      import socket, struct
+      s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.setsockopt(263, 8, 1); s.bind(("\(interface)", 0))
+      print("ready", flush=True)
+      while True:
+        data, extra, _, sender = s.recvmsg(2048, 64)
+        if sender[2] == 4 or b'\(text)' not in data: continue
+        status, _, _, _, _, tag, _ = struct.unpack("IIIHHHH", extra[0][2])
+        print("got", tag & 0xfff if status & 16 else "untagged", flush=True)
+      """
+    return try start(name, "python3", "-c", script)
+  }
+
   struct Counters: Decodable, Equatable {
     var packets: UInt64
     var bytes: UInt64
@@ -122,9 +150,33 @@ struct NetStatusListing: Decodable {
       var received_bytes: UInt64
       var receive_drops: [String: UInt64]
       var mapped_pages: Int
+      var port: PortTraffic?
     }
     var diagnosis: String
     var net: Net?
   }
+  struct PortTraffic: Decodable {
+    struct Recording: Decodable {
+      var frames: UInt64
+      var missed: UInt64
+    }
+    var taken_frames: UInt64
+    var taken_bytes: UInt64
+    var delivered_frames: UInt64
+    var delivered_bytes: UInt64
+    var drops: [String: UInt64]
+    var recording: Recording?
+  }
+  struct Switch: Decodable {
+    struct Uplink: Decodable {
+      var carrier: Bool
+      var at_switch: PortTraffic
+      var port: PortTraffic?
+    }
+    var name: String
+    var learning: Bool
+    var uplink: Uplink?
+  }
   var devices: [Device]
+  var switches: [Switch]
 }

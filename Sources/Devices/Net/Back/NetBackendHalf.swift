@@ -86,6 +86,7 @@ final class NetBackendHalf {
     var status = NetBackendStatus(features: features, hasCarrier: port.hasCarrier, total: past)
     status.connectionCount = connectionCount
     status.rate = rate
+    status.port = port.traffic
     guard let plane, disconnecting.isEmpty else { return status }
     status.total.add(plane.counters)
     status.acceptance = plane.acceptance

@@ -26,6 +26,8 @@ public struct NetBackendStatus: Sendable {
   /// Front-ends that connected so far, the one that is connected now included.
   public var connectionCount = 0
   public var rate: RateLimit?
+  /// What went through the port; nil for one that does not count.
+  public var port: NetPortTraffic?
   /// What the front-end that is connected wants; nil while there is none.
   public var acceptance: NetAcceptance?
   /// Empty while no front-end is connected.

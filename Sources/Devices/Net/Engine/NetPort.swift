@@ -31,6 +31,9 @@ open class NetPort {
   /// ``receiveReady(queue:)``. If so the vif keeps none by itself.
   open var keepsRefusedFrames: Bool { false }
 
+  /// What went through the port so far; nil for one that does not count.
+  open var traffic: NetPortTraffic? { nil }
+
   /// Begins to serve a vif that takes frames with `accepting`, on `queueCount` queues.
   open func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) { self.client = client }
 

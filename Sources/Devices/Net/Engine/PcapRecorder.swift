@@ -18,6 +18,13 @@ public final class PcapRecorder: NetPort {
   public override var hasCarrier: Bool { port.hasCarrier }
   public override var keepsRefusedFrames: Bool { port.keepsRefusedFrames }
 
+  public override var traffic: NetPortTraffic? {
+    var traffic = port.traffic ?? NetPortTraffic()
+    traffic.recording = NetPortTraffic.Recording(
+      frames: file.recordedCount, missed: file.missedCount, failure: file.failure.map { "\($0)" })
+    return traffic
+  }
+
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {
     try port.connect(RecordingPortClient(client, file), accepting: accepting, queueCount: queueCount)
   }

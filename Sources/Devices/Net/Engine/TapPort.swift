@@ -54,6 +54,12 @@ public final class TapPort: NetPort {
   /// The interface as the kernel describes it, with its own counters; nil when it is gone.
   public var report: NetworkLink? { tap.flatMap { try? $0.report() } }
 
+  public override var traffic: NetPortTraffic? {
+    var traffic = NetPortTraffic(drops: ["malformed": malformedFrames])
+    for statistics in statistics { traffic.add(statistics) }
+    return traffic
+  }
+
   // MARK: Life
 
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {
@@ -161,4 +167,31 @@ final class TapPortQueue: TapQueueClient {
   override func endOfReceiveBatch(on queue: TapQueue) { client?.endOfReceiveBatch() }
   override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { client?.transmitted(frame, succeeded: succeeded) }
   override func interfaceRemoved(on queue: TapQueue) { port?.linkChanged() }
+}
+
+extension NetPortTraffic {
+  mutating func add(_ queue: TapQueueStatistics) {
+    taken.frames &+= queue.sentFrames
+    taken.bytes &+= queue.sentByteCount
+    delivered.frames &+= queue.receivedFrames
+    delivered.bytes &+= queue.receivedByteCount
+    for reason in TapDrop.allCases where queue.drops(reason) > 0 { drops[reason.name, default: 0] &+= queue.drops(reason) }
+  }
+}
+
+extension TapDrop {
+  /// In `status`, with the direction where it is not plain from the reason.
+  fileprivate var name: String {
+    switch self {
+    case .refused: "refused_by_guest"
+    case .stopped: "kept_until_disconnected"
+    case .malformed: "malformed_for_guest"
+    case .unreadable: "unreadable"
+    case .interfaceDown: "interface_down"
+    case .tooMany: "too_many_in_flight"
+    case .unsendable: "unsendable"
+    case .notRunning: "not_running"
+    case .failed: "failed"
+    }
+  }
 }

@@ -21,6 +21,7 @@ public final class SwitchPort: NetPort {
   public var counters: SwitchPortCounters { state.counters }
 
   public override var capabilities: FrameCapabilities { .all }
+  public override var traffic: NetPortTraffic? { state.counters.traffic }
 
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {
     guard state.client == nil, disconnected == nil else { throw .busy("port \(index) of switch \(virtualSwitch.name)") }

@@ -2,7 +2,7 @@ import NetPackets
 
 /// The switch as the port behind it sees it: frames that come from there, and frames that go there.
 final class SwitchUplink: NetPortClient {
-  private let port: NetPort
+  let port: NetPort
   private let index: Int
   private unowned let virtualSwitch: VirtualSwitch
 

@@ -8,10 +8,17 @@ public import SystemPackage
 ///
 /// Learns which address is at which port; what is for everybody, or for an address that it does not know, goes to all. A receiver
 /// without room loses the frame, and the sender never waits. Belongs to one loop, as all its ports.
+///
+/// One that does not learn knows the addresses of its ports' configurations and no others: what is for nobody of them goes to the
+/// uplinks alone, as between the virtual functions of a network card.
 public final class VirtualSwitch {
   public let name: String
+  /// Whether it learns addresses from what it passes on.
+  public let learns: Bool
   var ports: [SwitchPortState?] = []
   private let table = FixedCell(ForwardingTable())
+  /// Ports by ``fixedKey(_:vlan:)``, where nothing is learned.
+  private var fixedPorts: [UInt64: Int] = [:]
   /// Frames with another tag than the one that they came with, for receivers that hold on to them.
   let retagged: RetaggedFrames
   /// For receivers that do not take what a sender has left to do.
@@ -19,8 +26,9 @@ public final class VirtualSwitch {
   /// Seconds, as of the last batch.
   private var now: UInt32
 
-  public init(name: String) throws(Errno) {
+  public init(name: String, learns: Bool = true) throws(Errno) {
     self.name = name
+    self.learns = learns
     retagged = try RetaggedFrames(count: 512)
     finisher = FrameFinisher(memory: try SharedRegion(anonymousByteCount: FrameFinisher.memoryByteCount).bytes)
     now = Self.seconds
@@ -46,6 +54,7 @@ public final class VirtualSwitch {
   }
 
   private func addPort(_ state: SwitchPortState) -> Int {
+    defer { findFixedPorts() }
     if let free = ports.firstIndex(where: { $0 == nil }) {
       ports[free] = state
       return free
@@ -54,10 +63,39 @@ public final class VirtualSwitch {
     return ports.count - 1
   }
 
+  /// What its ports behind ``connectUplink(_:_:)`` have passed.
+  public var uplinks: [(port: NetPort, traffic: NetPortTraffic)] {
+    ports.compactMap { state in state.flatMap { state in state.uplink.map { ($0.port, state.counters.traffic) } } }
+  }
+
   /// Takes a port away. Nobody is connected to it any more.
   func removePort(_ index: Int) {
     forget(index)
     ports[index] = nil
+    findFixedPorts()
+  }
+
+  // MARK: Fixed addresses
+
+  /// Stands for every VLAN of a trunk.
+  private static let anyVLAN: UInt16 = 0xfff
+
+  private static func fixedKey(_ address: MACAddress, vlan: UInt16) -> UInt64 { address.rawValue | UInt64(vlan) << 48 }
+
+  private func findFixedPorts() {
+    guard !learns else { return }
+    fixedPorts = [:]
+    for (index, port) in ports.enumerated() {
+      guard let port, let address = port.address else { continue }
+      fixedPorts[Self.fixedKey(address, vlan: port.vlan ?? Self.anyVLAN)] = index
+    }
+  }
+
+  private func port(of address: MACAddress, vlan: UInt16) -> Int? {
+    if learns { return table.value.port(of: address, vlan: vlan, now: now) }
+    if let index = fixedPorts[Self.fixedKey(address, vlan: vlan)] { return index }
+    guard let index = fixedPorts[Self.fixedKey(address, vlan: Self.anyVLAN)], ports[index]?.carries(vlan) == true else { return nil }
+    return index
   }
 
   /// Nobody is at the port any more, or somebody else.
@@ -78,38 +116,40 @@ public final class VirtualSwitch {
   /// Passes a frame that came from port `source` on. Pending while the uplink still needs it.
   func forward(_ frame: Frame, from source: Int, queue: Int) -> NetPort.TransmitOutcome {
     guard let sender = ports[source] else { return .dropped }
-    sender.counters.receivedFrames &+= 1
-    guard frame.headByteCount >= 14 else { return .dropped }
+    sender.counters.received.add(frame.byteCount)
+    guard frame.headByteCount >= 14 else {
+      sender.counters.malformed &+= 1
+      return .dropped
+    }
     let address = frame.source
-    if let only = sender.configuration.address, only != address {
+    if let only = sender.address, only != address {
       sender.counters.spoofed &+= 1
       return .dropped
     }
     let tag = frame.vlanTag
-    let vlan: UInt16
-    if let own = sender.configuration.vlan {
-      guard tag == nil else {
-        sender.counters.wrongVLAN &+= 1
-        return .dropped
-      }
-      vlan = own
-    } else {
-      vlan = tag ?? 0
+    let vlan = sender.vlan ?? tag ?? 0
+    guard sender.vlan == nil ? sender.carries(vlan) : tag == nil else {
+      sender.counters.wrongVLAN &+= 1
+      return .dropped
     }
     let origin = Origin(tag: tag, vlan: vlan, queue: queue)
-    if !address.isMulticast { table.value.learn(address, vlan: vlan, port: source, now: now) }
+    if learns, !address.isMulticast { table.value.learn(address, vlan: vlan, port: source, now: now) }
     let destination = frame.destination
-    if !destination.isMulticast, let target = table.value.port(of: destination, vlan: vlan, now: now) {
-      // It is on the sender's own side.
-      if target == source { return .done }
-      return send(frame, origin, to: target)
+    if destination.isMulticast { return flood(frame, origin, from: source) }
+    guard let target = port(of: destination, vlan: vlan) else { return flood(frame, origin, from: source, toUplinksOnly: !learns) }
+    // It is on the sender's own side.
+    if target == source { return .done }
+    guard ports[target]?.isOccupied == true else {
+      sender.counters.unreachable &+= 1
+      return .dropped
     }
-    return flood(frame, origin, from: source)
+    return send(frame, origin, to: target)
   }
 
-  private func flood(_ frame: Frame, _ origin: Origin, from source: Int) -> NetPort.TransmitOutcome {
+  private func flood(_ frame: Frame, _ origin: Origin, from source: Int, toUplinksOnly: Bool = false) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     for index in ports.indices where index != source && ports[index] != nil {
+      if toUplinksOnly, ports[index]?.uplink == nil { continue }
       switch send(frame, origin, to: index) {
       case .pending: outcome = .pending
       case .done: if case .dropped = outcome { outcome = .done }
@@ -124,10 +164,11 @@ public final class VirtualSwitch {
   private func send(_ frame: Frame, _ origin: Origin, to index: Int) -> NetPort.TransmitOutcome {
     guard let port = ports[index] else { return .dropped }
     let wanted: UInt16?
-    if let own = port.configuration.vlan {
+    if let own = port.vlan {
       guard own == origin.vlan else { return .dropped }
       wanted = nil
     } else {
+      guard port.carries(origin.vlan) else { return .dropped }
       wanted = origin.vlan == 0 ? nil : origin.vlan
     }
     if wanted == origin.tag { return deliver(frame, origin, to: port) }
@@ -152,7 +193,7 @@ public final class VirtualSwitch {
     } else {
       return .dropped
     }
-    if case .dropped = outcome { port.counters.refused &+= 1 } else { port.counters.sentFrames &+= 1 }
+    if case .dropped = outcome { port.counters.refused &+= 1 } else { port.counters.sent.add(frame.byteCount) }
     return outcome
   }
 
@@ -161,7 +202,7 @@ public final class VirtualSwitch {
     var outcome = NetPort.TransmitOutcome.dropped
     let isPossible = finisher.finish(frame, for: port.accepting) { made in
       if case .delivered = client.receive(made, queue: origin.queue) {
-        port.counters.sentFrames &+= 1
+        port.counters.sent.add(made.byteCount)
         outcome = .done
       } else {
         port.counters.refused &+= 1
@@ -194,7 +235,9 @@ public final class VirtualSwitch {
 
 /// What a switch knows of one of its ports.
 final class SwitchPortState {
-  let configuration: SwitchPortConfiguration
+  let vlan: UInt16?
+  let address: MACAddress?
+  private let trunk: VLANSet?
   var counters = SwitchPortCounters()
   /// The vif that is connected; nil for an uplink, and while there is none.
   var client: NetPortClient?
@@ -204,6 +247,14 @@ final class SwitchPortState {
   var uplink: SwitchUplink?
   /// Frames were handed over since the last end of a batch.
   var isTouched = false
+  var isOccupied: Bool { client != nil || uplink != nil }
 
-  init(_ configuration: SwitchPortConfiguration) { self.configuration = configuration }
+  init(_ configuration: SwitchPortConfiguration) {
+    vlan = configuration.vlan
+    trunk = configuration.trunk
+    address = configuration.address
+  }
+
+  /// Whether a trunk has frames of this VLAN; 0: untagged ones.
+  func carries(_ vlan: UInt16) -> Bool { trunk?.contains(vlan) ?? true }
 }
