@@ -98,6 +98,9 @@ extension SharedBytes {
 /// A full memory fence between the accesses before and after (`mb` of xen/include/public/io/ring.h).
 @inlinable public func sharedMemoryFence() { pvio_fence() }
 
+/// Loads before it, those of a copy too, are done before those after it (`rmb` of xen/include/public/io/ring.h).
+@inlinable public func sharedMemoryLoadFence() { pvio_load_fence() }
+
 /// Tells the processor that this is a spinning loop (`pause`).
 @inlinable public func spinPause() { pvio_spin_pause() }
 

@@ -42,6 +42,13 @@ final class SimulatedForeignGrants: ForeignGrants {
 
   override func unmap(_ page: MappedPage) { grants.unmap(page) }
 
+  override func copyOut(
+    of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
+  ) throws(GrantError) {
+    try checkFaults()
+    try grants.copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place)
+  }
+
   override func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping {
     try checkFaults()
     return try grants.mapContiguously(references)

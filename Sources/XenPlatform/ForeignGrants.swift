@@ -40,6 +40,16 @@ open class ForeignGrants {
   /// Gives a page back. Data path; cannot fail.
   open func unmap(_ page: MappedPage) { fatalError("a platform overrides this") }
 
+  /// Copies `count` bytes at `offset` of a granted page to `place` of private memory, as by mapping it for as long as that takes
+  /// (`GNTTABOP_copy`). Throws as ``map(_:writable:)`` does; what was copied is then not to be used. Data path.
+  open func copyOut(
+    of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
+  ) throws(GrantError) {
+    let page = try map(reference, writable: false)
+    destination.copy(from: bytes(of: page), sourceOffset: offset, to: place, byteCount: count)
+    unmap(page)
+  }
+
   /// Maps pages side by side, in the order given, for reading and writing: rings and indirect tables. Control path.
   open func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping { fatalError("a platform overrides this") }
 

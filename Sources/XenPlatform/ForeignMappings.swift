@@ -41,20 +41,45 @@ struct ForeignMappings {
     return index
   }
 
+  /// Looks at an entry: whether it lets us in, and to which page of the arena. Returned with the word that says so, for another look.
+  @inline(__always) private func entry(_ slot: Int, in index: Int, _ reference: GrantReference) throws(GrantError) -> (word: UInt32, frame: UInt64) {
+    let offset = slot * GrantEntryLayout.entryByteCount
+    // Flags and domain at once. Pairs with the granter's release of the flags: domain and frame belong to these flags.
+    let word = arenas[index].memory.entries.loadAcquire32(at: offset + GrantEntryLayout.flagsOffset)
+    let frame = arenas[index].memory.entries.load64(at: offset + GrantEntryLayout.frameOffset)
+    guard UInt16(truncatingIfNeeded: word) & GrantEntryLayout.typeMask == GrantEntryLayout.permitAccess, word >> 16 == UInt32(domain.rawValue)
+    else { throw .badReference(reference) }
+    guard frame < UInt64(arenas[index].memory.pageCount) else { throw .badPage(reference, frame: frame) }
+    return (word, frame)
+  }
+
+  /// Copies out of a page that stays unmapped. False when no arena that was added holds `reference`.
+  ///
+  /// The status word says to the granter that a page is in use for longer. Here the entry is looked at again instead when the copy is
+  /// done: a grant that was taken back meanwhile, whose page may be something else by now, is an error, and its bytes are not used.
+  @inline(__always) mutating func copyOut(
+    of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
+  ) throws(GrantError) -> Bool {
+    precondition(offset >= 0 && count >= 0 && offset <= pageByteCount - count, "stretch outside its page")
+    guard let index = index(of: reference), let slot = arenas[index].slot(of: reference) else { return false }
+    let (word, frame) = try entry(slot, in: index, reference)
+    destination.copy(
+      from: arenas[index].memory.data, sourceOffset: Int(truncatingIfNeeded: frame) * pageByteCount + offset, to: place, byteCount: count)
+    // Pairs with the granter, which takes a grant back before it uses the page for something else.
+    sharedMemoryLoadFence()
+    guard arenas[index].memory.entries.loadAcquire32(at: slot * GrantEntryLayout.entryByteCount) == word else {
+      throw .changedWhileMapping(reference)
+    }
+    return true
+  }
+
   /// Maps one page, or returns nil when no arena that was added holds `reference`.
   @inline(__always) mutating func map(_ reference: GrantReference, writable: Bool) throws(GrantError) -> MappedPage? {
     guard let index = index(of: reference), let slot = arenas[index].slot(of: reference) else { return nil }
     if writable, arenas[index].access == .readOnly { throw .readOnly(reference) }
     guard mappedCount < limit else { throw .tooManyMapped(limit: limit) }
-    let entry = slot * GrantEntryLayout.entryByteCount
-
-    // Pairs with the granter's release of the flags: domain and frame belong to these flags.
-    let flags = arenas[index].memory.entries.loadAcquire16(at: entry + GrantEntryLayout.flagsOffset)
-    let allowed = arenas[index].memory.entries.load16(at: entry + GrantEntryLayout.domainOffset)
-    let frame = arenas[index].memory.entries.load64(at: entry + GrantEntryLayout.frameOffset)
-    guard flags & GrantEntryLayout.typeMask == GrantEntryLayout.permitAccess, allowed == domain.rawValue else { throw .badReference(reference) }
-    if writable, flags & GrantEntryLayout.readOnly != 0 { throw .readOnly(reference) }
-    guard frame < UInt64(arenas[index].memory.pageCount) else { throw .badPage(reference, frame: frame) }
+    let (word, frame) = try entry(slot, in: index, reference)
+    if writable, UInt16(truncatingIfNeeded: word) & GrantEntryLayout.readOnly != 0 { throw .readOnly(reference) }
 
     let position = firstCounts[index] + slot
     var mapped = counts[position]
@@ -63,8 +88,7 @@ struct ForeignMappings {
       let bits = writable ? GrantEntryLayout.reading | GrantEntryLayout.writing : GrantEntryLayout.reading
       // Sequentially consistent, and pairs with the granter's "clear the flags, fence, read the status".
       arenas[index].memory.status.fetchOr16(bits, at: slot * GrantEntryLayout.statusByteCount)
-      let again = arenas[index].memory.entries.loadAcquire16(at: entry + GrantEntryLayout.flagsOffset)
-      if again != flags {
+      if arenas[index].memory.entries.loadAcquire32(at: slot * GrantEntryLayout.entryByteCount) != word {
         settleStatus(of: slot, in: index, mapped)
         throw .changedWhileMapping(reference)
       }
@@ -93,11 +117,12 @@ struct ForeignMappings {
     if mapped.readers == 0 || (page.isWritable && mapped.writers == 0) { settleStatus(of: slot, in: index, mapped) }
   }
 
-  /// Clears the status bits that no mapping of ours needs any more.
+  /// Clears the status bits that no mapping of ours needs any more. Only the mapper writes the word, so a store is enough: what was done
+  /// with the page is done before the granter can see it.
   @inline(__always) private func settleStatus(of slot: Int, in index: Int, _ mapped: Counts) {
-    var keep: UInt16 = ~(GrantEntryLayout.reading | GrantEntryLayout.writing)
-    if mapped.readers > 0 { keep |= GrantEntryLayout.reading }
-    if mapped.writers > 0 { keep |= GrantEntryLayout.writing }
-    arenas[index].memory.status.fetchAnd16(keep, at: slot * GrantEntryLayout.statusByteCount)
+    var bits: UInt16 = 0
+    if mapped.readers > 0 { bits |= GrantEntryLayout.reading }
+    if mapped.writers > 0 { bits |= GrantEntryLayout.writing }
+    arenas[index].memory.status.storeRelease16(bits, at: slot * GrantEntryLayout.statusByteCount)
   }
 }

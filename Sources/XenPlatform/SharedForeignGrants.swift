@@ -36,6 +36,14 @@ public final class SharedForeignGrants: ForeignGrants {
 
   public override func unmap(_ page: MappedPage) { mappings.value.unmap(page) }
 
+  public override func copyOut(
+    of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
+  ) throws(GrantError) {
+    if try mappings.value.copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place) { return }
+    try openArena(of: reference)
+    try copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place)
+  }
+
   public override func bytes(of page: MappedPage) -> SharedBytes {
     let data = mappings.value.arenas[Int(page.arena)].memory.data
     return data.slice(at: Int(page.address - data.address), byteCount: pageByteCount)

@@ -59,6 +59,8 @@ static inline int pvio_compare_exchange_u16(void *p, uint16_t *expected, uint16_
 }
 static inline uint16_t pvio_fetch_and_u16(void *p, uint16_t v) { return __atomic_fetch_and((uint16_t *)p, v, __ATOMIC_SEQ_CST); }
 static inline uint16_t pvio_fetch_or_u16(void *p, uint16_t v) { return __atomic_fetch_or((uint16_t *)p, v, __ATOMIC_SEQ_CST); }
+// Loads before it are done before those after it. On x86 only the compiler has to be told.
+static inline void pvio_load_fence(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void pvio_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // A release store and a full fence. On x86 one exchange is both, at about half the cost of a store and an mfence.

@@ -14,9 +14,10 @@ extension NetBackPlane {
   /// Takes what the queue has, within the budget.
   func transmit(from queue: NetBackQueue) -> Service {
     if queue.fault != nil { return .idle }
+    let isLimited = state.value.isLimited
     var count = 0
     while count < Self.budget {
-      guard queue.packets.hasFree, mayTransmit() else { break }
+      guard queue.packets.hasFree, !isLimited || mayTransmit() else { break }
       do throws(NetBackFault) {
         guard try transmitNext(of: queue) else { break }
       } catch {
@@ -32,7 +33,6 @@ extension NetBackPlane {
 
   /// Whether the rate limit lets another frame through. If not, the loop is called back when it does.
   private func mayTransmit() -> Bool {
-    guard state.value.isLimited else { return true }
     if state.value.heldUntil > 0 { return false }
     let now = clock.nowNanoseconds
     guard let wait = state.value.rate?.nanosecondsUntilAllowed(now: now), wait > 0 else { return true }
@@ -42,107 +42,154 @@ extension NetBackPlane {
   }
 
   /// Takes one chain of slots and does what it says. False when there is none.
-  private func transmitNext(of queue: NetBackQueue) throws(NetBackFault) -> Bool {
-    while true {
-      let slot: NetifTransmitRequest?
-      do throws(RingFault) { slot = try queue.transmitRing.cell.value.takeRequest() } catch { throw .ring(.transmit, error) }
+  @inline(__always) private func transmitNext(of queue: NetBackQueue) throws(NetBackFault) -> Bool {
+    let slot: NetifTransmitRequest?
+    do throws(RingFault) { slot = try queue.transmitRing.cell.value.takeRequest() } catch { throw .ring(.transmit, error) }
+    if let slot, let piece = slot.wholeFrame, queue.assembler.value.isBetweenFrames {
+      send(slot, piece, of: queue)
+      return true
+    }
+    return try transmitChain(from: slot, of: queue)
+  }
+
+  /// The same for whatever is not a whole frame in one slot, as the first slot of it or nil says.
+  @inline(never) private func transmitChain(from first: NetifTransmitRequest?, of queue: NetBackQueue) throws(NetBackFault) -> Bool {
+    var next = first
+    while let slot = next {
       do throws(TransmitFault) {
-        guard let slot else {
-          try queue.assembler.value.endOfRequests()
-          return false
-        }
         switch try queue.assembler.value.add(slot) {
-        case .incomplete: continue
-        case .frame: send(of: queue)
+        case .incomplete: break
+        case .frame:
+          sendChain(of: queue)
+          return true
         case .multicastChange:
           let changed = multicast.apply(queue.assembler.value.extras)
-          answer(queue, changed ? .okay : .error)
+          answerChain(queue, changed ? .okay : .error)
+          return true
         case .rejected:
           queue.counters.transmittedFrames &+= 1
           queue.counters.transmitErrors.malformed &+= 1
-          answer(queue, .error)
+          answerChain(queue, .error)
+          return true
         }
-        return true
       } catch {
         throw .chain(error)
       }
+      do throws(RingFault) { next = try queue.transmitRing.cell.value.takeRequest() } catch { throw .ring(.transmit, error) }
     }
+    do throws(TransmitFault) { try queue.assembler.value.endOfRequests() } catch { throw .chain(error) }
+    return false
   }
 
   /// Answers every slot of the chain that was assembled last.
-  private func answer(_ queue: NetBackQueue, _ status: NetifStatus) {
-    if queue.assembler.value.isSingleRequest {
-      queue.transmitRing.cell.value.putResponse(NetifTransmitResponse(identifier: queue.assembler.value.identifier(0), status: status))
-    } else {
-      queue.transmitRing.cell.value.putResponses(to: queue.assembler.value.answer, status: status)
-    }
+  private func answerChain(_ queue: NetBackQueue, _ status: NetifStatus) {
+    queue.transmitRing.cell.value.putResponses(to: queue.assembler.value.answer, status: status)
     queue.hasTransmitResponses = true
   }
 
-  /// Makes a frame of the chain that was assembled and hands it to the port.
-  private func send(of queue: NetBackQueue) {
+  // MARK: Frames
+
+  /// Hands a frame that is one slot, as most are, to the port.
+  @inline(__always) private func send(_ slot: NetifTransmitRequest, _ piece: TransmitPiece, of queue: NetBackQueue) {
     let place = queue.packets.begin()
     queue.counters.transmittedFrames &+= 1
-    do throws(GrantError) {
-      try fill(queue.packets.frames[place], place, of: queue)
-    } catch {
-      // Whatever was mapped before the bad page goes back with the rest (XSA-365).
-      if let heldBack = limiter.admit() {
-        logger.warning("queue \(queue.index): frame refused: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
+    let status = queue.packets.frames.withObject(place) { frame -> NetifStatus? in
+      do throws(GrantError) { try fill(frame, place, piece, of: queue) } catch { return refuse(error, queue) }
+      frame.offload = slot.offload
+      return pass(frame, needsPseudoHeaderSum: false, from: queue)
+    }
+    guard let status else { return queue.packets.setAnswer(TransmitAnswer(identifier: slot.identifier), of: place) }
+    // Unmapped first: the front-end may take its pages back as soon as it sees the answer.
+    queue.packets.unmapPages(of: place, grants)
+    queue.transmitRing.cell.value.putResponse(NetifTransmitResponse(identifier: slot.identifier, status: status))
+    queue.hasTransmitResponses = true
+    queue.packets.end(place)
+  }
+
+  /// Hands the frame of the chain that was assembled to the port.
+  private func sendChain(of queue: NetBackQueue) {
+    let place = queue.packets.begin()
+    queue.counters.transmittedFrames &+= 1
+    let status = queue.packets.frames.withObject(place) { frame -> NetifStatus? in
+      frame.reset(headByteCount: min(queue.assembler.value.byteCount, Frame.headCapacity))
+      do throws(GrantError) {
+        var filled = 0
+        for index in 0..<queue.assembler.value.pieceCount {
+          filled = try add(queue.assembler.value.piece(index), to: frame, place, filled, of: queue)
+        }
+      } catch {
+        // Whatever was mapped before the bad page goes back with the rest (XSA-365).
+        return refuse(error, queue)
       }
-      queue.counters.transmitErrors.grant &+= 1
-      return finishNow(place, of: queue, .error)
+      frame.offload = queue.assembler.value.offload
+      return pass(frame, needsPseudoHeaderSum: queue.assembler.value.needsPseudoHeaderSum, from: queue)
     }
-    guard setOffload(queue.packets.frames[place], of: queue) else {
-      queue.counters.transmitErrors.headers &+= 1
-      return finishNow(place, of: queue, .error)
+    guard let status else { return queue.packets.setAnswer(queue.assembler.value.answer, of: place) }
+    queue.packets.unmapPages(of: place, grants)
+    answerChain(queue, status)
+    queue.packets.end(place)
+  }
+
+  /// Hands a frame that is complete to the port. Returns how it is to be answered; nil: when the port is done with it.
+  @inline(__always) private func pass(_ frame: Frame, needsPseudoHeaderSum: Bool, from queue: NetBackQueue) -> NetifStatus? {
+    if frame.offload.needsChecksum {
+      guard frame.locateChecksum() else {
+        queue.counters.transmitErrors.headers &+= 1
+        return .error
+      }
+      if needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
     }
-    let byteCount = queue.assembler.value.byteCount
-    queue.counters.transmittedBytes &+= UInt64(byteCount)
-    if state.value.isLimited { state.value.rate?.spend(byteCount: byteCount, now: clock.nowNanoseconds) }
-    switch port.transmit(queue.packets.frames[place], queue: queue.index) {
-    case .done: finishNow(place, of: queue, .okay)
-    case .pending: queue.packets.setAnswer(queue.assembler.value.answer, of: place)
+    queue.counters.transmittedBytes &+= UInt64(frame.byteCount)
+    if state.value.isLimited { state.value.rate?.spend(byteCount: frame.byteCount, now: clock.nowNanoseconds) }
+    switch port.transmit(frame, queue: queue.index) {
+    case .done: return .okay
+    case .pending: return nil
     case .dropped:
       queue.counters.transmitDrops &+= 1
-      finishNow(place, of: queue, .dropped)
+      return .dropped
     }
   }
 
-  /// Takes over what the front-end left to be done. False when the headers do not allow it.
-  private func setOffload(_ frame: Frame, of queue: NetBackQueue) -> Bool {
-    frame.offload = queue.assembler.value.offload
-    guard frame.offload.needsChecksum else { return true }
-    guard frame.locateChecksum() else { return false }
-    if queue.assembler.value.needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
-    return true
+  /// A page of a frame cannot be used.
+  @inline(never) private func refuse(_ error: GrantError, _ queue: NetBackQueue) -> NetifStatus {
+    if let heldBack = limiter.admit() {
+      logger.warning("queue \(queue.index): frame refused: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
+    }
+    queue.counters.transmitErrors.grant &+= 1
+    return .error
   }
 
-  /// Maps the frame's pages and takes its head into private memory. What lies in the head entirely needs no page any more.
-  private func fill(_ frame: Frame, _ place: Int, of queue: NetBackQueue) throws(GrantError) {
-    let headByteCount = min(queue.assembler.value.byteCount, Frame.headCapacity)
-    frame.reset(headByteCount: headByteCount)
-    var filled = 0
-    for index in 0..<queue.assembler.value.pieceCount {
-      let piece = queue.assembler.value.piece(index)
-      let taken = min(piece.byteCount, headByteCount - filled)
-      if taken == piece.byteCount, let kept = queue.kept.page(of: piece.grantReference, writable: false) {
+  // MARK: Pages
+
+  /// Takes a frame's head into private memory, and maps its page if there is more. What lies in the head entirely needs no page any more.
+  @inline(__always) private func fill(_ frame: Frame, _ place: Int, _ piece: TransmitPiece, of queue: NetBackQueue) throws(GrantError) {
+    if piece.byteCount <= Frame.headCapacity, queue.kept.isEmpty {
+      frame.reset(headByteCount: piece.byteCount)
+      try grants.copyOut(of: piece.grantReference, at: piece.offset, byteCount: piece.byteCount, to: frame.head, at: 0)
+    } else {
+      frame.reset(headByteCount: min(piece.byteCount, Frame.headCapacity))
+      _ = try add(piece, to: frame, place, 0, of: queue)
+    }
+  }
+
+  /// Adds a piece to a frame whose head has `filled` bytes so far. Returns how many it has then.
+  private func add(
+    _ piece: TransmitPiece, to frame: Frame, _ place: Int, _ filled: Int, of queue: NetBackQueue
+  ) throws(GrantError) -> Int {
+    let taken = min(piece.byteCount, frame.headByteCount - filled)
+    if taken == piece.byteCount {
+      if let kept = queue.kept.page(of: piece.grantReference, writable: false) {
         frame.fillHead(at: filled, from: kept.vector(at: piece.offset, byteCount: taken))
-        filled += taken
-        continue
-      }
-      let page = try grants.map(piece.grantReference, writable: false)
-      if taken > 0 {
-        frame.fillHead(at: filled, from: page.vector(at: piece.offset, byteCount: taken))
-        filled += taken
-      }
-      if taken == piece.byteCount {
-        grants.unmap(page)
       } else {
-        queue.packets.addPage(page, to: place)
-        frame.append(page.vector(at: piece.offset + taken, byteCount: piece.byteCount - taken))
+        try grants.copyOut(of: piece.grantReference, at: piece.offset, byteCount: taken, to: frame.head, at: filled)
       }
+    } else {
+      let page = try grants.map(piece.grantReference, writable: false)
+      if taken > 0 { frame.fillHead(at: filled, from: page.vector(at: piece.offset, byteCount: taken)) }
+      queue.packets.addPage(page, to: place)
+      frame.append(page.vector(at: piece.offset + taken, byteCount: piece.byteCount - taken))
     }
+    return filled + taken
   }
 
   /// The port is done with a frame that was pending.
@@ -156,13 +203,6 @@ extension NetBackPlane {
       queue.transmitRing.cell.value.putResponses(to: queue.packets.answer(of: place), status: succeeded ? .okay : .dropped)
       queue.hasTransmitResponses = true
     }
-    queue.packets.end(place)
-  }
-
-  /// Ends the frame that was assembled last. Unmaps first: the front-end may take its pages back as soon as it sees the answer.
-  private func finishNow(_ place: Int, of queue: NetBackQueue, _ status: NetifStatus) {
-    queue.packets.unmapPages(of: place, grants)
-    answer(queue, status)
     queue.packets.end(place)
   }
 }

@@ -14,7 +14,7 @@ struct PacketTable: ~Copyable {
     var pageCount = 0
   }
 
-  let frames: FixedTable<Frame>
+  let frames: FixedObjects<Frame>
   private let rows: FixedTable<Row>
   private let pages: FixedTable<MappedPage>
   private let free: FixedTable<Int32>
@@ -25,7 +25,7 @@ struct PacketTable: ~Copyable {
   ///   - firstIndex: the number of the first frame: numbers of one device's frames are all different.
   init(count: Int, firstIndex: Int) throws(Errno) {
     let heads = try SharedRegion(anonymousByteCount: count * Frame.headCapacity).bytes
-    frames = FixedTable(count: count) {
+    frames = FixedObjects(count: count) {
       Frame(index: firstIndex + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity))
     }
     rows = FixedTable(repeating: Row(), count: count)
@@ -36,10 +36,12 @@ struct PacketTable: ~Copyable {
   }
 
   var inFlightCount: Int { frames.count - freeCount.value }
-  var hasFree: Bool { freeCount.value > 0 }
+  /// Places for further frames.
+  var availableCount: Int { @inline(__always) get { freeCount.value } }
+  var hasFree: Bool { @inline(__always) get { freeCount.value > 0 } }
 
   /// Takes a free place, which has nothing to answer and no pages.
-  func begin() -> Int {
+  @inline(__always) func begin() -> Int {
     precondition(freeCount.value > 0, "more frames under way than slots")
     freeCount.value -= 1
     let place = Int(free[freeCount.value])
@@ -48,23 +50,26 @@ struct PacketTable: ~Copyable {
   }
 
   /// Gives a place back. Its pages are unmapped and its slots answered.
-  func end(_ place: Int) {
+  @inline(__always) func end(_ place: Int) {
     free[freeCount.value] = Int32(truncatingIfNeeded: place)
     freeCount.value += 1
   }
 
-  func setAnswer(_ answer: TransmitAnswer, of place: Int) { rows[place].answer = answer }
-  func answer(of place: Int) -> TransmitAnswer { rows[place].answer }
+  @inline(__always) func setAnswer(_ answer: TransmitAnswer, of place: Int) { rows[place].answer = answer }
+  @inline(__always) func answer(of place: Int) -> TransmitAnswer { rows[place].answer }
 
-  func addPage(_ page: MappedPage, to place: Int) {
+  @inline(__always) func addPage(_ page: MappedPage, to place: Int) {
     pages[place * NetLimits.pieceCount + rows[place].pageCount] = page
     rows[place].pageCount += 1
   }
 
-  /// Unmaps what is mapped for a frame.
-  func unmapPages(of place: Int, _ grants: ForeignGrants) {
+  /// Unmaps what is mapped for a frame: nothing, for most.
+  @inline(__always) func unmapPages(of place: Int, _ grants: ForeignGrants) {
     let count = rows[place].pageCount
-    if count == 0 { return }
+    if count > 0 { unmapPages(of: place, count, grants) }
+  }
+
+  private func unmapPages(of place: Int, _ count: Int, _ grants: ForeignGrants) {
     for index in 0..<count { grants.unmap(pages[place * NetLimits.pieceCount + index]) }
     rows[place].pageCount = 0
   }

@@ -15,6 +15,13 @@ public import XenInterface
     extraCount = 0
   }
 
+  /// One request.
+  @inlinable public init(identifier: UInt16) {
+    self.init()
+    identifiers[0] = identifier
+    identifierCount = 1
+  }
+
   /// Slots, of both kinds.
   @inlinable public var slotCount: Int { Int(identifierCount) + Int(extraCount) }
 

@@ -78,6 +78,32 @@ public struct TransmitAssembler: ~Copyable {
 
 // MARK: - Slots
 
+extension NetifTransmitRequest {
+  /// The piece of a slot that is a whole frame without extra infos, and breaks no rule; nil for every other. Between two frames such a slot
+  /// need not go through ``TransmitAssembler``, which would report a frame of this piece.
+  @inlinable public var wholeFrame: TransmitPiece? {
+    @inline(__always) get {
+      let byteCount = Int(self.byteCount)
+      let offset = Int(self.offset)
+      guard NetifTransmitFlags(rawValue: flags).isDisjoint(with: [.moreData, .extraInfo]), byteCount >= NetLimits.minimumFrameByteCount,
+        offset + byteCount <= NetLimits.pieceByteCount
+      else { return nil }
+      return TransmitPiece(grantReference: grantReference, offset: offset, byteCount: byteCount)
+    }
+  }
+
+  /// What its flags leave to be done with a frame that has no extra infos.
+  @inlinable public var offload: FrameOffload {
+    @inline(__always) get {
+      let flags = NetifTransmitFlags(rawValue: self.flags)
+      var offload = FrameOffload()
+      offload.needsChecksum = flags.contains(.checksumBlank)
+      offload.isValidated = flags.contains(.dataValidated)
+      return offload
+    }
+  }
+}
+
 extension TransmitAssembler {
   /// Takes the copy of the next slot in. Throws when no honest front-end could have sent it, now and on every later call.
   @inlinable @inline(__always) public func add(_ slot: NetifTransmitRequest) throws(TransmitFault) -> Progress {
@@ -212,10 +238,7 @@ extension TransmitAssembler {
 
   /// What the front-end left to be done. Where the checksummed part begins is not known from the slots.
   @inlinable public var offload: FrameOffload {
-    let flags = NetifTransmitFlags(rawValue: state.value.first.flags)
-    var offload = FrameOffload()
-    offload.needsChecksum = flags.contains(.checksumBlank)
-    offload.isValidated = flags.contains(.dataValidated)
+    var offload = state.value.first.offload
     if state.value.extraCount > 0, state.value.extras.segmentation != .none {
       offload.segmentation = state.value.extras.segmentation
       offload.segmentByteCount = state.value.extras.segmentByteCount
