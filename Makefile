@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 .DEFAULT_GOAL := build
-.PHONY: build test demo dist bench generate check-generated model single-access crash-store fuzz clean toolchain help
+.PHONY: build test demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz clean toolchain help
 
 ## build: everything, for development
 build: toolchain
@@ -52,6 +52,13 @@ crash-store: toolchain
 	Scripts/install-packages.sh test
 	$(SWIFT) build --build-tests
 	PVIO_CRASH_ROUNDS=$(ROUNDS) $(if $(SEED),PVIO_CRASH_SEED=$(SEED)) $(SWIFT) test --skip-build --disable-xctest --filter StoreCrash
+
+## soak-vmm: kill the back-end of a guest's disk 50 times under a verify job (KILLS=)
+KILLS ?= 50
+soak-vmm: toolchain
+	Scripts/install-packages.sh test
+	$(SWIFT) build --build-tests
+	PVIO_VMM_KILLS=$(KILLS) $(SWIFT) test --skip-build --disable-xctest --filter aBackEndThatIsKilledUnderAVerifyJobLosesNothing
 
 ## fuzz: search for requests that upset the store, with libFuzzer (FUZZ_SECONDS=60)
 fuzz: toolchain
