@@ -87,7 +87,7 @@ let package = Package(
     layer(
       "PVDriver",
       ["Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface", system, logging]),
-    layer("VhostUser", ["VirtioRing", "EventLoop", "SharedMemory", "LinuxSystem", system, logging]),
+    layer("VhostUser", ["VirtioRing", "VirtioInterface", "EventLoop", "SharedMemory", "LinuxSystem", system, logging]),
 
     // 5: devices
     layer("BlockInterface", ["SharedMemory", "SharedRing", "XenInterface", "Xenbus"], path: "Sources/Devices/Block/Interface"),
@@ -111,7 +111,7 @@ let package = Package(
       path: "Sources/Devices/Block/Front"),
     layer(
       "BlockVirtio",
-      ["BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "EventLoop", "SharedRing", "SharedMemory", system, logging],
+      ["BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory", system, logging],
       path: "Sources/Devices/Block/Virtio"),
 
     layer("NetPackets", ["SharedMemory", "XenInterface"], path: "Sources/Devices/Net/Packets"),

@@ -1,4 +1,5 @@
 public import EventLoop
+public import VirtioInterface
 public import VirtioRing
 
 /// A virtio device that a VMM can use: what is offered, and what is done with the queues. To be overridden.

@@ -1,5 +1,6 @@
 public import EventLoop
 public import SharedMemory
+public import VirtioInterface
 public import VirtioRing
 
 /// A queue that has been started: its ring, and its kick and call.

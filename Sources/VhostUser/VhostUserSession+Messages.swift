@@ -1,5 +1,6 @@
 import LinuxSystem
 import SharedMemory
+import VirtioInterface
 import VirtioRing
 
 // What each message does. Their form has been checked.
@@ -43,7 +44,7 @@ extension VhostUserSession {
 
   // MARK: Features
 
-  private var offeredFeatures: VirtioFeatures { device.features.union(.ring) }
+  private var offeredFeatures: VirtioFeatures { device.features.union(.offeredByAll) }
   private var offeredProtocolFeatures: VhostUserFeatures { device.protocolFeatures.union(.all) }
 
   private func setFeatures(_ wanted: VirtioFeatures) throws(VhostUserError) {

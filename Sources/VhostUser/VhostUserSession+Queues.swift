@@ -3,6 +3,7 @@ import LinuxSystem
 import Logging
 import SharedMemory
 import SystemPackage
+import VirtioInterface
 import VirtioRing
 
 // Queues: what the VMM says of them, and when they run.
@@ -18,7 +19,7 @@ extension VhostUserSession {
       guard count > 0, count <= DeviceQueue.entryLimit else {
         throw VhostUserError(request, "queue \(index) cannot have \(count) entries: expected 1 to \(DeviceQueue.entryLimit)")
       }
-      if let features, !features.contains(.packedRing), count.nonzeroBitCount != 1 {
+      if let features, !features.contains(.ringPacked), count.nonzeroBitCount != 1 {
         throw VhostUserError(request, "queue \(index) cannot have \(count) entries: a split queue has a power of two")
       }
       vrings[index].entryCount = count
@@ -88,7 +89,7 @@ extension VhostUserSession {
   func startIfComplete(_ index: Int) throws(VhostUserError) {
     let vring = vrings[index]
     guard vring.running == nil, vring.isComplete, let features, let address = vring.address, let entryCount = vring.entryCount else { return }
-    let format: DeviceQueue.Format = features.contains(.packedRing) ? .packed : .split
+    let format: DeviceQueue.Format = features.contains(.ringPacked) ? .packed : .split
     let sizes = DeviceQueue.partByteCounts(format, entryCount: entryCount)
     let parts = DeviceQueue.Parts(
       descriptors: try part(address.descriptors, sizes.descriptors, index, .descriptors), driver: try part(address.driver, sizes.driver, index, .driver),

@@ -3,6 +3,7 @@ import LinuxSystem
 import Logging
 import SharedMemory
 import SystemPackage
+import VirtioInterface
 import VirtioRing
 
 /// One connection of a VMM: from its first message to its end. Loop thread only.

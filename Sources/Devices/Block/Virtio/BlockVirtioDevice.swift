@@ -1,6 +1,7 @@
 public import BlockEngine
 public import BlockInterface
 public import VhostUser
+public import VirtioInterface
 public import VirtioRing
 public import Logging
 public import SystemPackage

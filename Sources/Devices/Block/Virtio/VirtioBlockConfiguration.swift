@@ -1,5 +1,5 @@
 import BlockInterface
-import VhostUser
+import VirtioInterface
 
 /// The configuration space of a disk (`struct virtio_blk_config`), and the features that give its fields a meaning.
 struct VirtioBlockConfiguration: Equatable {

@@ -1,19 +1,13 @@
-/// Feature bits that the guest's driver negotiates (virtio 1.2, 6; linux/virtio_config.h). A device adds its own.
-public struct VirtioFeatures: OptionSet, Sendable, Hashable {
-  public let rawValue: UInt64
-  public init(rawValue: UInt64) { self.rawValue = rawValue }
+public import VirtioInterface
 
-  /// The VMM wants writes marked in the dirty log (`VHOST_F_LOG_ALL`); not the guest's.
-  public static let logAll = VirtioFeatures(rawValue: 1 << 26)
-  public static let indirectDescriptors = VirtioFeatures(rawValue: 1 << 28)
-  public static let eventIndex = VirtioFeatures(rawValue: 1 << 29)
+extension VirtioFeatures {
+  /// The VMM wants writes marked in the dirty log (`VHOST_F_LOG_ALL`, linux/vhost_types.h); not the guest's.
+  public static var logAll: VirtioFeatures { VirtioFeatures(rawValue: 1 << 26) }
   /// There are ``VhostUserFeatures`` (`VHOST_USER_F_PROTOCOL_FEATURES`); not the guest's.
-  public static let protocolFeatures = VirtioFeatures(rawValue: 1 << 30)
-  public static let version1 = VirtioFeatures(rawValue: 1 << 32)
-  public static let packedRing = VirtioFeatures(rawValue: 1 << 34)
+  public static var protocolFeatures: VirtioFeatures { VirtioFeatures(rawValue: 1 << 30) }
 
   /// What every device here can do.
-  static let ring: VirtioFeatures = [.logAll, .indirectDescriptors, .eventIndex, .protocolFeatures, .version1, .packedRing]
+  static var offeredByAll: VirtioFeatures { [.logAll, .indirectDescriptors, .eventIndex, .protocolFeatures, .version1, .ringPacked] }
 }
 
 /// Parts of the vhost-user protocol that both ends have to want (`VHOST_USER_PROTOCOL_F_*`).
