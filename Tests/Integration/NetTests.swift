@@ -122,6 +122,77 @@ extension Integration {
       }
     }
 
+    /// An interface of the host as the uplink: here one end of a veth pair, whose other end is a host of its own.
+    @Test func aSwitchReachesTheOutsideThroughAPacketSocket() async throws {
+      try await withNetworkBed { bed, network in
+        let edge = try await network.make("edge")
+        let outside = try await network.make("outside")
+        try await bed.call("ip", "-n", edge, "link", "add", "up0", "type", "veth", "peer", "name", "out0", "netns", outside)
+        try await bed.call("ip", "-n", edge, "link", "set", "up0", "up")
+        try await network.setAddress(9, of: "out0", in: outside)
+        let process = try bed.start(Program.pvio, ["backend", "net", "--switch", "lan", "--uplink", "packet=up0,netns=\(edge)", "--no-learning"])
+        try await bed.waitForLine("pvio switch ready", of: process)
+        var guests: [String] = []
+        for (number, vlan) in [",trunk=untagged", ",trunk=untagged", ",vlan=10"].enumerated() {
+          guests.append(try await network.make("g\(number)"))
+          try await bed.pvio("attach", "7", "net", "switch=lan,id=net\(number)\(vlan)")
+          _ = try await bed.exportTap("vif\(number)", in: guests[number])
+          try await network.setAddress(number + 1, of: "eth0", in: guests[number])
+        }
+        #expect(try await network.ping(9, from: guests[0]) == 3)
+        #expect(try await network.ping(2, from: outside) == 3)
+        #expect(try await network.ping(2, from: guests[0]) == 3, "guests among themselves")
+        #expect(try await network.ping(9, from: guests[2], count: 1) == 0, "another VLAN")
+
+        // Large frames both ways: a download that is compared, from the outside and from a guest.
+        let content = try await bed.randomImage(megabytes: 24)
+        let wanted = try await bed.call("sha256sum", content).prefix(64)
+        for (place, address, client) in [(outside, 9, guests[0]), (guests[1], 2, outside)] {
+          let server = try network.start(
+            place, "python3", "-m", "http.server", "8000", "--bind", "10.77.0.\(address)", "--directory", bed.imageDirectory)
+          let script = """
+            import hashlib, time, urllib.request
+            for attempt in range(50):
+              try:
+                data = urllib.request.urlopen("http://10.77.0.\(address):8000/random.img").read(); break
+              except OSError: time.sleep(0.1)
+            print(hashlib.sha256(data).hexdigest())
+            """
+          let download = try await network.run(client, "python3", "-c", script)
+          #expect(download.output.prefix(64) == wanted, "\(download.errors)")
+          server.kill()
+        }
+
+        // The VLAN has its tag on the wire, both ways.
+        let listener = try network.listen(for: "from-ten", on: "out0", in: outside)
+        let guest = try network.listen(for: "to-ten", on: "eth0", in: guests[2])
+        let other = try network.listen(for: "to-ten", on: "eth0", in: guests[0])
+        for program in [listener, guest, other] { try await eventually("it listens") { program.output.contains("ready") } }
+        try await network.send("from-ten", vlan: nil, on: "eth0", in: guests[2])
+        try await network.send("to-ten", vlan: 10, on: "out0", in: outside)
+        try await eventually("both have arrived") { listener.output.contains("got 10") && guest.output.contains("got untagged") }
+        #expect(!other.output.contains("got"))
+
+        // Nothing is lost, and the figures agree with the kernel's.
+        try await eventually("the uplink is accounted for") {
+          let listing = try JSONDecoder().decode(NetStatusListing.self, from: Data(try await bed.pvio("status", "--json", "net0").utf8))
+          let uplink = try #require(listing.switches.first?.uplink)
+          let port = try #require(uplink.port)
+          let counters = try await network.counters(of: "up0", in: edge)
+          return uplink.carrier && port.taken_frames == counters.sent.packets && port.taken_bytes == counters.sent.bytes
+            && port.delivered_frames == counters.received.packets && port.drops == [:] && uplink.at_switch.delivered_frames == port.taken_frames
+            && listing.switches.first?.learning == false
+        }
+        try await bed.call("ip", "-n", outside, "link", "set", "out0", "down")
+        try await eventually("the uplink's link is seen to be down") {
+          let listing = try JSONDecoder().decode(NetStatusListing.self, from: Data(try await bed.pvio("status", "--json", "net0").utf8))
+          return listing.switches.first?.uplink?.carrier == false
+        }
+        try await network.setAddress(8, of: "out0", in: outside)
+        try await eventually("and up again") { try await network.ping(9, from: guests[0]) == 3 }
+      }
+    }
+
     @Test func anInterfaceIsUnpluggedAndPluggedAgainUnderTraffic() async throws {
       try await withNetworkBed { bed, network in
         let host = try await network.make("host")
@@ -185,12 +256,14 @@ extension Integration {
           ("tap=small,netns=\(host),mtu=9000", "has an MTU of 1500 and 9000 was asked for"),
           ("tap=small,netns=\(host),mac=\(address)", "give the device another one with mac="),
           ("tap=dummy,netns=\(host)", "is not a TAP interface"),
+          ("packet=none,netns=\(host)", "interface none does not exist in network namespace"),
+          ("packet=dummy,netns=\(host),mtu=9000", "has an MTU of 1500 and 9000 was asked for"),
         ] {
           let outcome = try await bed.run(Program.pvio, ["attach", "7", "net", spec])
           #expect(outcome.ending == .exited(1) && outcome.errorLines.count == 1 && outcome.errors.contains(reason), "\(spec): \(outcome.errors)")
         }
         for (spec, reason) in [
-          ("tap=", "needs a value"), ("tap=name-of-sixteen-chars", "1 to 15"), ("switch=a,tap=b", "exactly one of"), ("null,vlan=3", "switch port"), ("null,trunk=3", "switch port"),
+          ("tap=", "needs a value"), ("tap=name-of-sixteen-chars", "1 to 15"), ("switch=a,tap=b", "exactly one of"), ("null,vlan=3", "switch port"), ("packet=lo,tap=b", "exactly one of"), ("null,netns=x", "interface of the host"), ("null,trunk=3", "switch port"),
           ("switch=a,trunk=3-1", "VLANs such as"), ("switch=a,vlan=3,trunk=4", "exclude each other"),
           ("tap=a,mac=01:00:00:00:00:01", "an address such as"), ("null,rate=5", "bytes and microseconds"), ("null,queues=0", "1 to 16"),
           ("null,bogus=1", "unknown key 'bogus'"),

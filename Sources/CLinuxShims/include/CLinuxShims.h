@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/stat.h>
 #include <poll.h>
@@ -278,6 +279,36 @@ static inline int pvio_route_socket(unsigned groups) {
   close(fd);
   errno = saved;
   return -1;
+}
+
+// Frames of the network interface `index`, as they are on the wire: with a virtio header before each (PACKET_VNET_HDR), their VLAN tag
+// beside them (PACKET_AUXDATA), whoever they are for (PACKET_MR_PROMISC), without those that this host sends. -1 with errno.
+static inline int pvio_packet_socket(int index, int buffer_bytes) {
+  int fd = socket(17 /* AF_PACKET */, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  int on = 1;
+  struct packet_mreq everything = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
+  struct sockaddr_ll address = {.sll_family = 17, .sll_protocol = 0x0300 /* ETH_P_ALL, big-endian */, .sll_ifindex = index};
+  // The first two may be refused to a user who has CAP_NET_RAW alone: then the system's own limit holds.
+  (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof buffer_bytes);
+  (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof buffer_bytes);
+  if (setsockopt(fd, 263 /* SOL_PACKET */, PACKET_VNET_HDR, &on, sizeof on) == 0
+      && setsockopt(fd, 263, PACKET_AUXDATA, &on, sizeof on) == 0
+      && setsockopt(fd, 263, PACKET_IGNORE_OUTGOING, &on, sizeof on) == 0
+      && setsockopt(fd, 263, PACKET_ADD_MEMBERSHIP, &everything, sizeof everything) == 0
+      && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+    return fd;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return -1;
+}
+
+// Frames that did not fit the socket since this was last asked (PACKET_STATISTICS); 0 when it cannot be said.
+static inline unsigned pvio_packet_take_dropped(int fd) {
+  struct tpacket_stats statistics = {0, 0};
+  socklen_t size = sizeof statistics;
+  return getsockopt(fd, 263, PACKET_STATISTICS, &statistics, &size) == 0 ? statistics.tp_drops : 0;
 }
 
 static inline uint64_t pvio_monotonic_nanoseconds(void) {

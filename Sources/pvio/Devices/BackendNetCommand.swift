@@ -20,7 +20,7 @@ struct BackendNetCommand: AsyncParsableCommand {
     help: ArgumentHelp("Instead of one interface: serve the switch of this name, with every interface that is attached to it.", valueName: "name"))
   var switchName: String?
 
-  @Option(help: ArgumentHelp("What the switch is connected to besides: tap=NAME and what goes with it.", valueName: "spec"))
+  @Option(help: ArgumentHelp("What the switch is connected to besides: tap=NAME or packet=NAME, and what goes with it.", valueName: "spec"))
   var uplink: String?
 
   @Flag(

@@ -65,6 +65,12 @@ extension NetSpec {
     switch backing {
     case .null: return NullPort()
     case .virtualSwitch(let name): throw CommandFailure("switch \(name) is served by a process of its own: pvio backend net --switch \(name)")
+    case .packet(let name):
+      let interface = try PacketInterface.open(name, in: namespace.map(NetworkNamespace.init(text:)))
+      if let mtu, mtu > interface.mtu {
+        throw CommandFailure("interface \(name) has an MTU of \(interface.mtu) and \(mtu) was asked for; use mtu=\(interface.mtu), or set the interface's")
+      }
+      return PacketPort(interface, on: loop)
     case .tap(let name):
       var configuration = TapConfiguration(name)
       configuration.namespace = namespace.map(NetworkNamespace.init(text:))

@@ -9,6 +9,8 @@ struct NetSpec: Sendable, Equatable {
     case tap(InterfaceName)
     /// A port of the switch of this name.
     case virtualSwitch(String)
+    /// An interface that the host has anyway, through a packet socket.
+    case packet(InterfaceName)
     /// Takes every frame, delivers none: for measuring everything else.
     case null
   }
@@ -46,6 +48,7 @@ struct NetSpec: Sendable, Equatable {
   static let keys: [KeyValueSpec.Key] = [
     .init(name: "tap", expectation: "NAME            a TAP interface of the host, made if it is not there"),
     .init(name: "switch", expectation: "NAME         a port of the built-in switch of that name"),
+    .init(name: "packet", expectation: "NAME         an interface that the host has anyway, through a packet socket"),
     .init(name: "null", expectation: "               takes everything, delivers nothing", isFlag: true),
     .init(name: "netns", expectation: "NAME          network namespace of the TAP interface"),
     .init(name: "mac", expectation: "aa:bb:cc:dd:ee:ff  the guest's address (made up)"),
@@ -65,13 +68,16 @@ struct NetSpec: Sendable, Equatable {
   init(_ text: String, option: String = "--net") throws {
     let spec = try KeyValueSpec(text, option: option, keys: Self.keys)
     self.text = text
-    switch (spec["tap"], spec["switch"], spec["null"]) {
-    case (let name?, nil, nil):
-      guard let name = InterfaceName(name) else { throw spec.bad("tap", name, "an interface name of 1 to 15 characters") }
-      backing = .tap(name)
-    case (nil, let name?, nil): backing = .virtualSwitch(try spec.name("switch", name))
-    case (nil, nil, _?): backing = .null
-    default: throw CommandFailure.usage("\(option) \(text): expected exactly one of tap=, switch= and null")
+    func interface(_ key: String, _ name: String) throws -> InterfaceName {
+      guard let name = InterfaceName(name) else { throw spec.bad(key, name, "an interface name of 1 to 15 characters") }
+      return name
+    }
+    switch (spec["tap"], spec["switch"], spec["packet"], spec["null"]) {
+    case (let name?, nil, nil, nil): backing = .tap(try interface("tap", name))
+    case (nil, let name?, nil, nil): backing = .virtualSwitch(try spec.name("switch", name))
+    case (nil, nil, let name?, nil): backing = .packet(try interface("packet", name))
+    case (nil, nil, nil, _?): backing = .null
+    default: throw CommandFailure.usage("\(option) \(text): expected exactly one of tap=, switch=, packet= and null")
     }
     namespace = spec["netns"]
     mac = try spec["mac"].map { text in
@@ -93,7 +99,11 @@ struct NetSpec: Sendable, Equatable {
       if vlan != nil { throw CommandFailure.usage("\(option) \(text): vlan= is for a switch port") }
       if trunk != nil { throw CommandFailure.usage("\(option) \(text): trunk= is for a switch port") }
     }
-    if case .tap = backing {} else if namespace != nil { throw CommandFailure.usage("\(option) \(text): netns= is for a TAP interface") }
+    switch backing {
+    case .tap, .packet: break
+    case .virtualSwitch, .null:
+      if namespace != nil { throw CommandFailure.usage("\(option) \(text): netns= is for an interface of the host") }
+    }
   }
 
   private static func export(_ spec: KeyValueSpec) throws -> Export? {
@@ -107,6 +117,9 @@ struct NetSpec: Sendable, Equatable {
     return .tap(name, namespace: parts.count > 1 ? String(parts[1]) : nil)
   }
 
+  /// What stands before the name of an interface that is no TAP interface.
+  static let packetPrefix = "packet:"
+
   /// The VLANs of the switch port.
   var portConfiguration: SwitchPortConfiguration { SwitchPortConfiguration(vlan: vlan.map(UInt16.init), trunk: trunk.flatMap(VLANSet.init)) }
 
@@ -114,6 +127,7 @@ struct NetSpec: Sendable, Equatable {
   var connection: String {
     switch backing {
     case .tap(let name): name.description
+    case .packet(let name): Self.packetPrefix + name.description
     case .virtualSwitch(let name): name
     case .null: "null"
     }

@@ -37,7 +37,7 @@ public final class TapPort: NetPort {
     do { isUp = try tap.report().isUp } catch { throw .failed(error.description) }
     queues = tap.queues.map { TapPortQueue($0) }
     super.init()
-    for queue in queues { queue.port = self }
+    for queue in queues { queue.onRemoved = { [weak self] in self?.linkChanged() } }
     watch = loop.watchDescriptor(tap.eventDescriptor, for: .readable) { [weak self] _ in self?.linkChanged() }
   }
 
@@ -135,9 +135,10 @@ public final class TapPort: NetPort {
 }
 
 /// One queue of the interface on its way to the guest's queue of the same number.
-final class TapPortQueue: TapQueueClient {
+class TapPortQueue: TapQueueClient {
   let queue: TapQueue
-  weak var port: TapPort?
+  /// The interface was removed by somebody else.
+  var onRemoved: (() -> Void)?
   /// Held while connected, so that a frame costs no look-up of a weak reference.
   private var client: NetPortClient?
 
@@ -166,7 +167,7 @@ final class TapPortQueue: TapQueueClient {
 
   override func endOfReceiveBatch(on queue: TapQueue) { client?.endOfReceiveBatch() }
   override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { client?.transmitted(frame, succeeded: succeeded) }
-  override func interfaceRemoved(on queue: TapQueue) { port?.linkChanged() }
+  override func interfaceRemoved(on queue: TapQueue) { onRemoved?() }
 }
 
 extension NetPortTraffic {

@@ -34,6 +34,11 @@ extension TapQueue {
 
   private func prepareRead(_ slot: Int, _ userData: UInt64, waits: Bool) {
     let header = reads.headerOffset(slot)
+    if medium == .packetSocket {
+      reads.slots[slot].isTagged = false
+      precondition(loop.uring.prepareReceive(file, messages: reads.messages, index: slot, userData: userData, waits: waits))
+      return
+    }
     switch tuning.reading {
     case .staged:
       let byteCount = Self.headerByteCount + Self.maximumFrameByteCount
@@ -80,6 +85,8 @@ extension TapQueue {
   private func failedRead(_ errno: Errno) {
     switch errno {
     case .resourceTemporarilyUnavailable, .canceled, .interrupted: break
+    // A packet socket says once that its interface was switched off; it goes on when that is switched on.
+    case .networkDown: state.value.statistics.lastFailure = errno
     case .badDescriptorState:
       guard !state.value.isRemoved else { break }
       state.value.isRemoved = true
@@ -111,11 +118,15 @@ extension TapQueue {
 
   /// False when the client does not take it now.
   private func handOver(_ slot: Int) -> Bool {
-    guard let client, let frame = reads.frames[slot] else { return true }
-    let byteCount = reads.slots[slot].byteCount - Self.headerByteCount
+    guard let client, let frame = medium == .tap ? reads.frames[slot] : reads.packetFrame(slot) else { return true }
+    var byteCount = reads.slots[slot].byteCount - headerByteCount
     guard byteCount >= 14, var offload = FrameOffload(tapHeader: reads.memory, at: reads.headerOffset(slot)) else {
       count(.malformed)
       return true
+    }
+    if reads.slots[slot].isTagged {
+      byteCount += 4
+      if offload.needsChecksum { offload.checksumStart += 4 }
     }
     if tuning.reading == .staged {
       let head = min(byteCount, Frame.headCapacity)

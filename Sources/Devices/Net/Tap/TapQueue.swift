@@ -9,7 +9,16 @@ import Uring
 /// Reads: several are handed over together, all but the last of which do not wait. They complete within the call that submits them,
 /// in order, for as many frames as are there; the last one stays until there is another. So there is one wake-up for a run of
 /// frames, and the frames stay in order. Writes complete within the call, too. Loop thread only.
+///
+/// A packet socket on an interface of the host (``PacketInterface``) is served in the same way: it has the same header before each frame.
 public final class TapQueue: LoopSource {
+  /// What frames are read from and written to.
+  enum Medium {
+    case tap
+    /// The header is shorter, and a VLAN tag comes beside the frame.
+    case packetSocket
+  }
+
   /// What comes before each frame to and from the kernel (`struct virtio_net_hdr_v1`, linux/virtio_net.h).
   @inlinable public static var headerByteCount: Int { 12 }
   /// The longest frame that the kernel hands over: the largest packet, its Ethernet header, a VLAN tag.
@@ -31,6 +40,9 @@ public final class TapQueue: LoopSource {
   private var descriptor: SharedDescriptor?
   let file: UringFile
   let tuning: TapTuning
+  let medium: Medium
+  /// Bytes of the header before each frame.
+  let headerByteCount: Int
   let reads: TapReadSlots
   let writes: TapWriteSlots
   let state = FixedCell(State())
@@ -64,13 +76,16 @@ public final class TapQueue: LoopSource {
     static func make(_ kind: UInt64, slot: Int) -> UInt64 { UInt64(slot) << 2 | kind }
   }
 
-  init(_ descriptor: SharedDescriptor, index: Int, tuning: TapTuning) {
+  init(_ descriptor: SharedDescriptor, index: Int, tuning: TapTuning, medium: Medium = .tap) {
+    precondition(medium == .tap || tuning.reading == .staged, "frames of a packet socket may need a tag put in")
+    self.medium = medium
+    headerByteCount = medium == .tap ? Self.headerByteCount : PacketSocket.headerByteCount
     self.index = index
     self.descriptor = descriptor
     self.tuning = tuning
     file = .descriptor(descriptor.rawValue)
-    reads = TapReadSlots(tuning)
-    writes = TapWriteSlots(count: tuning.writeCount)
+    reads = TapReadSlots(tuning, medium)
+    writes = TapWriteSlots(count: tuning.writeCount, headerByteCount: headerByteCount)
   }
 
   public var statistics: TapQueueStatistics { state.value.statistics }

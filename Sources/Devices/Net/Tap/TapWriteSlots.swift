@@ -24,8 +24,11 @@ struct TapWriteSlots: ~Copyable {
   private let free: FixedTable<Int>
   private let freeCount: FixedCell<Int>
 
-  init(count: Int) {
+  private let headerByteCount: Int
+
+  init(count: Int, headerByteCount: Int) {
     precondition(count > 0)
+    self.headerByteCount = headerByteCount
     slots = FixedTable(repeating: Slot(), count: count)
     memory = privateMemory(byteCount: count * Self.stride)
     vectors = VectorTable(capacity: count * Self.vectorsPerSlot)
@@ -33,7 +36,7 @@ struct TapWriteSlots: ~Copyable {
     freeCount = FixedCell(count)
   }
 
-  func headerOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset - TapQueue.headerByteCount }
+  func headerOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset - headerByteCount }
   func frameOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset }
 
   func take() -> Int? {
