@@ -357,6 +357,30 @@ extension Integration {
       }
     }
 
+    @Test func theGuestMayAskForAMulticastFilterAtAnyTime() async throws {
+      try await withNetworkBed { bed, network in
+        let host = try await network.make("host")
+        let guest = try await network.make("guest")
+        try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),id=net0")
+        _ = try await bed.exportTap(in: guest)
+        try await network.setAddress(1, of: "tap0", in: host)
+        try await network.setAddress(2, of: "eth0", in: guest)
+        #expect(try await bed.pvio("store", "read", "/local/domain/0/backend/vif/7/0/feature-dynamic-multicast-control").contains("1"))
+        try await bed.pvio("store", "write", "--domain", "7", "/local/domain/7/device/vif/0/request-multicast-control", "1")
+        try await eventually("a group that the guest has not asked for is filtered") {
+          _ = try await network.run(host, "ping", "-n", "-c", "1", "-W", "1", "-I", "tap0", "224.0.0.1")
+          return (try await bed.netStatus("net0").net?.receive_drops["filtered"] ?? 0) > 0
+        }
+        try await bed.pvio("store", "write", "--domain", "7", "/local/domain/7/device/vif/0/request-multicast-control", "0")
+        try await eventually("without the filter all groups come") {
+          let before = try #require(try await bed.netStatus("net0").net?.receive_drops["filtered"])
+          _ = try await network.run(host, "ping", "-n", "-c", "1", "-W", "1", "-I", "tap0", "224.0.0.1")
+          try await Task.sleep(for: .milliseconds(700))
+          return try await bed.netStatus("net0").net?.receive_drops["filtered"] == before
+        }
+      }
+    }
+
     @Test func runServesAnInterfaceForOneCommand() async throws {
       try await withTestBed(daemon: false) { bed in
         let network = NetworkNamespaces(bed)

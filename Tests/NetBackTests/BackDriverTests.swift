@@ -95,6 +95,22 @@ private final class Flag: Sendable {
     await fixture.finish()
   }
 
+  @Test func followsTheMulticastFilterOnlyWhereSomebodyWatchesIt() async throws {
+    let fixture = try await Fixture(configure: { $0.followsMulticastControl = true })
+    #expect(try await fixture.driver.advertise()["feature-dynamic-multicast-control"] == "1")
+    await fixture.driver.setMulticastControl("1")
+    let device = try Device(fixture.front)
+    _ = try await fixture.driver.connect(frontend: fixture.directory(device.keys))
+    #expect(await fixture.driver.status().acceptance?.multicastControl == false, "as the front-end said when it connected")
+    for (text, isActive) in [("1", true), ("nonsense", true), ("0", false), ("1", true), (nil, false)] as [(String?, Bool)] {
+      await fixture.driver.setMulticastControl(text)
+      #expect(await fixture.driver.status().acceptance?.multicastControl == isActive, "\(text ?? "no key")")
+    }
+    await fixture.driver.disconnect()
+    #expect(device.isFree())
+    await fixture.finish()
+  }
+
   @Test func servesFromConnectToDisconnectAndAgain() async throws {
     let fixture = try await Fixture()
     for round in 0..<4 {

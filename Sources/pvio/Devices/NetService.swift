@@ -29,6 +29,7 @@ struct NetService {
     let notices = XenbusNotices()
     var configuration = NetBackConfiguration()
     configuration.maximumQueueCount = spec.queueCount
+    configuration.followsMulticastControl = true
     let driver: NetBackendDriver
     do {
       driver = try await NetBackendDriver(
@@ -45,7 +46,7 @@ struct NetService {
         supervisor.stop()
       },
       Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting(driver) },
-      Task { await NetRate(address: address, driver: driver, store: store).follow() },
+      Task { await NetKeyWatch(address: address, driver: driver, store: store).follow() },
     ]
     let report = await supervisor.run(driver)
     for helper in helpers { helper.cancel() }

@@ -130,8 +130,10 @@ final class SwitchService {
     let configuration = try await portConfiguration(address)
     let recording = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.recordingKey)")
     let notices = XenbusNotices()
+    var service = NetBackConfiguration()
+    service.followsMulticastControl = true
     let driver = try await NetBackendDriver(
-      loop: thread.loop, platform: platform, notices: notices, configuration: NetBackConfiguration(), logger: logger
+      loop: thread.loop, platform: platform, notices: notices, configuration: service, logger: logger
     ) { [virtualSwitch] loop in
       let port = virtualSwitch.value.makePort(configuration)
       return try recording.map { try PcapRecorder.recording(port, to: $0, on: loop) } ?? port
@@ -142,11 +144,11 @@ final class SwitchService {
       do {
         let lock = try await DeviceLock.take(address, directory)
         let status = Task { await NetStatusFile(path: files.backendStatus).keepWriting(driver) }
-        let rate = Task { await NetRate(address: address, driver: driver, store: store).follow() }
+        let keys = Task { await NetKeyWatch(address: address, driver: driver, store: store).follow() }
         let report = await supervisor.run(driver)
         if report.exitCode != 0 { logger.error("\(report.text)") }
         status.cancel()
-        rate.cancel()
+        keys.cancel()
         await driver.close()
         lock.release()
       } catch {

@@ -20,6 +20,7 @@ public final class NetBackendDriver: BackendDriver {
   private let platform: any XenPlatform
   private let notices: XenbusNotices
   private let logger: Logger
+  private let followsMulticastControl: Bool
 
   private var loop: EventLoop { half.loop }
 
@@ -37,6 +38,7 @@ public final class NetBackendDriver: BackendDriver {
     self.platform = platform
     self.notices = notices
     self.logger = logger
+    followsMulticastControl = configuration.followsMulticastControl
   }
 
   /// Closes the port. After the life cycle has ended.
@@ -49,9 +51,9 @@ public final class NetBackendDriver: BackendDriver {
 
   public func advertise() async throws -> [String: String] {
     var keys = await loop.run { [half] in half.value.features.keys }
-    // Nobody watches `request-multicast-control`: it is read when the front-end connects or reconfigures.
+    // Where nobody watches `request-multicast-control` it is read when the front-end connects or reconfigures.
     let dynamic = NetifKeys.Backend.featureDynamicMulticastControl
-    keys[dynamic.name] = dynamic.format(false)
+    keys[dynamic.name] = dynamic.format(followsMulticastControl)
     return keys
   }
 
@@ -69,6 +71,15 @@ public final class NetBackendDriver: BackendDriver {
     let rate = text.flatMap(RateLimit.init)
     if let text, rate == nil { logger.warning("the key rate is '\(text)', expected BYTES,MICROSECONDS: no limit is in force") }
     await loop.run { [half] in half.value.setRate(rate) }
+  }
+
+  /// Puts the value of the front-end's key `request-multicast-control` in force: whether only multicast frames that the guest has asked for
+  /// are delivered. To be called when it changes while the front-end is connected; one that cannot be read changes nothing.
+  public func setMulticastControl(_ text: String?) async {
+    guard let isActive = ["0": false, "1": true][text ?? "0"] else {
+      return logger.debug("the front-end's key request-multicast-control is '\(text ?? "")', expected 0 or 1: nothing changes")
+    }
+    await loop.run { [half] in half.value.setMulticastControl(isActive) }
   }
 
   public func connect(frontend: XenbusDirectory) async throws -> [String: String] {

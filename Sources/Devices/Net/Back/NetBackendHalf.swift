@@ -47,6 +47,9 @@ final class NetBackendHalf {
     plane?.setMulticastControl(acceptance.multicastControl)
   }
 
+  /// Whether multicast frames are filtered from now on.
+  func setMulticastControl(_ isActive: Bool) { plane?.setMulticastControl(isActive) }
+
   /// Serves a front-end; returns whether the link is up.
   func connect(
     _ transport: NetTransport, _ acceptance: NetAcceptance, granter: DomainID, channels: NetChannels, platform: any XenPlatform,
