@@ -135,6 +135,13 @@ let package = Package(
         "XenInterface", system, logging,
       ],
       path: "Sources/Devices/Net/Front"),
+    layer(
+      "NetVirtio",
+      [
+        "NetEngine", "NetPackets", "PVDriver", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem",
+        "XenInterface", logging,
+      ],
+      path: "Sources/Devices/Net/Virtio"),
 
     // 6: transports to the outside
     layer(
@@ -146,7 +153,7 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "TapExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
+        "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
         "BlockEngine", "VhostUser",
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",

@@ -187,6 +187,23 @@ public struct DeviceQueue: ~Copyable {
     openCount -= 1
   }
 
+  /// Puts the chain that was taken last, of those that are not answered or given back, back into the ring: it comes out again.
+  public mutating func giveBack(_ chain: Chain) {
+    precondition(underWay[Int(chain.id)] > 0, "a chain that is not under way")
+    underWay[Int(chain.id)] = 0
+    openCount -= 1
+    if format == .split {
+      inflight?.givenBack(chain.id)
+      nextAvailable &-= 1
+    } else {
+      if nextAvailable < chain.slotCount {
+        nextAvailable += UInt16(entryCount)
+        availableWrap.toggle()
+      }
+      nextAvailable -= chain.slotCount
+    }
+  }
+
   /// Shows all answers put so far. Returns whether the driver wants to be called.
   @inlinable public mutating func publish() -> Bool {
     if format == .split { return publishSplit() }

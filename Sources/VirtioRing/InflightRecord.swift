@@ -104,6 +104,9 @@ public final class InflightRecord {
     memory.storeRelease16(1, at: entry(head))
   }
 
+  /// A chain was not taken after all.
+  func givenBack(_ head: UInt16) { memory.store8(0, at: entry(head)) }
+
   /// A chain was answered; the driver does not know yet.
   @usableFromInline func answered(_ head: UInt16) {
     memory.store16(state.value.lastBatchHead, at: entry(head) + Layout.next)

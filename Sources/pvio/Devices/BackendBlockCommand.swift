@@ -59,8 +59,8 @@ struct BackendBlockCommand: AsyncParsableCommand {
     let specs = try disk.map { try DiskSpec.parse($0) } + (blkFile.map { [try DiskSpec.parse("file=\($0)\(readOnly ? ",readonly=on" : "")")] } ?? [])
     if let domain { return try await serve(specs[0], domain) }
     let sockets = socketPath.map { VMMSocket.path($0) } + (fd.map { [VMMSocket.connected(SharedDescriptor(owning: $0))] } ?? [])
-    try await StandaloneVhostUserDisks(
-      disks: zip(specs, sockets).map { ($0, $1) }, logger: common.logger("pvio.backend"), processor: processor
+    try await StandaloneVhostUser(
+      devices: zip(specs, sockets).map { (.disk($0), $1) }, logger: common.logger("pvio.backend"), processor: processor
     ).run()
   }
 

@@ -1,5 +1,7 @@
 import ArgumentParser
+import EventLoop
 import LinuxSystem
+import Logging
 import PVDriver
 import ProcessPlatform
 import XenInterface
@@ -27,6 +29,15 @@ struct BackendNetCommand: AsyncParsableCommand {
     help: ArgumentHelp("The switch knows the addresses of its interfaces (mac) and no others: what is for nobody of them goes to the uplink alone."))
   var noLearning = false
 
+  @Option(help: ArgumentHelp("Where a VMM connects (vhost-user), instead of a domain.", valueName: "path"))
+  var socketPath: String?
+
+  @Option(help: ArgumentHelp("A descriptor of this process that a VMM is connected to (vhost-user).", valueName: "n"))
+  var fd: Int32?
+
+  @Flag(help: "Print what this back-end can do, as JSON, and end.")
+  var printCapabilities = false
+
   @Option(help: "The domain to serve, by number or name.")
   var domain: String?
 
@@ -43,22 +54,44 @@ struct BackendNetCommand: AsyncParsableCommand {
   var processor: Int?
 
   func validate() throws {
+    if printCapabilities { return }
     guard (net == nil) != (switchName == nil) else { throw ValidationError("expected either --net with --domain, or --switch") }
-    if net != nil, domain == nil { throw ValidationError("--net needs the --domain to serve") }
+    let users = [domain != nil, socketPath != nil, fd != nil].count { $0 }
+    if net != nil, users != 1 { throw ValidationError("--net needs the --domain to serve, or for a VMM --socket-path or --fd") }
     if uplink != nil, switchName == nil { throw ValidationError("--uplink goes with --switch") }
     if noLearning, switchName == nil { throw ValidationError("--no-learning goes with --switch") }
   }
 
   func run() async throws {
+    if printCapabilities { return try printJSON(BackendCapabilities.net) }
     if let switchName { return try await runSwitch(switchName) }
-    guard let net, let domain else { return }
+    guard let net else { return }
     let spec = try NetSpec(net)
+    if let socket = socketPath.map({ VMMSocket.path($0) }) ?? fd.map({ VMMSocket.connected(SharedDescriptor(owning: $0)) }) {
+      return try await StandaloneVhostUser(devices: [(.net(spec), socket)], logger: common.logger("pvio.backend"), processor: processor).run()
+    }
+    guard let domain else { return }
     try await BackendProcess(
       common: common, spec: .net(spec), domain: domain, device: device, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
     ).run { address, platform, store, logger in
-      try await NetService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
+      if spec.export == .vhostUser { return try await serveVMM(address, spec, store, logger) }
+      return try await NetService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
         .run(platform: platform, store: store)
     }
+  }
+
+  private func serveVMM(_ address: DeviceAddress, _ spec: NetSpec, _ store: XenStoreClient, _ logger: Logger) async throws -> BackendSupervisor.Report {
+    let thread: EventLoopThread
+    do { thread = try EventLoopThread.start(name: "net", processor: processor) } catch { throw CommandFailure("\(error)") }
+    defer { thread.stopAndJoin() }
+    let isStopped = StopRequest()
+    let signals = Task {
+      _ = await Process.nextSignal()
+      isStopped.raise()
+    }
+    defer { signals.cancel() }
+    return try await VhostUserNetService(address: address, settings: spec.virtioSettings, directory: common.runDirectory, logger: logger)
+      .run(store: store, loop: thread.loop, isStopped: isStopped) { loop in try spec.makePort(on: loop) }
   }
 
   private func runSwitch(_ text: String) async throws {

@@ -105,7 +105,10 @@ enum DeviceToolstack {
     frontend["trusted"] = "1"
     backend["online"] = "1"
     backend[DeviceAddress.idKey] = address.id
-    if spec.isForVMM { backend[transportKey] = vhostUser }
+    if spec.isForVMM {
+      backend[transportKey] = vhostUser
+      backend[queueCountKey] = "\(spec.queueCount)"
+    }
     do {
       try await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).create(
         frontendKeys: spec.isForVMM ? nil : frontend, backendKeys: backend)
@@ -145,6 +148,8 @@ enum DeviceToolstack {
   /// Key of ours: how the device's user comes to it, where that is not by rings that the store tells of.
   static let transportKey = "pvio-transport"
   static let vhostUser = "vhost-user"
+  /// Key of ours: most queues to offer to a VMM.
+  static let queueCountKey = "pvio-queues"
   /// Keys of ours for the process of a switch: which one, the VLAN of the port or those of a trunk, and the file that is recorded to.
   static let switchKey = "pvio-switch"
   static let vlanKey = "pvio-vlan"

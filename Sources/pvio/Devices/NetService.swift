@@ -45,8 +45,8 @@ struct NetService {
         logger.info("signal \(signal): finishing frames and closing")
         supervisor.stop()
       },
-      Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting(driver) },
-      Task { await NetKeyWatch(address: address, driver: driver, store: store).follow() },
+      Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting { .init(await driver.status()) } },
+      Task { await NetKeyWatch(address: address, interface: driver, store: store).follow() },
     ]
     let report = await supervisor.run(driver)
     for helper in helpers { helper.cancel() }

@@ -36,10 +36,10 @@ struct NetStatusFile {
   }
 
   /// Writes the driver's status whenever it has changed, until the task is cancelled.
-  func keepWriting(_ driver: NetBackendDriver) async {
+  func keepWriting(_ status: () async -> Contents) async {
     var last: Contents?
     while !Task.isCancelled {
-      let contents = Contents(await driver.status())
+      let contents = await status()
       if contents != last {
         // A full disk under the run directory must not stop the service; the next change tries again.
         try? writeJSON(contents, to: path)

@@ -5,6 +5,7 @@ import NetBack
 import NetEngine
 import NetPackets
 import NetTap
+import NetVirtio
 import PVDriver
 import ProcessPlatform
 import XenInterface
@@ -26,7 +27,7 @@ final class SwitchService {
   private var refused: Set<String> = []
 
   private struct ServedInterface {
-    var supervisor: BackendSupervisor
+    var stop: () -> Void
     var task: Task<Void, Never>
   }
 
@@ -99,7 +100,7 @@ final class SwitchService {
       if !served.isEmpty { idleSince = .now }
       if endsWhenIdle, ContinuousClock.now - idleSince > Self.idlePatience { break }
     }
-    for interface in served.values { interface.supervisor.stop() }
+    for interface in served.values { interface.stop() }
     for interface in served.values { await interface.task.value }
     thread.stopAndJoin()
   }
@@ -129,22 +130,25 @@ final class SwitchService {
   private func serve(_ address: DeviceAddress) async throws {
     let configuration = try await portConfiguration(address)
     let recording = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.recordingKey)")
+    let makePort: @Sendable (EventLoop) throws -> NetPort = { [virtualSwitch] loop in
+      let port = virtualSwitch.value.makePort(configuration)
+      return try recording.map { try PcapRecorder.recording(port, to: $0, on: loop) } ?? port
+    }
+    if try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.transportKey)") == DeviceToolstack.vhostUser {
+      return try await serveVMM(address, makePort)
+    }
     let notices = XenbusNotices()
     var service = NetBackConfiguration()
     service.followsMulticastControl = true
     let driver = try await NetBackendDriver(
-      loop: thread.loop, platform: platform, notices: notices, configuration: service, logger: logger
-    ) { [virtualSwitch] loop in
-      let port = virtualSwitch.value.makePort(configuration)
-      return try recording.map { try PcapRecorder.recording(port, to: $0, on: loop) } ?? port
-    }
+      loop: thread.loop, platform: platform, notices: notices, configuration: service, logger: logger, port: makePort)
     let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
     let files = directory.device(address.id)
     let task = Task { [logger, directory, store] in
       do {
         let lock = try await DeviceLock.take(address, directory)
-        let status = Task { await NetStatusFile(path: files.backendStatus).keepWriting(driver) }
-        let keys = Task { await NetKeyWatch(address: address, driver: driver, store: store).follow() }
+        let status = Task { await NetStatusFile(path: files.backendStatus).keepWriting { .init(await driver.status()) } }
+        let keys = Task { await NetKeyWatch(address: address, interface: driver, store: store).follow() }
         let report = await supervisor.run(driver)
         if report.exitCode != 0 { logger.error("\(report.text)") }
         status.cancel()
@@ -156,7 +160,27 @@ final class SwitchService {
         await driver.close()
       }
     }
-    served[address.paths.backend] = ServedInterface(supervisor: supervisor, task: task)
+    served[address.paths.backend] = ServedInterface(stop: supervisor.stop, task: task)
+  }
+
+  /// Serves a VMM's guest at the switch: frames go between it and other guests as between any two.
+  private func serveVMM(_ address: DeviceAddress, _ makePort: @escaping @Sendable (EventLoop) throws -> NetPort) async throws {
+    let queues = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.queueCountKey)").flatMap { Int($0) } ?? 1
+    var settings = NetVirtioDevice.Settings()
+    settings.queuePairCount = min(max(1, queues), 16)
+    let service = VhostUserNetService(address: address, settings: settings, directory: directory, logger: logger)
+    let isStopped = StopRequest()
+    let task = Task { [logger, directory, store, loop = thread.loop] in
+      do {
+        let lock = try await DeviceLock.take(address, directory)
+        let report = try await service.run(store: store, loop: loop, isStopped: isStopped, makePort: makePort)
+        if report.exitCode != 0 { logger.error("\(report.text)") }
+        lock.release()
+      } catch {
+        logger.error("\(address.device) of domain \(address.domain): \(error)")
+      }
+    }
+    served[address.paths.backend] = ServedInterface(stop: { isStopped.raise() }, task: task)
   }
 
   /// What the toolstack says of the port. The address is fixed: a guest cannot send as another one.

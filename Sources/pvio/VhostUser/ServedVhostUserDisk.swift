@@ -35,19 +35,11 @@ final class ServedVhostUserDisk: ResizableDisk {
       for notice in store.notices { logger.notice("\(notice)") }
       let device = BlockVirtioDevice(engine: BlockEngine(store: store, loop: loop), queueCount: spec.queueCount, identity: name, logger: logger)
       do throws(Errno) {
-        let server: VhostUserServer
-        switch socket {
-        case .path(let path): server = try VhostUserServer(device, listeningAt: path, logger: logger) { tell.yield($0) }
-        case .connected(let descriptor):
-          server = try VhostUserServer(device, connected: descriptor.descriptor.duplicate(), logger: logger) { tell.yield($0) }
-        }
+        let server = try socket.serve(device, logger: logger) { tell.yield($0) }
         return .success(LoopConfined(Parts(device: device, server: server), on: loop))
       } catch {
         device.close()
-        switch socket {
-        case .path(let path): return .failure(CommandFailure("cannot listen at \(path): \(error == .addressInUse ? "somebody listens there" : "\(error)")"))
-        case .connected: return .failure(CommandFailure("the descriptor is no socket that can be used: \(error)"))
-        }
+        return .failure(socket.failure(error))
       }
     }.get()
     return ServedVhostUserDisk(loop: loop, parts: parts, notices: notices)
