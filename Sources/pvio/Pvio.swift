@@ -19,7 +19,7 @@ struct Pvio: AsyncParsableCommand {
   static func main() async {
     do {
       Process.ignoreBrokenPipes()
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
@@ -27,6 +27,17 @@ struct Pvio: AsyncParsableCommand {
       }
     } catch {
       finish(error)
+    }
+  }
+
+  /// What was asked for. Called by the name of a back-end program, this one is that command.
+  private static var arguments: [String] {
+    let given = CommandLine.arguments
+    let own = Array(given.dropFirst())
+    return switch given.first?.split(separator: "/").last {
+    case "pvio-backend-block": ["backend", "block"] + own
+    case "pvio-backend-net": ["backend", "net"] + own
+    default: own
     }
   }
 

@@ -97,6 +97,7 @@ extension Integration {
           }
         }
         let device = try await bed.device("disk0")
+        #expect(try await bed.pvio("status", "disk0").contains("restarts:  \(kills)"))
         try await bed.pvio("resize", "\(device.domid)", "disk0", "65M")
         try await guest.finish()
         #expect(guest.program.errors.components(separatedBy: "started again").count - 1 == kills, "\(guest.program.errors)")

@@ -54,6 +54,9 @@ struct DeviceAttachment {
   /// Starts the back-end of an attached device again, whose process is gone.
   func restart(_ spec: DeviceSpec, at address: DeviceAddress) async throws -> ChildProcess {
     let files = common.runDirectory.device(address.id)
+    let path = "\(address.paths.backend)/\(DeviceToolstack.restartsKey)"
+    let restarts = try await store.readIfPresent(path).flatMap { Int($0) } ?? 0
+    try await store.write(path, "\(restarts + 1)")
     // What the old one has said is not the new one's offer.
     try await store.write("\(address.paths.backend)/state", "\(XenbusState.initialising.rawValue)")
     let backend = try start(address, spec, files)

@@ -21,6 +21,8 @@ struct DeviceReport {
   var mac: String?
   /// Its user is a VMM, which comes to this socket; nil: a front-end, which comes over the store.
   var vhostUserSocket: String?
+  /// How often its back-end was started again.
+  var restarts = 0
   /// The switch that serves an interface.
   var switchName: String?
   /// One line: connected, or which side, which key, since when, what to do.
@@ -52,6 +54,7 @@ struct DeviceReport {
     report.switchName = back?[DeviceToolstack.switchKey]
     if back?[DeviceToolstack.transportKey] == DeviceToolstack.vhostUser {
       report.vhostUserSocket = files.vhostUserSocket
+      report.restarts = back?[DeviceToolstack.restartsKey].flatMap { Int($0) } ?? 0
       report.diagnosis = report.vmmDiagnosis(since: back?[XenbusDiagnosis.sinceKey].flatMap(UInt64.init))
     }
     report.diagnosis = report.deadProcess ?? report.diagnosis

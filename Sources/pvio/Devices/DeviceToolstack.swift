@@ -150,6 +150,8 @@ enum DeviceToolstack {
   static let vhostUser = "vhost-user"
   /// Key of ours: most queues to offer to a VMM.
   static let queueCountKey = "pvio-queues"
+  /// Key of ours: how often the back-end was started again after it had ended while it should not.
+  static let restartsKey = "pvio-restarts"
   /// Keys of ours for the process of a switch: which one, the VLAN of the port or those of a trunk, and the file that is recorded to.
   static let switchKey = "pvio-switch"
   static let vlanKey = "pvio-vlan"

@@ -55,6 +55,7 @@ struct StatusCommand: AsyncParsableCommand {
       lines.append("  front-end: state \(report.frontend), \(process(report.frontendProcess))")
     }
     lines.append("  back-end:  state \(report.backend), \(process(report.backendProcess)), \(report.source)")
+    if report.restarts > 0 { lines.append("  restarts:  \(report.restarts): what was under way each time was done again by the next back-end") }
     if let status = report.disk { lines += status.lines }
     if let status = report.net { lines += status.lines(mac: report.mac) }
     return lines.joined(separator: "\n")

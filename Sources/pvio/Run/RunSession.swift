@@ -157,7 +157,6 @@ final class RunSession {
       let backend = try await attachment.restart(device.spec, at: device.address)
       devices[position].attached.backend = backend
       devices[position].attached.backendProcess = backend.processID
-      devices[position].restarts += 1
       Process.writeError(
         "pvio: the back-end of \(device.address.id) (process \(device.attached.backendProcess)) ended with \(ending); "
           + "started again as process \(backend.processID)\n")

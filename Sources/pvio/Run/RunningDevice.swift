@@ -22,8 +22,6 @@ struct RunningDevice {
   var export: ChildProcess?
   /// An interface's address.
   var mac: String?
-  /// How often its back-end was started again.
-  var restarts = 0
 
   var address: DeviceAddress { attached.address }
   var kind: DeviceKind { address.device.kind }
