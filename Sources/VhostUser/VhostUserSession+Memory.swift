@@ -146,13 +146,33 @@ extension VhostUserSession {
     guard message.queueCount > 0, Int(message.queueCount) <= vrings.count, message.entryCount > 0, Int(message.entryCount) <= DeviceQueue.entryLimit else {
       throw VhostUserError(request, "\(message.queueCount) queues of \(message.entryCount) entries: this device has \(vrings.count) queues")
     }
-    return Int(message.queueCount) * InflightRecord.byteCount(entryCount: Int(message.entryCount))
+    return Int(message.queueCount) * inflightStride(features?.contains(.packedRing) == true ? .packed : .split, message)
   }
 
-  /// The record of one queue, if there is one.
+  /// Bytes of one queue's record.
+  private func inflightStride(_ format: DeviceQueue.Format, _ message: InflightMessage) -> Int {
+    switch format {
+    case .split: InflightRecord.byteCount(entryCount: Int(message.entryCount))
+    case .packed: PackedInflightRecord.byteCount(entryCount: Int(message.entryCount))
+    }
+  }
+
+  /// The record of one split queue, if there is one.
   func inflightRecord(_ index: Int, _ format: DeviceQueue.Format, entryCount: Int) -> InflightRecord? {
-    guard let inflight, format == .split, index < Int(inflight.message.queueCount), entryCount <= Int(inflight.message.entryCount) else { return nil }
-    let stride = InflightRecord.byteCount(entryCount: Int(inflight.message.entryCount))
-    return InflightRecord(inflight.memory.slice(at: index * stride, byteCount: stride), entryCount: entryCount)
+    guard format == .split, let memory = inflightMemory(index, format, entryCount: entryCount) else { return nil }
+    return InflightRecord(memory, entryCount: entryCount)
+  }
+
+  /// The record of one packed queue, if there is one.
+  func packedInflightRecord(_ index: Int, _ format: DeviceQueue.Format, entryCount: Int) -> PackedInflightRecord? {
+    guard format == .packed, let memory = inflightMemory(index, format, entryCount: entryCount) else { return nil }
+    return PackedInflightRecord(memory, entryCount: entryCount)
+  }
+
+  private func inflightMemory(_ index: Int, _ format: DeviceQueue.Format, entryCount: Int) -> SharedBytes? {
+    guard let inflight, index < Int(inflight.message.queueCount), entryCount <= Int(inflight.message.entryCount) else { return nil }
+    let stride = inflightStride(format, inflight.message)
+    guard inflight.memory.byteCount / stride > index else { return nil }
+    return inflight.memory.slice(at: index * stride, byteCount: stride)
   }
 }

@@ -99,7 +99,7 @@ extension VhostUserSession {
       let ring = try DeviceQueue(
         format, entryCount: entryCount, parts: parts,
         features: DeviceQueue.Features(eventIndex: features.contains(.eventIndex), indirect: features.contains(.indirectDescriptors)), memory: memory,
-        base: vring.base, inflight: inflightRecord(index, format, entryCount: entryCount))
+        base: vring.base, inflight: inflightRecord(index, format, entryCount: entryCount), packedInflight: packedInflightRecord(index, format, entryCount: entryCount))
       queue = VhostUserQueue(index: index, features: features, ring: ring) { [weak self] in self?.queueBroke($0, $1) }
     } catch {
       throw VhostUserError(.setVringAddress, "queue \(index): \(error)")

@@ -7,6 +7,12 @@ public import SharedMemory
   /// Bits 32 to 63 of the second word: flags and next (split), id and flags (packed).
   @usableFromInline var high: UInt32
 
+  init(address: UInt64, byteCount: UInt32, high: UInt32) {
+    self.address = address
+    self.byteCount = byteCount
+    self.high = high
+  }
+
   @inlinable @inline(__always) init(_ memory: borrowing SharedBytes, at offset: Int) {
     address = memory.load64(at: offset)
     let second = memory.load64(at: offset + 8)

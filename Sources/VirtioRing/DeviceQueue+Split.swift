@@ -9,10 +9,14 @@ extension DeviceQueue {
     nextAvailable = UInt16(truncatingIfNeeded: base)
     if let inflight { nextAvailable = inflight.recover(usedIndex: nextUsed, base: nextAvailable, entryCount: entryCount) }
     knownAvailable = nextAvailable
+    replayCount = inflight?.replayCount ?? 0
   }
 
   @inlinable @inline(__always) mutating func takeSplit() throws(VirtqueueFault) -> Chain? {
-    if let inflight, let head = inflight.nextToReplay() { return try takeSplit(head: head) }
+    if replayCount > 0, let head = inflight?.nextToReplay() {
+      replayCount -= 1
+      return try takeSplit(head: head)
+    }
     if nextAvailable == knownAvailable {
       guard try refreshAvailable() else { return nil }
     }

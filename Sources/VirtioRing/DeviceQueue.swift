@@ -83,14 +83,19 @@ public struct DeviceQueue: ~Copyable {
   @usableFromInline let deviceArea: SharedBytes
   @usableFromInline var logAddress: UInt64?
   @usableFromInline let inflight: InflightRecord?
+  @usableFromInline let packedInflight: PackedInflightRecord?
+  /// Chains of the last back-end that have not been taken again yet.
+  @usableFromInline var replayCount = 0
 
   /// By chain id: places that it takes up in the ring while it is under way, else zero.
   @usableFromInline let underWay: FixedTable<UInt16>
   /// Chains taken and not answered.
   public var unansweredCount: Int { openCount }
   @usableFromInline var openCount = 0
-  /// Places of the ring that they take up (packed).
+  /// Places of the ring that they take up, and those answered that the driver has not been shown (packed).
   @usableFromInline var openSlotCount = 0
+  /// How many of them have been answered.
+  @usableFromInline var answeredSlotCount = 0
 
   /// The next available entry: free-running (split), or a place in the ring (packed).
   @usableFromInline var nextAvailable: UInt16
@@ -110,9 +115,11 @@ public struct DeviceQueue: ~Copyable {
   /// Takes up a queue whose memory the driver has set up.
   /// - Parameters:
   ///   - base: where the device left off, as ``base`` gave it; 0 for a new split queue, 0x8000_8000 for a new packed one.
-  ///   - inflight: the record of what was under way when the last back-end ended; chains in it come out of ``take()`` again.
+  ///   - inflight: the record of what was under way when the last back-end ended, for a split queue; chains in it come out of ``take()`` again.
+  ///   - packedInflight: the same for a packed queue.
   public init(
-    _ format: Format, entryCount: Int, parts: Parts, features: Features, memory: GuestMemory, base: UInt32, inflight: InflightRecord? = nil
+    _ format: Format, entryCount: Int, parts: Parts, features: Features, memory: GuestMemory, base: UInt32, inflight: InflightRecord? = nil,
+    packedInflight: PackedInflightRecord? = nil
   ) throws(VirtqueueFault) {
     guard entryCount > 0, entryCount <= Self.entryLimit, format == .packed || entryCount.nonzeroBitCount == 1 else {
       throw .entryCount(entryCount)
@@ -129,7 +136,8 @@ public struct DeviceQueue: ~Copyable {
     driverArea = parts.driver
     deviceArea = parts.device
     logAddress = parts.logAddress
-    self.inflight = inflight
+    self.inflight = format == .split ? inflight : nil
+    self.packedInflight = format == .packed ? packedInflight : nil
     elements = FixedTable(repeating: GuestBuffer(address: 0, byteCount: 0, region: 0), count: Self.elementLimit)
     underWay = FixedTable(repeating: 0, count: entryCount)
     nextAvailable = 0
@@ -175,6 +183,7 @@ public struct DeviceQueue: ~Copyable {
 
   /// Whether ``take()`` would return or throw something. One plain load at most: for polling loops.
   @inlinable @inline(__always) public func hasChains() -> Bool {
+    if replayCount > 0 { return true }
     if format == .split { return nextAvailable != knownAvailable || driverArea.load16(at: SplitLayout.index) != nextAvailable }
     return packedIsAvailable()
   }
@@ -217,6 +226,7 @@ public struct DeviceQueue: ~Copyable {
 
   /// Asks for a kick at the next chain, and looks again. True: there is one already, do not sleep.
   @inlinable public mutating func armKick() -> Bool {
+    if replayCount > 0, fault == nil { return true }
     if format == .split { return armSplit() }
     return armPacked()
   }

@@ -24,6 +24,8 @@ public enum VirtqueueFault: Error, Sendable, Equatable {
   case indirectNested(index: UInt16)
   /// An indirect table whose length is no positive multiple of 16, or has too many descriptors.
   case indirectLength(UInt32)
+  /// The VMM's record of what was under way contradicts itself.
+  case inflightRecord
   /// What the VMM says of the queue cannot be: its size.
   case entryCount(Int)
   /// A part of the ring that is misaligned or not in the guest's memory.
@@ -48,6 +50,7 @@ extension VirtqueueFault: CustomStringConvertible {
     case .indirectNotNegotiated(let index): "the driver's descriptor \(index) is indirect, which was not negotiated"
     case .indirectNested(let index): "the driver's indirect descriptor \(index) stands where none may be"
     case .indirectLength(let count): "the driver's indirect table has \(count) bytes, expected a multiple of 16 up to \(DeviceQueue.chainLimit * 16)"
+    case .inflightRecord: "the record of what was under way contradicts itself"
     case .entryCount(let count): "a queue of \(count) entries is not possible"
     case .ringMemory(let part): "the queue's \(part.rawValue) is misaligned, or not in the guest's memory"
     }
