@@ -147,7 +147,7 @@ let package = Package(
     layer(
       "NBDExport",
       ["BlockFront", "BlockInterface", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
-    layer("TapExport", ["NetFront", "NetTap", "NetPackets", "EventLoop", "LinuxSystem"]),
+    layer("TapExport", ["NetFront", "NetTap", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
 
     // 7: commands
     .executableTarget(

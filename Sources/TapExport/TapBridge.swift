@@ -3,6 +3,7 @@ import LinuxSystem
 import NetFront
 import NetPackets
 import NetTap
+import SystemPackage
 
 /// The bridge between a front-end's queues and those of a TAP interface. All calls on their loop.
 final class TapBridge: NetFrontClient {
@@ -12,10 +13,12 @@ final class TapBridge: NetFrontClient {
   private var isStarted = false
   private var isClosed = false
 
-  init(_ tap: TapInterface, plane: NetFrontPlane) {
+  init(_ tap: TapInterface, plane: NetFrontPlane) throws(Errno) {
     self.tap = tap
     self.plane = plane
-    queues = tap.queues.map { TapBridgeQueue($0, plane: plane) }
+    var queues: [TapBridgeQueue] = []
+    for queue in tap.queues { queues.append(try TapBridgeQueue(queue, plane: plane)) }
+    self.queues = queues
   }
 
   var statistics: [TapQueueStatistics] { queues.map(\.queue.statistics) }
@@ -34,7 +37,7 @@ final class TapBridge: NetFrontClient {
     }
     if left == 0 { return finish() }
     for queue in started {
-      queue.queue.stop {
+      queue.stop {
         left -= 1
         if left == 0 { finish() }
       }
@@ -50,10 +53,12 @@ final class TapBridge: NetFrontClient {
       // Queues run from the first connection on; without one, what comes from the interface is dropped.
       if !isStarted {
         isStarted = true
-        for queue in queues { queue.queue.start(queue, on: plane.loop) }
+        for queue in queues { queue.start() }
       }
     }
     try? tap.setCarrier(isUp)
+    // The pages of a connection that ends are wanted back, which a read that waits for a frame holds.
+    if !plane.isConnected { for queue in queues { queue.letGoOfBuffers() } }
   }
 
   override func received(_ frame: Frame, queue: Int) -> ReceiveOutcome {
@@ -70,27 +75,3 @@ final class TapBridge: NetFrontClient {
   }
 }
 
-/// One queue of the TAP interface on its way to the front-end's queue of the same number.
-final class TapBridgeQueue: TapQueueClient {
-  let queue: TapQueue
-  private unowned let plane: NetFrontPlane
-
-  init(_ queue: TapQueue, plane: NetFrontPlane) {
-    self.queue = queue
-    self.plane = plane
-  }
-
-  /// The front-end's queue that frames go to, of `count` that it has.
-  func number(of count: Int) -> Int { queue.index < count ? queue.index : count > 0 ? queue.index % count : 0 }
-
-  override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
-    switch plane.transmit(frame, queue: number(of: plane.queueCount)) {
-    case .sent: .taken
-    case .full: .full
-    case .refused: .dropped
-    }
-  }
-
-  override func endOfReceiveBatch(on queue: TapQueue) { plane.publish() }
-  override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { plane.giveBack(frame) }
-}

@@ -2,6 +2,7 @@ import EventLoop
 public import LinuxSystem
 public import NetFront
 import NetPackets
+import SystemPackage
 public import NetTap
 
 /// Shows a front-end's interface as a TAP interface: what any program sends there goes out through the vif, and the other way round.
@@ -11,6 +12,7 @@ public import NetTap
 /// // … the front-end connects, disconnects, connects again …
 /// await export.stop()
 /// ```
+/// With ``NetFrontConfiguration/transmitBufferCount`` large frames are read straight into the pages that the back-end gets them from.
 /// Queue i of one is queue i of the other. The TAP interface has a carrier while a back-end is connected whose link is up. What is left to
 /// do on a frame is passed through untouched.
 public final class TapExport: Sendable {
@@ -26,8 +28,19 @@ public final class TapExport: Sendable {
   public static func start(_ frontend: NetFrontend, _ configuration: TapConfiguration) async throws -> TapExport {
     let bridge = try await frontend.loop.run { [plane = frontend.plane] () -> Result<LoopConfined<TapBridge>, TapError> in
       do throws(TapError) {
-        let tap = try TapInterface.open(configuration)
-        let bridge = TapBridge(tap, plane: plane.value)
+        var tuning = TapTuning()
+        if plane.value.configuration.transmitBufferCount > 0 {
+          tuning.reading = .provided
+          // Half of the buffers: the others are with the back-end.
+          while tuning.readCount * 2 > max(2, plane.value.configuration.transmitBufferCount) { tuning.readCount /= 2 }
+        }
+        let tap = try TapInterface.open(configuration, tuning: tuning)
+        let bridge: TapBridge
+        do throws(Errno) {
+          bridge = try TapBridge(tap, plane: plane.value)
+        } catch {
+          throw TapError.system(operation: "get memory for", name: configuration.name.description, error)
+        }
         plane.value.client = bridge
         return .success(LoopConfined(bridge, on: plane.loop))
       } catch {

@@ -28,9 +28,11 @@ struct TapExportTests {
     (try? sandbox.ip("link", "show", "t0").contains("NO-CARRIER")) == false
   }
 
-  @Test func streamsArriveBitExactlyBothWaysAndAllCountersAgree() async throws {
+  /// With frames read straight into granted pages, with hardly any such pages, and with memory between.
+  @Test(arguments: [24, 2, 0])
+  func streamsArriveBitExactlyBothWaysAndAllCountersAgree(bufferCount: Int) async throws {
     let sandbox = try Sandbox(2)
-    let vif = try await ExportedVif(sandbox)
+    let vif = try await ExportedVif(sandbox, bufferCount: bufferCount)
     let backend = try await vif.startBackend()
     try addresses(sandbox)
     try transfer(sandbox, from: 0, byteCount: 20 << 20)
@@ -42,6 +44,7 @@ struct TapExportTests {
     #expect(front.transmittedBytes == tap.receivedByteCount && front.receivedBytes == tap.sentByteCount)
     #expect(kernel.sentPackets == tap.receivedFrames + tap.drops(.refused) && kernel.receivedPackets == tap.sentFrames)
     #expect(tap.drops.total == tap.drops(.refused) && front.transmitFailures == 0 && front.receiveRejections == 0 && front.receiveDrops == 0)
+    #expect((front.transmittedInPlace > 0) == (bufferCount > 0) && front.transmittedInPlace < front.transmittedFrames)
     // Far fewer frames than the 1514 bytes of a wire's would make.
     #expect(tap.receivedByteCount > 20 << 20 && tap.receivedFrames < 8000, "\(tap.receivedFrames) frames")
     #expect(tap.sentByteCount > 20 << 20 && tap.sentFrames < 8000, "\(tap.sentFrames) frames")

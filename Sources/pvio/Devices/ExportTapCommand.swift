@@ -37,6 +37,8 @@ struct ExportTapCommand: AsyncParsableCommand {
     tap.queueCount = queues
     var configuration = NetFrontConfiguration()
     configuration.queueCount = queues
+    // As many large frames as a ring holds, and those that are being read.
+    configuration.transmitBufferCount = 24
     let pidfile = try common.holdPIDFile()
     let lock = try await DeviceLock.takeFrontend(address, common.runDirectory)
     defer {

@@ -25,7 +25,7 @@ final class ExportedVif: Sendable {
   private let frontLife: Task<XenbusEnding, any Error>
   private let host: TapConfiguration
 
-  init(_ sandbox: Sandbox, queueCount: Int = 1) async throws {
+  init(_ sandbox: Sandbox, queueCount: Int = 1, bufferCount: Int = 24) async throws {
     let service = XenStoreInMemoryService()
     let (near, far) = XenStoreLoopbackTransport.pair()
     let id = service.connect(domain: .control, privileged: true, deliver: { try? far.send($0) }, close: { far.close() })
@@ -39,6 +39,7 @@ final class ExportedVif: Sendable {
     frontThread = try EventLoopThread.start(name: "front")
     var configuration = NetFrontConfiguration()
     configuration.queueCount = queueCount
+    configuration.transmitBufferCount = bufferCount
     frontend = NetFrontend(on: frontThread.loop, configuration: configuration)
     export = try await TapExport.start(frontend, sandbox.configuration("t0", in: 0, queueCount: queueCount))
     host = sandbox.configuration("h0", in: 1, queueCount: queueCount)

@@ -11,6 +11,9 @@ public struct NetFrontConfiguration: Sendable {
   public var capabilities = FrameCapabilities.all
   /// Pages for frames to send, for each queue: what the back-end can have under way.
   public var transmitPageCount = 320
+  /// Buffers of 17 pages beside them, for each queue, for those who have frames read straight into granted pages
+  /// (``NetFrontPlane/takeBuffer(queue:)``).
+  public var transmitBufferCount = 0
   /// Pages for received frames, for each queue: what is posted, and what is still being looked at here.
   public var receivePageCount = 512
   /// How long the rings are looked at before sleeping.

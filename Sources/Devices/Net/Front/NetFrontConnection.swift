@@ -18,7 +18,8 @@ struct NetFrontArenas {
   /// Asks the platform for as many pages as `queueCount` queues need.
   init(_ platform: any XenPlatform, for peer: DomainID, queueCount: Int, _ configuration: NetFrontConfiguration) throws(PlatformError) {
     rings = try platform.makeGrantArena(for: peer, access: .readWrite, pageCount: 2 * queueCount)
-    transmit = try platform.makeGrantArena(for: peer, access: .readOnly, pageCount: queueCount * configuration.transmitPageCount)
+    let transmitPageCount = configuration.transmitPageCount + max(1, configuration.transmitBufferCount * TransmitBuffers.pagesPerRun)
+    transmit = try platform.makeGrantArena(for: peer, access: .readOnly, pageCount: queueCount * transmitPageCount)
     receive = try platform.makeGrantArena(for: peer, access: .readWrite, pageCount: queueCount * configuration.receivePageCount)
   }
 
@@ -55,8 +56,8 @@ final class NetFrontConnection {
     }
   }
 
-  /// Frames that somebody still holds: their pages must stay.
-  var heldCount: Int { queues.reduce(0) { $0 + $1.receivePages.heldCount } }
+  /// Frames that somebody still holds, and buffers that are read into: their pages must stay.
+  var heldCount: Int { queues.reduce(0) { $0 + $1.receivePages.heldCount + $1.transmitBuffers.lentCount } }
 
   /// Stops waiting and signalling on every channel, then calls `done`.
   func closeChannels(_ done: @escaping () -> Void) {

@@ -2,6 +2,8 @@
 public struct NetFrontCounters: Sendable, Equatable {
   public var transmittedFrames: UInt64 = 0
   public var transmittedBytes: UInt64 = 0
+  /// Frames of the above that were sent from where they had been read to, without a copy.
+  public var transmittedInPlace: UInt64 = 0
   /// Slots that the back-end answered with an error, or that it dropped.
   public var transmitFailures: UInt64 = 0
   /// Frames that could not be sent as they were: too large, too small, an offload that the back-end does not take.

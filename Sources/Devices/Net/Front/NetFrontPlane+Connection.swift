@@ -44,7 +44,7 @@ extension NetFrontPlane {
   }
 
   func finishQuiescing() {
-    guard quiesced != nil, queues.allSatisfy({ $0.transmitPages.inFlightCount == 0 }) else { return }
+    guard quiesced != nil, queues.allSatisfy({ $0.transmitsInFlight == 0 }) else { return }
     quiesced.take()?()
   }
 
@@ -55,7 +55,7 @@ extension NetFrontPlane {
   /// lost, as frames may be. False when that was to be expected, because we had stopped.
   func backendVanished(_ reason: String) -> Bool {
     switch phase {
-    case .quiescing where queues.allSatisfy { $0.transmitPages.inFlightCount == 0 }: return false
+    case .quiescing where queues.allSatisfy { $0.transmitsInFlight == 0 }: return false
     case .connected, .quiescing:
       stopUsing()
       reporter.lost(reason)

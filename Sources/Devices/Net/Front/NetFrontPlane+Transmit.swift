@@ -49,7 +49,7 @@ extension NetFrontPlane {
   }
 
   /// Whether the back-end takes the frame with what is left to be done to it.
-  private func accepts(_ frame: Frame) -> Bool {
+  func accepts(_ frame: Frame) -> Bool {
     guard frame.byteCount >= NetLimits.minimumFrameByteCount, frame.byteCount <= NetLimits.frameByteCount else { return false }
     let capabilities = state.value.capabilities
     if frame.byteCount > pageByteCount, !capabilities.contains(.scatterGather) { return false }
@@ -67,7 +67,7 @@ extension NetFrontPlane {
           queue.nullsInFlight -= 1
           continue
         }
-        guard queue.transmitPages.putBack(response.identifier) else { throw .unknownIdentifier(response.identifier) }
+        guard queue.transmitPages.putBack(response.identifier) || queue.transmitBuffers.putBack(response.identifier) else { throw .unknownIdentifier(response.identifier) }
         if response.status != NetifStatus.okay.rawValue { state.value.counters.transmitFailures &+= 1 }
       }
     } catch {

@@ -20,6 +20,7 @@ final class NetFrontQueue {
   /// One for both rings, or one each.
   var channels: [LoopEventChannel] = []
   let transmitPages: TransmitPages
+  let transmitBuffers: TransmitBuffers
   let receivePages: ReceivePages
   let assembler = FixedCell(ReceiveAssembler())
   private let state = FixedCell(State())
@@ -75,6 +76,9 @@ final class NetFrontQueue {
     transmitRingReference = arenas.rings.grant(page: first)
     receiveRingReference = arenas.rings.grant(page: first + 1)
     transmitPages = TransmitPages(arenas.transmit, count: configuration.transmitPageCount)
+    transmitBuffers = TransmitBuffers(
+      arenas.transmit, count: configuration.transmitBufferCount, firstIdentifier: configuration.transmitPageCount,
+      firstNumber: index * configuration.transmitBufferCount)
     receivePages = try ReceivePages(
       arenas.receive, count: configuration.receivePageCount, slotCount: receiveRing.value.entryCount,
       firstFrame: index * configuration.receivePageCount)
@@ -87,6 +91,9 @@ final class NetFrontQueue {
       hasPostedPages = true
     }
   }
+
+  /// Pages that the back-end has of us.
+  var transmitsInFlight: Int { transmitPages.inFlightCount + transmitBuffers.inFlightCount }
 
   func signalTransmit() { channels.first?.signal() }
   func signalReceive() { channels.last?.signal() }
