@@ -2,6 +2,7 @@ import EventLoop
 import LinuxSystem
 import SharedMemory
 import SystemPackage
+import VirtioInterface
 import VirtioRing
 
 // The guest's memory, and other memory that the VMM shares.
@@ -146,7 +147,7 @@ extension VhostUserSession {
     guard message.queueCount > 0, Int(message.queueCount) <= vrings.count, message.entryCount > 0, Int(message.entryCount) <= DeviceQueue.entryLimit else {
       throw VhostUserError(request, "\(message.queueCount) queues of \(message.entryCount) entries: this device has \(vrings.count) queues")
     }
-    return Int(message.queueCount) * inflightStride(features?.contains(.packedRing) == true ? .packed : .split, message)
+    return Int(message.queueCount) * inflightStride(features?.contains(.ringPacked) == true ? .packed : .split, message)
   }
 
   /// Bytes of one queue's record.
