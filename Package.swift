@@ -111,7 +111,10 @@ let package = Package(
       path: "Sources/Devices/Block/Front"),
     layer(
       "BlockVirtio",
-      ["BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory", system, logging],
+      [
+        "BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory",
+        "XenInterface", system, logging,
+      ],
       path: "Sources/Devices/Block/Virtio"),
 
     layer("NetPackets", ["SharedMemory", "XenInterface"], path: "Sources/Devices/Net/Packets"),

@@ -13,6 +13,9 @@ public final class VhostUserQueue {
   let onFault: (VhostUserQueue, VirtqueueFault) -> Void
   public internal(set) var events: LoopEventChannel?
   public private(set) var fault: VirtqueueFault?
+  /// Whether there is a ``fault``. Apart from the object, so that no look is checked for overlapping accesses.
+  @usableFromInline let broken = FixedCell(false)
+  @inlinable public var isBroken: Bool { broken.value }
 
   init(
     index: Int, features: VirtioFeatures, ring: consuming DeviceQueue, onFault: @escaping (VhostUserQueue, VirtqueueFault) -> Void
@@ -32,6 +35,7 @@ public final class VhostUserQueue {
   public func giveUp(_ fault: VirtqueueFault) {
     guard self.fault == nil else { return }
     self.fault = fault
+    broken.value = true
     onFault(self, fault)
   }
 

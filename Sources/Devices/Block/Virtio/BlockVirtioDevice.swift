@@ -31,15 +31,15 @@ public final class BlockVirtioDevice: VhostUserDevice {
     maximumQueueCount = queueCount
     engine.resizePool(
       BlockEngine.Sizing(
-        requestCount: min(2048, 128 * queueCount), maximumVectorCount: VirtioBlockConfiguration.segmentLimit + 4, largeTableByteCount: 1 << 20))
+        requestCount: min(2048, 128 * queueCount), maximumVectorCount: DiskDescription.segmentLimit + 4, largeTableByteCount: 1 << 20))
     plane = BlockVirtioPlane(
       engine: engine, queueCount: queueCount, identity: Array(identity.utf8.prefix(20)), polling: polling, logger: logger)
     super.init(loop: loop)
     loop.attach(plane)
   }
 
-  private var space: VirtioBlockConfiguration {
-    VirtioBlockConfiguration(
+  private var space: DiskDescription {
+    DiskDescription(
       geometry: engine.geometry, queueCount: maximumQueueCount, supportsDiscard: engine.store.supportsDiscard,
       discardGranularity: engine.store.discardGranularity)
   }

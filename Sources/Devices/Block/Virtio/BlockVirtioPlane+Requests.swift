@@ -4,6 +4,7 @@ import Logging
 import PVDriver
 import SharedMemory
 import VhostUser
+import VirtioInterface
 import VirtioRing
 
 // From a chain to a request that the engine runs. Everything is checked on copies; what is wrong is answered, never trusted.
@@ -20,17 +21,18 @@ extension BlockVirtioPlane {
     var row = Row(queue: Int32(served.queue.index), chain: chain.id)
     row.status = elements(served, chain.elementCount - 1)
     row.writtenByteCount = 1
-    guard chain.readableByteCount >= VirtioBlockRequest.byteCount else { return refuse(served, row, "its header has \(chain.readableByteCount) bytes") }
+    guard chain.readableByteCount >= VirtioBlockHeader.byteCount else { return refuse(served, row, "its header has \(chain.readableByteCount) bytes") }
     let words = copyWords(served, chain, at: 0)
-    let request = VirtioBlockRequest(first: words.0, second: words.1)
-    switch request.type {
-    case VirtioBlockType.read: return transfer(.read, request, chain, row, served)
-    case VirtioBlockType.write: return transfer(.write, request, chain, row, served)
-    case VirtioBlockType.flush: return flush(row, served)
-    case VirtioBlockType.identify: return identify(chain, row, served)
-    case VirtioBlockType.discard, VirtioBlockType.writeZeroes: return eraseRange(request, chain, row, served)
-    default:
-      served.rejections &+= 1
+    let request = VirtioBlockHeader(first: words.0, second: words.1)
+    switch VirtioBlockRequestType(rawValue: request.type) {
+    case .read: return transfer(.read, request, chain, row, served)
+    case .write: return transfer(.write, request, chain, row, served)
+    case .flush: return flush(row, served)
+    case .getIdentifier: return identify(chain, row, served)
+    case .discard: return eraseRange(discards: true, chain, row, served)
+    case .writeZeroes: return eraseRange(discards: false, chain, row, served)
+    case .secureErase, nil:
+      served.state.value.rejections &+= 1
       answer(served, row, VirtioBlockStatus.unsupported)
       return true
     }
@@ -43,18 +45,18 @@ extension BlockVirtioPlane {
   // MARK: Reads and writes
 
   private func transfer(
-    _ operation: BlockOperation, _ request: VirtioBlockRequest, _ chain: DeviceQueue.Chain, _ row: Row, _ served: BlockVirtioQueue
+    _ operation: BlockOperation, _ request: VirtioBlockHeader, _ chain: DeviceQueue.Chain, _ row: Row, _ served: BlockVirtioQueue
   ) -> Bool {
     // A read's data lies in front of the status byte, a write's behind the header.
-    let byteCount = operation == .read ? chain.writableByteCount - 1 : chain.readableByteCount - VirtioBlockRequest.byteCount
+    let byteCount = operation == .read ? chain.writableByteCount - 1 : chain.readableByteCount - VirtioBlockHeader.byteCount
     guard byteCount & 511 == 0 else { return refuse(served, row, "its data has \(byteCount) bytes") }
-    if let refusal = engine.refusal(of: operation, sector: request.sector, sectorCount: UInt64(byteCount / 512)) {
+    if let refusal = engine.refusal(of: operation, sector: request.sectorNumber, sectorCount: UInt64(byteCount / 512)) {
       return refuse(served, row, refusal.status.virtio)
     }
     let range = operation == .read ? chain.readableCount..<chain.elementCount : 0..<chain.readableCount
-    guard range.count <= VirtioBlockConfiguration.segmentLimit + 2 else { return refuse(served, row, "it has \(range.count) data buffers") }
+    guard range.count <= DiskDescription.segmentLimit + 2 else { return refuse(served, row, "it has \(range.count) data buffers") }
     guard let index = engine.begin(vectorCount: range.count) else { return false }
-    var skip = operation == .read ? 0 : VirtioBlockRequest.byteCount
+    var skip = operation == .read ? 0 : VirtioBlockHeader.byteCount
     var left = byteCount
     var misaligned: UInt = 0
     for position in range {
@@ -74,33 +76,33 @@ extension BlockVirtioPlane {
       return transferByBounce(index, operation, request, range: range, byteCount: byteCount, row, served)
     }
     rows[index] = row
-    if operation == .read, memory.dirtyLog.isActive { written[index] = range.map { elements(served, $0) } }
+    if operation == .read, served.memory.dirtyLog.isActive { written[index] = range.map { elements(served, $0) } }
     served.inFlightCount += 1
-    engine.submit(index, operation, sector: request.sector, tag: UInt64(index))
+    engine.submit(index, operation, sector: request.sectorNumber, tag: UInt64(index))
     return true
   }
 
   /// The kernel takes no unaligned memory around the page cache: data goes through memory of ours then. Firmware does that, systems hardly.
   private func transferByBounce(
-    _ old: Int, _ operation: BlockOperation, _ request: VirtioBlockRequest, range: Range<Int>, byteCount: Int, _ row: Row, _ served: BlockVirtioQueue
+    _ old: Int, _ operation: BlockOperation, _ request: VirtioBlockHeader, range: Range<Int>, byteCount: Int, _ row: Row, _ served: BlockVirtioQueue
   ) -> Bool {
     engine.abandon(old)
     guard let index = engine.begin(vectorCount: 1) else { return false }
     let buffers = range.map { elements(served, $0) }
     guard
       let bounce = BounceBuffer(
-        buffers, skipping: operation == .read ? 0 : VirtioBlockRequest.byteCount, byteCount: byteCount, isRead: operation == .read)
+        buffers, skipping: operation == .read ? 0 : VirtioBlockHeader.byteCount, byteCount: byteCount, isRead: operation == .read)
     else {
       engine.abandon(index)
       return refuse(served, row, VirtioBlockStatus.error)
     }
-    if operation == .write { bounce.fill(from: memory) }
+    if operation == .write { bounce.fill(from: served.memory) }
     bounces[index] = bounce
     engine.append(bounce.vector, region: -1, to: index)
     rows[index] = row
-    if operation == .read, memory.dirtyLog.isActive { written[index] = buffers }
+    if operation == .read, served.memory.dirtyLog.isActive { written[index] = buffers }
     served.inFlightCount += 1
-    engine.submit(index, operation, sector: request.sector, tag: UInt64(index))
+    engine.submit(index, operation, sector: request.sectorNumber, tag: UInt64(index))
     return true
   }
 
@@ -108,7 +110,7 @@ extension BlockVirtioPlane {
 
   private func flush(_ row: Row, _ served: BlockVirtioQueue) -> Bool {
     if engine.geometry.isReadOnly {
-      answer(served, row, VirtioBlockStatus.okay)
+      answer(served, row, .okay)
       return true
     }
     guard let index = engine.begin(vectorCount: 0) else { return false }
@@ -120,57 +122,56 @@ extension BlockVirtioPlane {
 
   /// Twenty bytes, as many as there is room for (`VIRTIO_BLK_ID_BYTES`).
   private func identify(_ chain: DeviceQueue.Chain, _ row: Row, _ served: BlockVirtioQueue) -> Bool {
-    var left = min(20, chain.writableByteCount - 1)
+    var left = min(VirtioBlockLimits.identifierByteCount, chain.writableByteCount - 1)
     var row = row
     row.writtenByteCount = UInt32(left + 1)
     var offset = 0
     for position in chain.readableCount..<chain.elementCount where left > 0 {
       let buffer = elements(served, position)
       for place in 0..<min(left, buffer.byteCount) {
-        memory.store8(offset < identity.count ? identity[offset] : 0, to: buffer, at: place)
+        served.memory.store8(offset < identity.count ? identity[offset] : 0, to: buffer, at: place)
         offset += 1
       }
       left -= min(left, buffer.byteCount)
-      if memory.dirtyLog.isActive { memory.markWritten(buffer) }
+      if served.memory.dirtyLog.isActive { served.memory.markWritten(buffer) }
     }
-    answer(served, row, VirtioBlockStatus.okay)
+    answer(served, row, .okay)
     return true
   }
 
   /// Discards or zeroes one range.
-  private func eraseRange(_ request: VirtioBlockRequest, _ chain: DeviceQueue.Chain, _ row: Row, _ served: BlockVirtioQueue) -> Bool {
-    let discards = request.type == VirtioBlockType.discard
+  private func eraseRange(discards: Bool, _ chain: DeviceQueue.Chain, _ row: Row, _ served: BlockVirtioQueue) -> Bool {
     if discards, !engine.store.supportsDiscard { return refuse(served, row, VirtioBlockStatus.unsupported) }
-    guard chain.readableByteCount == VirtioBlockRequest.byteCount + VirtioBlockRange.byteCount else {
-      return refuse(served, row, "its ranges have \(chain.readableByteCount - VirtioBlockRequest.byteCount) bytes")
+    guard chain.readableByteCount == VirtioBlockHeader.byteCount + VirtioBlockSegment.byteCount else {
+      return refuse(served, row, "its ranges have \(chain.readableByteCount - VirtioBlockHeader.byteCount) bytes")
     }
-    let words = copyWords(served, chain, at: VirtioBlockRequest.byteCount)
-    let range = VirtioBlockRange(first: words.0, second: words.1)
+    let words = copyWords(served, chain, at: VirtioBlockHeader.byteCount)
+    let range = VirtioBlockSegment(first: words.0, second: words.1)
     // A discard has no flags (virtio 1.2, 5.2.6.2).
-    let allowedFlags = discards ? 0 : VirtioBlockRange.unmap
+    let allowedFlags = discards ? 0 : VirtioBlockSegmentFlags.unmap.rawValue
     guard range.flags & ~allowedFlags == 0 else { return refuse(served, row, VirtioBlockStatus.unsupported) }
-    guard range.sectorCount <= VirtioBlockConfiguration.rangeSectorLimit else { return refuse(served, row, "its range has \(range.sectorCount) sectors") }
-    let mayUnmap = discards || range.flags & VirtioBlockRange.unmap != 0
+    guard range.sectorCount <= DiskDescription.rangeSectorLimit else { return refuse(served, row, "its range has \(range.sectorCount) sectors") }
+    let mayUnmap = discards || range.flags != 0
     let operation: BlockOperation = discards ? .discard : .writeZeroes
-    if let refusal = engine.refusal(of: operation, sector: range.sector, sectorCount: UInt64(range.sectorCount)) {
+    if let refusal = engine.refusal(of: operation, sector: range.sectorNumber, sectorCount: UInt64(range.sectorCount)) {
       return refuse(served, row, refusal.status.virtio)
     }
     guard let index = engine.begin(vectorCount: 0) else { return false }
     rows[index] = row
     served.inFlightCount += 1
     if discards {
-      engine.submitDiscard(index, sector: range.sector, sectorCount: UInt64(range.sectorCount), tag: UInt64(index))
+      engine.submitDiscard(index, sector: range.sectorNumber, sectorCount: UInt64(range.sectorCount), tag: UInt64(index))
     } else {
       engine.submitWriteZeroes(
-        index, sector: range.sector, sectorCount: UInt64(range.sectorCount), mayUnmap: mayUnmap && engine.store.supportsDiscard, tag: UInt64(index))
+        index, sector: range.sectorNumber, sectorCount: UInt64(range.sectorCount), mayUnmap: mayUnmap && engine.store.supportsDiscard, tag: UInt64(index))
     }
     return true
   }
 
   // MARK: Refusals
 
-  private func refuse(_ served: BlockVirtioQueue, _ row: Row, _ status: UInt8) -> Bool {
-    served.rejections &+= 1
+  private func refuse(_ served: BlockVirtioQueue, _ row: Row, _ status: VirtioBlockStatus) -> Bool {
+    served.state.value.rejections &+= 1
     answer(served, row, status)
     return true
   }
@@ -182,7 +183,7 @@ extension BlockVirtioPlane {
   }
 
   private func reject(_ served: BlockVirtioQueue, _ reason: String) {
-    served.rejections &+= 1
+    served.state.value.rejections &+= 1
     guard let heldBack = limiter.admit() else { return }
     let others = heldBack > 0 ? " (\(heldBack) more like this were not logged)" : ""
     logger.warning("queue \(served.queue.index): a request is malformed: \(reason)\(others)")
@@ -194,7 +195,7 @@ extension BlockVirtioPlane {
   @inline(__always)
   private func copyWords(_ served: BlockVirtioQueue, _ chain: DeviceQueue.Chain, at offset: Int) -> (UInt64, UInt64) {
     let first = elements(served, 0)
-    if first.byteCount >= offset + 16 { return memory.loadWords(first, at: offset) }
+    if first.byteCount >= offset + 16 { return served.memory.loadWords(first, at: offset) }
     return copyPieces(served, chain, at: offset)
   }
 
@@ -205,7 +206,7 @@ extension BlockVirtioPlane {
     for position in 0..<chain.readableCount {
       let buffer = elements(served, position)
       while count < 16, skip < buffer.byteCount {
-        let byte = UInt64(memory.load8(buffer, at: skip))
+        let byte = UInt64(served.memory.load8(buffer, at: skip))
         if count < 8 { words.0 |= byte << (count * 8) } else { words.1 |= byte << ((count - 8) * 8) }
         count += 1
         skip += 1

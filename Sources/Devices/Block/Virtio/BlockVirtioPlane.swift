@@ -5,6 +5,7 @@ import PVDriver
 import SharedMemory
 import SharedRing
 import VhostUser
+import VirtioInterface
 import VirtioRing
 
 /// The ring half of a disk that a VMM uses: all its queues, served together on the device's loop.
@@ -26,6 +27,9 @@ final class BlockVirtioPlane: LoopSource {
     var workedSincePoll = false
     /// Until when the rings are looked at although the poller has given up: as in a blkif back-end.
     var lookUntil: UInt64 = 0
+    /// There are ``bounces`` or ``written``.
+    var hasAfterwork = false
+    var stoppingCount = 0
   }
 
   /// Requests that one queue may have handled in one turn.
@@ -40,20 +44,20 @@ final class BlockVirtioPlane: LoopSource {
   var memory = GuestMemory()
   let rows: FixedTable<Row>
   var limiter = LogLimiter()
-  /// By number; nil while not running.
-  private var queues: [BlockVirtioQueue?] = []
+  /// By number; empty while not running.
+  private let queues: ObjectSlots<BlockVirtioQueue>
   private let state: FixedCell<State>
   private var client: PlaneClient?
   /// Requests whose data goes through memory of ours, by the engine's index.
-  var bounces: [Int: BounceBuffer] = [:]
+  var bounces: [Int: BounceBuffer] = [:] { didSet { noteAfterwork() } }
   /// What requests write, by the engine's index, while a migration wants it marked.
-  var written: [Int: [GuestBuffer]] = [:]
+  var written: [Int: [GuestBuffer]] = [:] { didSet { noteAfterwork() } }
 
   init(engine: BlockEngine, queueCount: Int, identity: [UInt8], polling: PollingPolicy, logger: Logger) {
     self.engine = engine
     self.identity = identity
     self.logger = logger
-    queues = [BlockVirtioQueue?](repeating: nil, count: queueCount)
+    queues = ObjectSlots(count: queueCount)
     rows = FixedTable(repeating: Row(), count: engine.requestCapacity)
     state = FixedCell(State(poller: AdaptivePoller(polling)))
     super.init()
@@ -69,6 +73,7 @@ final class BlockVirtioPlane: LoopSource {
   func stop(_ queue: VhostUserQueue, done: @escaping () -> Void) {
     guard let served = queues[queue.index], served.queue === queue else { return done() }
     served.stopping = done
+    state.value.stoppingCount += 1
     finishStopping(served)
   }
 
@@ -76,23 +81,25 @@ final class BlockVirtioPlane: LoopSource {
   private func finishStopping(_ served: BlockVirtioQueue) {
     guard served.inFlightCount == 0, served.deferred == nil, let done = served.stopping else { return }
     served.stopping = nil
+    state.value.stoppingCount -= 1
     queues[served.queue.index] = nil
     done()
   }
 
   func close() {
-    precondition(queues.allSatisfy { $0 == nil }, "closed with queues running")
+    precondition((0..<queues.count).allSatisfy { queues[$0] == nil }, "closed with queues running")
     engine.client = nil
+    // The client holds this plane.
     client = nil
     loop?.detach(self)
   }
 
   var status: [BlockVirtioQueueStatus] {
-    queues.compactMap { served in
-      guard let served else { return nil }
+    (0..<queues.count).compactMap { index in
+      guard let served = queues[index] else { return nil }
       let counters = served.queue.events?.counters
       return BlockVirtioQueueStatus(
-        entryCount: served.queue.ring.value.entryCount, inFlight: served.inFlightCount, requests: served.requests, rejections: served.rejections,
+        entryCount: served.queue.ring.value.entryCount, inFlight: served.inFlightCount, requests: served.state.value.requests, rejections: served.state.value.rejections,
         events: counters?.events ?? 0, spuriousEvents: counters?.spuriousEvents ?? 0, signals: counters?.signals ?? 0, fault: served.queue.fault)
     }
   }
@@ -102,26 +109,34 @@ final class BlockVirtioPlane: LoopSource {
   override func service() -> Service {
     var worked = false
     var more = false
-    for position in queues.indices {
-      guard let served = queues[position] else { continue }
-      switch take(from: served) {
-      case .idle: break
+    for position in 0..<queues.count {
+      let done = queues.withObject(position) { served in
+        let done = take(from: served)
+        if served.unpublishedCount > 0 {
+          publish(served)
+          return done == .moreToDo ? done : .worked
+        }
+        return done
+      }
+      switch done {
+      case .idle, nil: break
       case .worked: worked = true
       case .moreToDo: more = true
       }
-      if served.unpublishedCount > 0 {
-        worked = true
-        publish(served)
-      }
-      if served.stopping != nil { finishStopping(served) }
+      if state.value.stoppingCount > 0 { stopWhatIsDone(position) }
     }
     if worked || more { state.value.workedSincePoll = true }
     return more ? .moreToDo : worked ? .worked : .idle
   }
 
+  /// Queues that are to stop, looked for only when there are some.
+  private func stopWhatIsDone(_ position: Int) {
+    if let served = queues[position], served.stopping != nil { finishStopping(served) }
+  }
+
   /// Handles what the queue has, within the budget.
   private func take(from served: BlockVirtioQueue) -> Service {
-    if served.queue.fault != nil {
+    if served.queue.isBroken {
       // What was put off belongs to a ring that is not touched any more.
       served.deferred = nil
       return .idle
@@ -132,7 +147,7 @@ final class BlockVirtioPlane: LoopSource {
       served.deferred = nil
       count = 1
     }
-    if served.stopping != nil { return count > 0 ? .worked : .idle }
+    if served.state.value.isStopping { return count > 0 ? .worked : .idle }
     while count < Self.budget {
       let chain: DeviceQueue.Chain
       do throws(VirtqueueFault) {
@@ -143,7 +158,7 @@ final class BlockVirtioPlane: LoopSource {
         return .worked
       }
       count += 1
-      served.requests &+= 1
+      served.state.value.requests &+= 1
       served.sawChains = true
       guard handle(chain, of: served) else {
         served.deferred = chain
@@ -160,8 +175,8 @@ final class BlockVirtioPlane: LoopSource {
   }
 
   override func hasWork() -> Bool {
-    for position in queues.indices {
-      if let served = queues[position], served.canTake, served.queue.ring.value.hasChains() { return true }
+    for position in 0..<queues.count {
+      if queues.withObject(position, { $0.canTake && $0.queue.ring.value.hasChains() }) == true { return true }
     }
     return false
   }
@@ -177,7 +192,7 @@ final class BlockVirtioPlane: LoopSource {
 
   override func prepareToSleep() -> Bool {
     var pending = false
-    for position in queues.indices {
+    for position in 0..<queues.count {
       guard let served = queues[position], served.canTake else { continue }
       if served.queue.armKick(sawChains: served.sawChains) { pending = true }
       served.sawChains = false
@@ -190,57 +205,95 @@ final class BlockVirtioPlane: LoopSource {
   /// The engine has done request `index`.
   fileprivate func completed(_ index: Int, _ status: BlockStatus) {
     let row = rows[index]
-    guard let served = queues[Int(row.queue)] else { preconditionFailure("a request of a queue that has stopped") }
-    served.inFlightCount -= 1
-    if !bounces.isEmpty, let bounce = bounces.removeValue(forKey: index), status == .okay { bounce.spill(to: memory) }
-    if !written.isEmpty, let buffers = written.removeValue(forKey: index) { for buffer in buffers { memory.markWritten(buffer) } }
-    answer(served, row, status.virtio)
+    if state.value.hasAfterwork { finishAfterwork(index, status) }
+    let answered: Void? = queues.withObject(Int(row.queue)) { served in
+      served.inFlightCount -= 1
+      answer(served, row, status.virtio)
+    }
+    precondition(answered != nil, "a request of a queue that has stopped")
   }
 
+  @inline(never) private func finishAfterwork(_ index: Int, _ status: BlockStatus) {
+    if let bounce = bounces.removeValue(forKey: index), status == .okay { bounce.spill(to: memory) }
+    if let buffers = written.removeValue(forKey: index) { for buffer in buffers { memory.markWritten(buffer) } }
+  }
+
+  private func noteAfterwork() { state.value.hasAfterwork = !bounces.isEmpty || !written.isEmpty }
+
   /// Answers a chain. A queue that broke meanwhile is not touched.
-  @inline(__always) func answer(_ served: BlockVirtioQueue, _ row: Row, _ status: UInt8) {
-    guard served.queue.fault == nil else { return }
-    memory.store8(status, to: row.status, at: row.status.byteCount - 1)
+  @inline(__always) func answer(_ served: BlockVirtioQueue, _ row: Row, _ status: VirtioBlockStatus) {
+    guard !served.queue.isBroken else { return }
+    let memory = served.memory
+    memory.store8(status.rawValue, to: row.status, at: row.status.byteCount - 1)
     if memory.dirtyLog.isActive { memory.markWritten(row.status) }
-    served.queue.ring.value.put(row.chain, writtenByteCount: status == VirtioBlockStatus.okay ? row.writtenByteCount : 1)
+    served.queue.ring.value.put(row.chain, writtenByteCount: status == .okay ? row.writtenByteCount : 1)
     served.unpublishedCount += 1
   }
 }
 
 /// A queue as the plane serves it.
 final class BlockVirtioQueue {
-  let queue: VhostUserQueue
-  /// A chain that was taken when the engine was full.
-  var deferred: DeviceQueue.Chain?
-  var inFlightCount = 0
-  /// Answers that the driver has not been shown.
-  var unpublishedCount = 0
-  /// A chain has come since the last kick was armed.
-  var sawChains = false
-  var requests: UInt64 = 0
-  var rejections: UInt64 = 0
-  var stopping: (() -> Void)?
+  /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
+  struct State {
+    /// A chain that was taken when the engine was full.
+    var deferred: DeviceQueue.Chain?
+    var inFlightCount = 0
+    /// Answers that the driver has not been shown.
+    var unpublishedCount = 0
+    /// A chain has come since the last kick was armed.
+    var sawChains = false
+    var requests: UInt64 = 0
+    var rejections: UInt64 = 0
+    var isStopping = false
+  }
 
-  init(_ queue: VhostUserQueue) { self.queue = queue }
+  let queue: VhostUserQueue
+  let memory: GuestMemory
+  let state = FixedCell(State())
+  /// Called when nothing of the queue is under way any more.
+  var stopping: (() -> Void)? { didSet { state.value.isStopping = stopping != nil } }
+
+  init(_ queue: VhostUserQueue) {
+    self.queue = queue
+    memory = queue.ring.value.memory
+  }
+
+  var deferred: DeviceQueue.Chain? {
+    @inline(__always) get { state.value.deferred }
+    @inline(__always) set { state.value.deferred = newValue }
+  }
+  var inFlightCount: Int {
+    @inline(__always) get { state.value.inFlightCount }
+    @inline(__always) set { state.value.inFlightCount = newValue }
+  }
+  var unpublishedCount: Int {
+    @inline(__always) get { state.value.unpublishedCount }
+    @inline(__always) set { state.value.unpublishedCount = newValue }
+  }
+  var sawChains: Bool {
+    @inline(__always) get { state.value.sawChains }
+    @inline(__always) set { state.value.sawChains = newValue }
+  }
 
   /// Whether new chains may be taken now.
-  var canTake: Bool { stopping == nil && deferred == nil && queue.fault == nil }
+  var canTake: Bool { !state.value.isStopping && state.value.deferred == nil && !queue.isBroken }
 }
 
 /// Hears the engine for a plane, which has another base class already.
 private final class PlaneClient: BlockEngineClient {
-  private unowned let plane: BlockVirtioPlane
+  // Strong, and let go of by the plane's `close`: an unowned one would be counted with each request.
+  private let plane: BlockVirtioPlane
   init(_ plane: BlockVirtioPlane) { self.plane = plane }
   override func completed(tag: UInt64, status: BlockStatus) { plane.completed(Int(tag), status) }
 }
 
 extension BlockStatus {
   /// As a virtio-blk request's last byte says it.
-  var virtio: UInt8 {
+  var virtio: VirtioBlockStatus {
     switch self {
-    case .okay: VirtioBlockStatus.okay
-    case .error: VirtioBlockStatus.error
-    case .notSupported: VirtioBlockStatus.unsupported
+    case .okay: .okay
+    case .error: .error
+    case .notSupported: .unsupported
     }
   }
 }
