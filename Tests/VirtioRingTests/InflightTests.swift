@@ -84,7 +84,10 @@ import VirtioRing
       switch Int.random(in: 0..<12, using: &random) {
       case 0...3:
         let count = Int.random(in: 1...4, using: &random)
-        guard let id = driver.add(system.buffers(total, count: count)) else { continue }
+        guard let id = driver.add(system.buffers(total, count: count)) else {
+          driver.publish()
+          continue
+        }
         outstanding[id] = total
         total += 1
         if Bool.random(using: &random) { driver.publish() }
