@@ -60,7 +60,7 @@ soak-vmm: toolchain
 	$(SWIFT) build --build-tests
 	PVIO_VMM_KILLS=$(KILLS) $(SWIFT) test --skip-build --disable-xctest --filter aBackEndThatIsKilledUnderAVerifyJobLosesNothing
 
-## fuzz: search for requests that upset the store, with libFuzzer (FUZZ_SECONDS=60)
+## fuzz: search for input that upsets the store or a virtqueue, with libFuzzer (FUZZ_SECONDS=60 each)
 fuzz: toolchain
 	Fuzzing/run.sh
 

@@ -1,14 +1,16 @@
 #!/bin/bash
-# Builds the store's fuzz target with libFuzzer: the modules it consists of, instrumented, without SwiftPM, so that the normal build
-# is left alone. Usage: Fuzzing/build.sh DIRECTORY; the program is DIRECTORY/fuzz-store.
+# Builds the fuzz targets with libFuzzer: the modules they consist of, instrumented, apart from the normal build.
+# Usage: Fuzzing/build.sh DIRECTORY; the programs are DIRECTORY/fuzz-store, fuzz-split and fuzz-packed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=$1
 mkdir -p "$out"
 
-flags=(-swift-version 6 -O -g -wmo -parse-as-library -sanitize=fuzzer -strict-memory-safety -package-name pvio -I "$out"
+flags=(-swift-version 6 -O -g -wmo -parse-as-library -sanitize=fuzzer -strict-memory-safety -package-name pvio
   -enable-upcoming-feature ExistentialAny -enable-upcoming-feature InternalImportsByDefault
   -enable-upcoming-feature MemberImportVisibility)
+
+# The store: modules without dependencies, compiled one by one.
 objects=()
 compile() {
   local module=$1 folder=$2
@@ -19,10 +21,25 @@ compile() {
     return
   fi
   mapfile -t sources < <(find "$folder" -name '*.swift' | sort)
-  swiftc "${flags[@]}" -module-name "$module" -emit-module -emit-module-path "$out/$module.swiftmodule" \
+  swiftc "${flags[@]}" -I "$out" -module-name "$module" -emit-module -emit-module-path "$out/$module.swiftmodule" \
     -c -o "$out/$module.o" "${sources[@]}"
   objects+=("$out/$module.o")
 }
 for module in XenInterface XenStoreWire XenStoreMigration XenStoreCore; do compile "$module" "Sources/$module"; done
-compile FuzzStore Fuzzing
+compile FuzzStore Fuzzing/StoreTarget.swift
 swiftc -sanitize=fuzzer "${objects[@]}" -o "$out/fuzz-store"
+
+# Virtqueues: their memory comes from modules that use a package, so SwiftPM builds them.
+swift build -c release --target VirtioRing --scratch-path "$out/package" -Xswiftc -sanitize=fuzzer
+built=$out/package/release
+queue=()
+for module in XenInterface VirtioInterface CLinuxShims LinuxSystem SharedMemory VirtioRing CSystem SystemPackage; do
+  while IFS= read -r object; do queue+=("$object"); done < <(find "$built/$module.build" -name '*.o')
+done
+for format in split packed; do
+  define=()
+  if [ "$format" = packed ]; then define=(-D PACKED); fi
+  swiftc "${flags[@]}" ${define[@]+"${define[@]}"} -I "$built/Modules" -Xcc -fmodule-map-file="$built/CLinuxShims.build/module.modulemap" \
+    -I "$out/package/checkouts/swift-system/Sources/CSystem/include" -module-name FuzzVirtqueue Fuzzing/Virtqueue/VirtqueueTarget.swift \
+    "${queue[@]}" -o "$out/fuzz-$format"
+done
