@@ -204,6 +204,12 @@ let package = Package(
         "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "Uring", "SharedRing", "SharedMemory", "LinuxSystem",
         "XenInterface", system, logging,
       ]),
+    tests(
+      "BlockVirtioTests",
+      [
+        "BlockVirtio", "BlockEngine", "BlockInterface", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem",
+        "XenInterface", system, logging,
+      ]),
     tests("NetPacketsTests", ["NetPackets", "SharedMemory", "LinuxSystem", system]),
     tests("NetEngineTests", ["NetEngine", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
     tests(

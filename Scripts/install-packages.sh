@@ -9,7 +9,7 @@ packages_of() {
     # What the compiler and the linker need.
     build) echo liburing-dev pkg-config gcc libc6-dev ;;
     # Xen's headers and store tools, NBD clients, the model checker, tools that tests run.
-    test) echo "$(packages_of build)" libxen-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping qemu-system-x86 ;;
+    test) echo "$(packages_of build)" libxen-dev linux-libc-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping qemu-system-x86 ;;
     demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps bsdextrautils iproute2 iputils-ping iperf3 python3 ;;
     # Peers to compare with.
     bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq dpdk iperf3 iproute2 iputils-ping ;;
