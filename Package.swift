@@ -178,6 +178,12 @@ let package = Package(
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests("VirtioRingTests", ["VirtioRing", "VirtioInterface", "SharedMemory"]),
+    tests(
+      "VhostUserTests",
+      [
+        "BlockVirtio", "BlockEngine", "BlockInterface", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedMemory", "LinuxSystem",
+        system, logging,
+      ]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreRingTests", ["XenStoreRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),

@@ -109,6 +109,8 @@ extension VhostUserSession {
     let byteCount = message.word
     let offset = Payload.word64(message.payload, at: 8)
     let needed = DirtyLog.byteCount(upTo: memory.guestAddressEnd)
+    // Bits are set in words of two bytes, which must not lie across two cache lines.
+    guard offset % 8 == 0 else { throw VhostUserError(.setLogBase, "the log begins at byte \(offset) of its file, expected a multiple of 8") }
     guard byteCount >= needed else {
       throw VhostUserError(.setLogBase, "a log of \(byteCount) bytes is too small for the guest's memory, which takes \(needed)")
     }
@@ -137,6 +139,9 @@ extension VhostUserSession {
     let needed = try inflightByteCount(given, .setInflightDescriptor)
     guard given.byteCount >= UInt64(needed) else {
       throw VhostUserError(.setInflightDescriptor, "\(given.byteCount) bytes are too few for \(given.queueCount) queues of \(given.entryCount) entries")
+    }
+    guard given.fileOffset % 8 == 0 else {
+      throw VhostUserError(.setInflightDescriptor, "the record begins at byte \(given.fileOffset) of its file, expected a multiple of 8")
     }
     inflight = (
       try map(message.descriptors[0], offset: given.fileOffset, byteCount: given.byteCount, "the in-flight record", .setInflightDescriptor), given

@@ -38,6 +38,8 @@ final class VhostUserSession {
   private var descriptors: [SharedDescriptor] = []
   /// A message waits for requests to end.
   private var isWaiting = false
+  /// The message that is being handled has not been acknowledged.
+  private var awaitsAcknowledgement = false
 
   init(_ socket: consuming OwnedDescriptor, device: VhostUserDevice, logger: Logger, onEnd: @escaping (VhostUserSession, VhostUserError?) -> Void) {
     self.socket = socket
@@ -71,12 +73,15 @@ final class VhostUserSession {
         received += part.bytes
       } catch {
         if error == .wouldBlock || error == .interrupted { return }
+        if error == .messageTooLong { return end(Self.tooManyDescriptors) }
         return end(VhostUserError(message: "connection", "\(error)"))
       }
-      guard descriptors.count <= 8 else { return end(VhostUserError(message: "connection", "more than 8 descriptors came with one message")) }
+      guard descriptors.count <= 8 else { return end(Self.tooManyDescriptors) }
       if received.count == MessageHeader.byteCount, let failure = headerFailure { return end(failure) }
     }
   }
+
+  private static let tooManyDescriptors = VhostUserError(message: "connection", "more than 8 descriptors came with one message")
 
   private var payloadByteCount: Int { Int(MessageHeader(received).payloadByteCount) }
 
@@ -97,6 +102,7 @@ final class VhostUserSession {
       header: header, payload: Array(received.dropFirst(MessageHeader.byteCount)), descriptors: descriptors)
     received.removeAll(keepingCapacity: true)
     descriptors = []
+    awaitsAcknowledgement = true
     do throws(VhostUserError) {
       guard let request = VhostUserRequest(rawValue: header.request) else {
         throw VhostUserError(message: "message \(header.request)", "it is not known here")
@@ -124,8 +130,10 @@ final class VhostUserSession {
 
   // MARK: Sending
 
-  /// Tells the VMM that its message was obeyed, if it wants to know.
+  /// Tells the VMM that its message was obeyed, if it wants to know: once, for a message that did not have to wait after all.
   func acknowledge(_ header: MessageHeader) {
+    guard awaitsAcknowledgement else { return }
+    awaitsAcknowledgement = false
     guard header.needsReply, protocolFeatures.contains(.acknowledgements) else { return }
     reply(to: header, Payload.bytes(UInt64(0)))
   }
