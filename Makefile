@@ -60,7 +60,7 @@ soak-vmm: toolchain
 	$(SWIFT) build --build-tests
 	PVIO_VMM_KILLS=$(KILLS) $(SWIFT) test --skip-build --disable-xctest --filter aBackEndThatIsKilledUnderAVerifyJobLosesNothing
 
-## fuzz: search for input that upsets the store or a virtqueue, with libFuzzer (FUZZ_SECONDS=60 each)
+## fuzz: search for input that upsets the store, the network or a virtqueue, with libFuzzer (FUZZ_SECONDS=60, FUZZ_NET_SECONDS=15)
 fuzz: toolchain
 	Fuzzing/run.sh
 

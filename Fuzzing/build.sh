@@ -1,10 +1,10 @@
 #!/bin/bash
-# Builds the fuzz targets with libFuzzer: the modules they consist of, instrumented, apart from the normal build.
-# Usage: Fuzzing/build.sh DIRECTORY; the programs are DIRECTORY/fuzz-store, fuzz-split and fuzz-packed.
+# Builds the fuzz targets with libFuzzer: the modules they look into, instrumented, apart from the normal build.
+# Usage: Fuzzing/build.sh DIRECTORY; the programs are DIRECTORY/fuzz-store, fuzz-net, fuzz-split and fuzz-packed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=$1
-mkdir -p "$out"
+mkdir -p "$out/net"
 
 flags=(-swift-version 6 -O -g -wmo -parse-as-library -sanitize=fuzzer -strict-memory-safety -package-name pvio
   -enable-upcoming-feature ExistentialAny -enable-upcoming-feature InternalImportsByDefault
@@ -26,7 +26,7 @@ compile() {
   objects+=("$out/$module.o")
 }
 for module in XenInterface XenStoreWire XenStoreMigration XenStoreCore; do compile "$module" "Sources/$module"; done
-compile FuzzStore Fuzzing/StoreTarget.swift
+compile FuzzStore Fuzzing/Store
 swiftc -sanitize=fuzzer "${objects[@]}" -o "$out/fuzz-store"
 
 # Virtqueues: their memory comes from modules that use a package, so SwiftPM builds them.
@@ -43,3 +43,25 @@ for format in split packed; do
     -I "$out/package/checkouts/swift-system/Sources/CSystem/include" -module-name FuzzVirtqueue Fuzzing/Virtqueue/VirtqueueTarget.swift \
     "${queue[@]}" -o "$out/fuzz-$format"
 done
+
+(
+  # The network's slots and headers: two modules instrumented, without the files that talk to a store or a ring; what they stand on is as
+  # SwiftPM has built it.
+  modules=.build/debug
+  [ -e "$modules/Modules/SharedMemory.swiftmodule" ] || swift build --target NetInterface
+  swiftc() {
+    command swiftc -I "$out/net" -I "$modules/Modules" -Xcc -fmodule-map-file="$modules/CLinuxShims.build/module.modulemap" \
+      -Xcc -ISources/CLinuxShims/include -Xcc -fmodule-map-file=.build/checkouts/swift-system/Sources/CSystem/include/module.modulemap "$@"
+  }
+  compileNet() {
+    local module=$1
+    shift
+    swiftc "${flags[@]/"$out"/"$out/net"}" -module-name "$module" -emit-module -emit-module-path "$out/net/$module.swiftmodule" \
+      -c -o "$out/net/$module.o" "$@"
+  }
+  compileNet NetPackets Sources/Devices/Net/Packets/*.swift
+  compileNet NetInterface Sources/Devices/Net/Interface/{ExtraInfos,FrameHash,NetLimits,ReceiveAssembler,TransmitAssembler,TransmitFault}.swift
+  compileNet FuzzNet Fuzzing/Net/*.swift
+  swiftc -sanitize=fuzzer "$out"/net/{NetPackets,NetInterface,FuzzNet}.o \
+    "$modules"/{XenInterface,SharedMemory,LinuxSystem,SystemPackage,CSystem,CLinuxShims}.build/*.o -o "$out/fuzz-net"
+)

@@ -1,21 +1,33 @@
 #!/bin/bash
-# Builds and runs the fuzz targets. FUZZ_SECONDS (60) is how long each; the corpus in git is read and not changed, what is found new is kept
-# in .build-fuzz/corpus*. An input that fails is left in .build-fuzz/ and named; run it again with .build-fuzz/fuzz-TARGET FILE.
+# Builds and runs the fuzz targets. FUZZ_SECONDS (60) is how long each, FUZZ_NET_SECONDS (15) the network's; the corpora in git are read and
+# not changed, what is found new is kept in .build-fuzz/. An input that fails is left in .build-fuzz/ and named; run it again with
+# .build-fuzz/fuzz-TARGET FILE.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 Fuzzing/build.sh .build-fuzz
-mkdir -p .build-fuzz/corpus .build-fuzz/corpus-split .build-fuzz/corpus-packed
-common=(-max_total_time="${FUZZ_SECONDS:-60}" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1)
-quiet() { grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE)'; }
-.build-fuzz/fuzz-store "${common[@]}" -max_len=16384 -dict=Fuzzing/store.dict -artifact_prefix=.build-fuzz/store- \
-  .build-fuzz/corpus Fuzzing/corpus/requests Fuzzing/corpus/migration 2>&1 | quiet
-# Both formats at a time: each uses one processor.
-.build-fuzz/fuzz-split "${common[@]}" -max_len=2048 -artifact_prefix=.build-fuzz/split- .build-fuzz/corpus-split Fuzzing/corpus/split \
-  > .build-fuzz/split.log 2>&1 &
-split=$!
-.build-fuzz/fuzz-packed "${common[@]}" -max_len=2048 -artifact_prefix=.build-fuzz/packed- .build-fuzz/corpus-packed Fuzzing/corpus/packed 2>&1 | quiet
-if ! wait "$split"; then
-  quiet < .build-fuzz/split.log
-  exit 1
-fi
-tail -n 7 .build-fuzz/split.log
+
+# run TARGET SECONDS LONGEST CORPUS [OPTION...]
+run() {
+  local target=$1 seconds=$2 longest=$3 corpus=$4
+  shift 4
+  mkdir -p ".build-fuzz/corpus-$target"
+  ".build-fuzz/fuzz-$target" -max_total_time="$seconds" -max_len="$longest" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 \
+    -artifact_prefix=".build-fuzz/$target-" "$@" ".build-fuzz/corpus-$target" "$corpus" 2>&1 | grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE)'
+}
+
+# Two at a time: each uses one processor. What the second one says comes after the first.
+together() {
+  local log=.build-fuzz/second.log
+  "$2" > "$log" 2>&1 &
+  local second=$! code=0
+  "$1" || code=$?
+  wait "$second" || code=$?
+  tail -n 12 "$log"
+  return $code
+}
+store() { run store "${FUZZ_SECONDS:-60}" 16384 Fuzzing/Store/corpus -dict=Fuzzing/Store/store.dict; }
+net() { run net "${FUZZ_NET_SECONDS:-15}" 4096 Fuzzing/Net/corpus; }
+split() { run split "${FUZZ_SECONDS:-60}" 2048 Fuzzing/Virtqueue/corpus-split; }
+packed() { run packed "${FUZZ_SECONDS:-60}" 2048 Fuzzing/Virtqueue/corpus-packed; }
+together store net
+together split packed

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds in Fuzzing/corpus/split and packed: what drivers do to a queue, as Virtqueue/VirtqueueTarget.swift reads it."""
+"""Writes the seeds in corpus-split and corpus-packed: what drivers do to a queue, as VirtqueueTarget.swift reads it."""
 import os
 import struct
 

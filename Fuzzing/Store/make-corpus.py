@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds in Fuzzing/corpus: request streams as clients send them, cut as StoreTarget.swift says."""
+"""Writes the seeds in Fuzzing/Store/corpus: request streams as clients send them, cut as StoreTarget.swift says."""
 import os
 import struct
 
