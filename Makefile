@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 .DEFAULT_GOAL := build
-.PHONY: build test demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz clean toolchain help
+.PHONY: build test demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz soak-net clean toolchain help
 
 ## build: everything, for development
 build: toolchain
@@ -63,6 +63,12 @@ soak-vmm: toolchain
 ## fuzz: search for input that upsets the store, the network or a virtqueue, with libFuzzer (FUZZ_SECONDS=60, FUZZ_NET_SECONDS=15)
 fuzz: toolchain
 	Fuzzing/run.sh
+
+## soak-net: iperf3 between two interfaces for a minute each way; every frame and checksum accounted for (SECONDS_EACH=60)
+soak-net: toolchain
+	Scripts/install-packages.sh demo
+	$(SWIFT) build -c release --product pvio
+	Scripts/soak-net.sh
 
 ## model: check the ring's notification protocol with spin
 model:

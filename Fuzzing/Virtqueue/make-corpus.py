@@ -3,7 +3,7 @@
 import os
 import struct
 
-folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+folder = os.path.dirname(os.path.abspath(__file__))
 NEXT, WRITE, INDIRECT, AVAILABLE = 1, 2, 4, 0x80
 EVENT, TABLES, RECORD, LOG = 1, 2, 4, 8
 TAKE, PUT, PUBLISH, ARM, DISARM, RESTART, RESTART_BLIND = b"\x08", b"\x0b\x00", b"\x0d", b"\x0e", b"\x1e", b"\x0f", b"\x1f\x00\x80\x00\x80"
@@ -24,12 +24,12 @@ def offer(index):
 def seed(name, options, entries, *parts):
     kind = name.split("/")[0]
     size = {1: 0, 2: 1, 4: 2, 8: 3}[entries] if kind == "split" else entries - 1
-    with open(os.path.join(folder, name), "wb") as file:
+    with open(os.path.join(folder, f"corpus-{name}"), "wb") as file:
         file.write(bytes([options | size << 4]) + b"".join(parts))
 
 
 for kind in ("split", "packed"):
-    os.makedirs(os.path.join(folder, kind), exist_ok=True)
+    os.makedirs(os.path.join(folder, f"corpus-{kind}"), exist_ok=True)
 ANSWER = TAKE + PUT + PUBLISH + ARM
 
 seed("split/chain", EVENT, 4, split(0, 0x1400, 16, NEXT, 1), split(1, 0x2ff0, 64, WRITE), offer(1), ANSWER, offer(2), ANSWER)
