@@ -240,7 +240,12 @@ let package = Package(
         "TapExport", "NetFront", "NetBack", "NetEngine", "NetTap", "NetPackets", "SimulatedPlatform", "Xenbus", "XenStoreClient", "XenStoreCore",
         "EventLoop", "SharedMemory", "LinuxSystem", "XenInterface", system,
       ]),
-    tests("Integration", ["XenStoreWire", "XenInterface", "LinuxSystem", system]),
+    tests(
+      "Integration",
+      [
+        "NetInterface", "NetPackets", "ProcessPlatform", "Xenbus", "XenStoreClient", "XenStoreWire", "XenPlatform", "SharedMemory", "XenInterface",
+        "LinuxSystem", system,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -15,13 +15,32 @@ struct TapExportTests {
     try sandbox.ip("addr", "replace", "10.97.0.2/24", "dev", "h0", in: 1)
   }
 
-  private func transfer(_ sandbox: Sandbox, from first: Int, byteCount: Int) throws {
-    let address = "10.97.0.\(2 - first)"
+  private func transfer(_ sandbox: Sandbox, from first: Int, byteCount: Int, network: String = "10.97.0.") throws {
+    let address = "\(network)\(2 - first)"
     let listener = try sandbox.python(TapTrafficTests.stream, "listen", address, in: 1 - first)
     try waitUntil { listener.partialText.contains("ready") || listener.hasEnded }
     let sender = try sandbox.python(TapTrafficTests.stream, "send", address, "\(byteCount)", in: first)
     #expect(sender.status == 0 && listener.status == 0, "\(sender.text) \(listener.text)")
     #expect(listener.text == "ready\n" + sender.text)
+  }
+
+  /// The same over IPv6, where a header says nothing of checksums and large segments have a type of their own.
+  @Test func aStreamOverIPv6GoesInLargeSegmentsBothWays() async throws {
+    let sandbox = try Sandbox(2)
+    let vif = try await ExportedVif(sandbox)
+    let backend = try await vif.startBackend()
+    for (index, name) in ["t0", "h0"].enumerated() {
+      try Program.expect("ip", "netns", "exec", sandbox.names[index], "sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/\(name)/disable_ipv6")
+      try sandbox.ip("addr", "replace", "fd97::\(index + 1)/64", "dev", name, "nodad", in: index)
+    }
+    try transfer(sandbox, from: 0, byteCount: 10 << 20, network: "fd97::")
+    try transfer(sandbox, from: 1, byteCount: 10 << 20, network: "fd97::")
+    let tap = await vif.export.statistics()[0]
+    #expect(tap.receivedByteCount > 10 << 20 && tap.receivedFrames < 4000, "\(tap.receivedFrames) frames")
+    #expect(tap.sentByteCount > 10 << 20 && tap.sentFrames < 4000, "\(tap.sentFrames) frames")
+    #expect(tap.drops.total == tap.drops(.refused))
+    await vif.stop(backend)
+    #expect(await vif.finish() == ResourceLedger.Account())
   }
 
   private func hasCarrier(_ sandbox: Sandbox) -> Bool {

@@ -151,6 +151,10 @@ struct NetStatusListing: Decodable {
       var receive_drops: [String: UInt64]
       var mapped_pages: Int
       var port: PortTraffic?
+      struct Queue: Decodable {
+        var spurious_events: UInt64
+      }
+      var queues: [Queue]
     }
     var diagnosis: String
     var net: Net?
