@@ -69,6 +69,8 @@ public final class BlockFrontendDriver: FrontendDriver {
     await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
         frontend.loop.execute { frontend.plane.value.quiesce { continuation.resume() } }
+        // Cancelled before there was anything to abandon: then what is below ran too early.
+        if Task.isCancelled { frontend.loop.execute { frontend.plane.value.abandonQuiescing() } }
       }
     } onCancel: {
       frontend.loop.execute { frontend.plane.value.abandonQuiescing() }

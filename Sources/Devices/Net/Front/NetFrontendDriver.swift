@@ -98,6 +98,8 @@ public final class NetFrontendDriver: FrontendDriver {
     await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
         frontend.loop.execute { frontend.plane.value.quiesce { continuation.resume() } }
+        // Cancelled before there was anything to abandon: then what is below ran too early.
+        if Task.isCancelled { frontend.loop.execute { frontend.plane.value.abandonQuiescing() } }
       }
     } onCancel: {
       frontend.loop.execute { frontend.plane.value.abandonQuiescing() }
