@@ -28,6 +28,7 @@ import Testing
     "Sources/LinuxSystem/TerminationSignals.swift",
     "Sources/LinuxSystem/TextFile.swift",
     "Sources/LinuxSystem/UnixSocket.swift",
+    "Sources/SharedMemory/FixedObjects.swift",
     "Sources/SharedMemory/FixedTable.swift",
     "Sources/SharedMemory/SharedBytes+Arrays.swift",
     "Sources/SharedMemory/SharedBytes+Release.swift",

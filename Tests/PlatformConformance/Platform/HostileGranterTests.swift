@@ -31,6 +31,44 @@ import XenPlatform
     #expect(throws: GrantError.badReference(granter.reference(0))) { try grants.map(granter.reference(0), writable: false) }
   }
 
+  @Test(arguments: [
+    (0, 0, 0), (2, 0, 0), (3, 0, 0), (1, 9, 0), (1, 0, 4), (1, 0, UInt64.max >> 12), (1, 0, .max),
+  ] as [(UInt16, UInt16, UInt64)])
+  func nothingIsCopiedByAnEntryThatCannotBeMapped(flags: UInt16, domain: UInt16, frame: UInt64) throws {
+    let granter = try HostileGranter(pageCount: 4)
+    for byte in 0..<4 * pageByteCount { granter.mappings.data.store8(1, at: byte) }
+    granter.write(flags: flags, domain: domain, frame: frame, at: 1)
+    let grants = granter.grants()
+    let destination = try SharedRegion(anonymousByteCount: pageByteCount).bytes
+    #expect(throws: GrantError.self) { try grants.copyOut(of: granter.reference(1), at: 0, byteCount: 64, to: destination, at: 0) }
+    #expect(destination.copyOut(at: 0, byteCount: pageByteCount).allSatisfy { $0 == 0 })
+    #expect(throws: GrantError.self) { try grants.copyOut(of: granter.reference(77), at: 0, byteCount: 64, to: destination, at: 0) }
+  }
+
+  @Test(arguments: [(0, 4096, 0), (4095, 1, 7), (64, 256, 3840), (1, 0, 4096)])
+  func aCopyIsOfThatStretchOfThePageAndMapsNothing(offset: Int, byteCount: Int, place: Int) throws {
+    let granter = try HostileGranter(pageCount: 4)
+    for byte in 0..<pageByteCount { granter.mappings.data.store8(UInt8(truncatingIfNeeded: byte &* 7 | 1), at: 2 * pageByteCount + byte) }
+    granter.write(flags: GrantEntryLayout.permitAccess | GrantEntryLayout.readOnly, domain: 0, frame: 2, at: 1)
+    let grants = granter.grants(maximumMappedPages: 0)
+    let destination = try SharedRegion(anonymousByteCount: pageByteCount).bytes
+    try grants.copyOut(of: granter.reference(1), at: offset, byteCount: byteCount, to: destination, at: place)
+    let expected = (0..<pageByteCount).map { byte in
+      (place..<place + byteCount).contains(byte) ? UInt8(truncatingIfNeeded: (byte - place + offset) &* 7 | 1) : 0
+    }
+    #expect(destination.copyOut(at: 0, byteCount: pageByteCount) == expected)
+    #expect(grants.mappedPageCount == 0 && granter.status(at: 1) == 0)
+  }
+
+  @Test func aStretchOutsideThePageTraps() async {
+    await #expect(processExitsWith: .failure) {
+      let granter = try HostileGranter(pageCount: 2)
+      granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 0, at: 0)
+      let destination = try SharedRegion(anonymousByteCount: 2 * pageByteCount).bytes
+      try granter.grants().copyOut(of: granter.reference(0), at: 4090, byteCount: 7, to: destination, at: 0)
+    }
+  }
+
   @Test func anEntryThatNamesAnotherPageOfTheArenaGivesThatPage() throws {
     let granter = try HostileGranter(pageCount: 4)
     granter.mappings.data.store8(33, at: 3 * pageByteCount)

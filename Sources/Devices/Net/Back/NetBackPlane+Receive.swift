@@ -14,7 +14,11 @@ extension NetBackPlane {
   /// Takes a frame for the guest.
   func receive(_ frame: Frame, queue number: Int) -> NetPortClient.ReceiveOutcome {
     if !state.value.isServing { return .dropped }
-    let (queue, hash) = target(of: frame, proposed: number)
+    let (index, hash) = target(of: frame, proposed: number)
+    return table.withObject(index) { queue in receive(frame, hash, on: queue) }
+  }
+
+  @inline(__always) private func receive(_ frame: Frame, _ hash: FrameHash?, on queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
     guard queue.fault == nil else {
       queue.counters.receiveDrops.broken &+= 1
       return .dropped
@@ -23,17 +27,25 @@ extension NetBackPlane {
       queue.counters.receiveDrops.filtered &+= 1
       return .dropped
     }
-    guard let slots = slots(for: frame, hash) else {
-      queue.counters.receiveDrops.unacceptable &+= 1
-      return .dropped
-    }
     do throws(RingFault) {
-      if queue.backlog.value.isEmpty, try deliver(frame, slots, to: queue) { return .delivered }
+      if hash == nil, isWhole(frame), queue.backlog.value.isEmpty, try deliverWhole(frame, to: queue) { return .delivered }
+      return try receiveInSlots(frame, hash, on: queue)
     } catch {
       giveUp(queue, .ring(.receive, error))
       queue.counters.receiveDrops.broken &+= 1
       return .dropped
     }
+  }
+
+  /// The same for a frame that may take several slots, or has to wait.
+  @inline(never) private func receiveInSlots(
+    _ frame: Frame, _ hash: FrameHash?, on queue: NetBackQueue
+  ) throws(RingFault) -> NetPortClient.ReceiveOutcome {
+    guard let slots = slots(for: frame, hash) else {
+      queue.counters.receiveDrops.unacceptable &+= 1
+      return .dropped
+    }
+    if queue.backlog.value.isEmpty, try deliver(frame, slots, to: queue) { return .delivered }
     return wait(frame, hash, slots, for: queue)
   }
 
@@ -65,14 +77,42 @@ extension NetBackPlane {
   }
 
   /// Which queue a frame goes to, and its hash where the front-end asked for hashes.
-  private func target(of frame: Frame, proposed number: Int) -> (NetBackQueue, FrameHash?) {
+  @inline(__always) private func target(of frame: Frame, proposed number: Int) -> (Int, FrameHash?) {
     if let control, control.hashing.isActive {
       let hash = control.hashing.hash(of: frame)
-      return (queues[control.hashing.queue(for: hash, queueCount: queues.count)], hash)
+      return (control.hashing.queue(for: hash, queueCount: table.count), hash)
     }
-    if queues.count == 1 { return (queues[0], nil) }
-    return (queues[number < queues.count ? number : number % queues.count], nil)
+    return (number < table.count ? number : number % table.count, nil)
   }
+
+  // MARK: Frames of one slot
+
+  /// Whether a frame takes one slot without extra infos, and its page has room to spare. The guest takes it then, whatever it accepts.
+  @inline(__always) private func isWhole(_ frame: Frame) -> Bool {
+    frame.byteCount <= ReceiveSlots.spreadByteCount && !frame.offload.needsChecksum && frame.offload.segmentation == .none
+      && state.value.acceptance.headroomByteCount == 0 && frame.byteCount > 0
+  }
+
+  /// Copies a frame of one slot into the next posted page. False when there is none.
+  @inline(__always) private func deliverWhole(_ frame: Frame, to queue: NetBackQueue) throws(RingFault) -> Bool {
+    guard let request = try queue.receiveRing.cell.value.takeRequest() else { return false }
+    var response = ReceiveSlots.wholeFrame(
+      byteCount: frame.byteCount, offload: frame.offload, offset: ReceiveSlots.spreadOffset(of: request.grantReference),
+      identifier: request.identifier)
+    do throws(GrantError) {
+      try copy(frame, from: 0, to: request.grantReference, at: Int(response.offset), byteCount: frame.byteCount, queue)
+      count(frame.byteCount, queue)
+    } catch {
+      response.status = NetifStatus.error.rawValue
+      refuse(error, queue)
+    }
+    queue.receiveRing.cell.value.putResponse(response)
+    queue.hasReceiveResponses = true
+    queue.sawRequests = true
+    return true
+  }
+
+  // MARK: Frames of several slots
 
   /// Copies a frame into posted pages. False when there are too few; then nothing was taken.
   private func deliver(_ frame: Frame, _ slots: ReceiveSlots, to queue: NetBackQueue) throws(RingFault) -> Bool {
@@ -83,7 +123,12 @@ extension NetBackPlane {
       guard let request = try queue.receiveRing.cell.value.takeRequest() else { preconditionFailure("a request that was counted is gone") }
       queue.receiveSlots[index] = request
       guard failure == nil, let piece = slots.piece(inSlot: index) else { continue }
-      do throws(GrantError) { try copy(frame, slots, piece, to: request.grantReference, queue) } catch { failure = error }
+      do throws(GrantError) {
+        try copy(
+          frame, from: slots.start(ofPiece: piece), to: request.grantReference, at: slots.offset, byteCount: slots.byteCount(ofPiece: piece), queue)
+      } catch {
+        failure = error
+      }
     }
     respond(slots, failed: failure != nil, to: queue)
     queue.sawRequests = true
@@ -91,23 +136,23 @@ extension NetBackPlane {
     return true
   }
 
-  /// Copies one piece of a frame into the page that was posted for it.
-  private func copy(
-    _ frame: Frame, _ slots: ReceiveSlots, _ piece: Int, to reference: GrantReference, _ queue: NetBackQueue
+  /// Copies a part of a frame into the page that was posted for it.
+  @inline(__always) private func copy(
+    _ frame: Frame, from start: Int, to reference: GrantReference, at offset: Int, byteCount: Int, _ queue: NetBackQueue
   ) throws(GrantError) {
     let kept = queue.kept.page(of: reference, writable: true)
     let page: MappedPage
     if let kept { page = kept } else { page = try grants.map(reference, writable: true) }
-    frame.copy(from: slots.start(ofPiece: piece), to: page.vector(at: slots.offset, byteCount: slots.byteCount(ofPiece: piece)))
+    frame.copy(from: start, to: page.vector(at: offset, byteCount: byteCount))
     if kept == nil { grants.unmap(page) }
   }
 
-  private func count(_ byteCount: Int, _ queue: NetBackQueue) {
+  @inline(__always) private func count(_ byteCount: Int, _ queue: NetBackQueue) {
     queue.counters.receivedFrames &+= 1
     queue.counters.receivedBytes &+= UInt64(byteCount)
   }
 
-  private func refuse(_ error: GrantError, _ queue: NetBackQueue) {
+  @inline(never) private func refuse(_ error: GrantError, _ queue: NetBackQueue) {
     queue.counters.receiveDrops.grant &+= 1
     if let heldBack = limiter.admit() {
       logger.warning(

@@ -47,6 +47,8 @@ final class NetBackPlane: LoopSource {
   let onCarrier: (Bool) -> Void
   let configuration: NetBackConfiguration
   private(set) var queues: [NetBackQueue] = []
+  /// The same queues, for what is done with each frame.
+  let table: FixedObjects<NetBackQueue>
   var multicast = MulticastFilter()
   let control: NetControl?
   let state: FixedCell<State>
@@ -75,6 +77,7 @@ final class NetBackPlane: LoopSource {
     multicast.isActive = settings.acceptance.multicastControl
     var queues: [NetBackQueue] = []
     for (index, queue) in transport.queues.enumerated() { queues.append(try NetBackQueue(queue, index: index, grants: grants)) }
+    table = FixedObjects(count: queues.count) { queues[$0] }
     control = try transport.control.map { control throws(NetConnectError) in
       try NetControl(control.ringReference, kept: queues.map(\.kept), grants: grants)
     }
@@ -120,10 +123,10 @@ final class NetBackPlane: LoopSource {
       state.value.heldUntil = 0
       // Another queue goes first each turn, so that none lives on what the others leave of the port.
       state.value.firstQueue += 1
-      if state.value.firstQueue >= queues.count { state.value.firstQueue = 0 }
-      for offset in queues.indices {
+      if state.value.firstQueue >= table.count { state.value.firstQueue = 0 }
+      for offset in 0..<table.count {
         let position = state.value.firstQueue + offset
-        switch transmit(from: queues[position < queues.count ? position : position - queues.count]) {
+        switch table.withObject(position < table.count ? position : position - table.count, { transmit(from: $0) }) {
         case .idle: break
         case .worked: worked = true
         case .moreToDo: more = true
@@ -292,7 +295,8 @@ struct NetChannels {
 
 /// Hears the port for a plane, which has another base class already.
 private final class PlaneClient: NetPortClient {
-  private unowned let plane: NetBackPlane
+  /// Strong, because a weaker reference costs two atomic operations a frame; the plane lets go of us when the port is done.
+  private let plane: NetBackPlane
   init(_ plane: NetBackPlane) { self.plane = plane }
   override func transmitted(_ frame: Frame, succeeded: Bool) { plane.transmitted(frame, succeeded: succeeded) }
   override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome { plane.receive(frame, queue: queue) }

@@ -9,6 +9,7 @@ extension NetFrontPlane {
   func prepare(_ connection: NetFrontConnection) {
     precondition(self.connection == nil, "a second connection")
     self.connection = connection
+    table.value = FixedObjects(count: connection.queues.count) { connection.queues[$0] }
     for queue in connection.queues {
       queue.postPages()
       queue.hasPostedPages = false
@@ -103,6 +104,7 @@ extension NetFrontPlane {
     guard let connection, connection.heldCount == 0, let done = disconnected.take() else { return }
     connection.closeChannels { [self] in
       self.connection = nil
+      table.value = FixedObjects(count: 0) { _ in preconditionFailure("no queue") }
       let stillMapped = connection.arenas.revoke()
       state.value.counters.quarantinedPages &+= UInt64(stillMapped)
       done(stillMapped)

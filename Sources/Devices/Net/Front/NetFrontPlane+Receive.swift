@@ -11,15 +11,18 @@ extension NetFrontPlane {
   /// Hands received frames to the client and posts pages again. True when there were any.
   func receive(on queue: NetFrontQueue) -> Bool {
     var count = 0
+    let client = client
     do throws(RingFault) {
       while count < Self.receiveBudget {
         let slot = Int(queue.receiveRing.value.nextResponseIndex % UInt32(queue.receiveRing.value.entryCount))
         guard let response = try queue.receiveRing.value.takeResponse() else { break }
-        queue.receivePages.takeBack(slot: slot)
-        switch queue.assembler.value.add(response) {
-        case .incomplete: continue
-        case .frame: handOver(queue)
-        case .rejected: reject(queue)
+        if let piece = response.wholeFrame, queue.assembler.value.isBetweenFrames {
+          queue.receivePages.withFrame(inSlot: slot, at: piece.offset, byteCount: piece.byteCount) { frame in
+            frame.offload = response.offload
+            handOver(frame, needsPseudoHeaderSum: false, to: client, queue)
+          }
+        } else if !addToChain(response, slot: slot, client, queue) {
+          continue
         }
         count += 1
       }
@@ -37,15 +40,27 @@ extension NetFrontPlane {
     return true
   }
 
-  private func handOver(_ queue: NetFrontQueue) {
-    let frame = queue.receivePages.frame(of: queue.assembler.value)
-    frame.offload = queue.assembler.value.offload
+  /// Takes a slot of a frame in several slots. False when the frame goes on.
+  private func addToChain(_ response: NetifReceiveResponse, slot: Int, _ client: NetFrontClient?, _ queue: NetFrontQueue) -> Bool {
+    queue.receivePages.takeBack(slot: slot)
+    switch queue.assembler.value.add(response) {
+    case .incomplete: return false
+    case .frame:
+      let frame = queue.receivePages.frame(of: queue.assembler.value)
+      frame.offload = queue.assembler.value.offload
+      handOver(frame, needsPseudoHeaderSum: queue.assembler.value.needsPseudoHeaderSum, to: client, queue)
+    case .rejected: reject(queue)
+    }
+    return true
+  }
+
+  @inline(__always) private func handOver(_ frame: Frame, needsPseudoHeaderSum: Bool, to client: NetFrontClient?, _ queue: NetFrontQueue) {
     // A frame whose headers do not say where its checksum belongs cannot be passed on by anybody.
     guard let client, !frame.offload.needsChecksum || frame.locateChecksum() else {
       state.value.counters.receiveRejections &+= 1
       return queue.receivePages.giveBack(frame)
     }
-    if queue.assembler.value.needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
+    if needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
     state.value.counters.receivedFrames &+= 1
     state.value.counters.receivedBytes &+= UInt64(frame.byteCount)
     switch client.received(frame, queue: queue.index) {

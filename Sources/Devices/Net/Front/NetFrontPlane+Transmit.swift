@@ -17,18 +17,42 @@ extension NetFrontPlane {
 
   /// Copies a frame into granted pages and puts it on the transmit ring of `queue`. The back-end sees it after ``publish()``.
   public func transmit(_ frame: Frame, queue number: Int) -> TransmitOutcome {
-    guard phase == .connected, number < queues.count else { return .refused }
-    let queue = queues[number]
+    guard phase == .connected, number < state.value.queueCount else { return .refused }
+    return table.value.withObject(number) { queue in transmit(frame, on: queue) }
+  }
+
+  @inline(__always) private func transmit(_ frame: Frame, on queue: NetFrontQueue) -> TransmitOutcome {
     guard accepts(frame) else {
       state.value.counters.transmitRefusals &+= 1
       return .refused
     }
-    let pieceCount = (frame.byteCount + pageByteCount - 1) / pageByteCount
-    let slots = TransmitSlots(byteCount: frame.byteCount, pieceCount: pieceCount, offload: frame.offload)
-    guard queue.transmitPages.freeCount >= pieceCount, queue.transmitRing.value.freeRequestCount >= slots.count else {
+    if frame.byteCount <= pageByteCount, frame.offload.segmentation == .none {
+      guard queue.transmitPages.freeCount > 0, queue.transmitRing.value.freeRequestCount > 0 else {
+        queue.isFull = true
+        return .full
+      }
+      let identifier = queue.transmitPages.take()
+      let vector = queue.transmitPages.spreadVector(identifier, byteCount: frame.byteCount)
+      frame.copy(from: 0, to: vector)
+      queue.transmitRing.value.putRequest(
+        TransmitSlots.wholeFrame(
+          byteCount: frame.byteCount, offload: frame.offload, grantReference: queue.transmitPages.reference(identifier),
+          offset: Int(vector.address % UInt(pageByteCount)), identifier: identifier))
+    } else if !putSlots(of: frame, on: queue) {
       queue.isFull = true
       return .full
     }
+    queue.hasRequests = true
+    state.value.counters.transmittedFrames &+= 1
+    state.value.counters.transmittedBytes &+= UInt64(frame.byteCount)
+    return .sent
+  }
+
+  /// Copies a frame into several pages, or with extra infos. False when there is no room.
+  private func putSlots(of frame: Frame, on queue: NetFrontQueue) -> Bool {
+    let pieceCount = (frame.byteCount + pageByteCount - 1) / pageByteCount
+    let slots = TransmitSlots(byteCount: frame.byteCount, pieceCount: pieceCount, offload: frame.offload)
+    guard queue.transmitPages.freeCount >= pieceCount, queue.transmitRing.value.freeRequestCount >= slots.count else { return false }
     for index in 0..<pieceCount {
       let start = index * pageByteCount
       let count = min(pageByteCount, frame.byteCount - start)
@@ -42,14 +66,11 @@ extension NetFrontPlane {
         queue.nullsInFlight += slots.extraCount
       }
     }
-    queue.hasRequests = true
-    state.value.counters.transmittedFrames &+= 1
-    state.value.counters.transmittedBytes &+= UInt64(frame.byteCount)
-    return .sent
+    return true
   }
 
   /// Whether the back-end takes the frame with what is left to be done to it.
-  func accepts(_ frame: Frame) -> Bool {
+  @inline(__always) func accepts(_ frame: Frame) -> Bool {
     guard frame.byteCount >= NetLimits.minimumFrameByteCount, frame.byteCount <= NetLimits.frameByteCount else { return false }
     let capabilities = state.value.capabilities
     if frame.byteCount > pageByteCount, !capabilities.contains(.scatterGather) { return false }

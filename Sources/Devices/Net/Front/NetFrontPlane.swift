@@ -27,10 +27,18 @@ public final class NetFrontPlane: LoopSource {
   let reporter: NetFrontReporter
   /// The client of those who use whole frames, once there are any.
   var exchange: FrameExchange?
-  var phase = Phase.disconnected
+  var phase: Phase {
+    @inline(__always) get { state.value.phase }
+    @inline(__always) set { state.value.phase = newValue }
+  }
   var connection: NetFrontConnection?
   /// Queues of the connection; kept apart so that a turn does not go through optionals.
-  var queues: [NetFrontQueue] = []
+  var queues: [NetFrontQueue] = [] {
+    didSet { state.value.queueCount = queues.count }
+  }
+  /// Those of the connection, for what is done with each frame: ``State/queueCount`` says how many of them are in use. Not changed before
+  /// the connection ends, so that none goes away while it has its turn.
+  let table = FixedCell(FixedObjects<NetFrontQueue>(count: 0) { _ in preconditionFailure("no queue") })
   var quiesced: (() -> Void)?
   var disconnected: ((_ stillMapped: Int) -> Void)?
   /// Called when the back-end broke a rule: the store half then ends the connection.
@@ -39,6 +47,9 @@ public final class NetFrontPlane: LoopSource {
 
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
   struct State {
+    var phase = Phase.disconnected
+    /// Queues that frames go through.
+    var queueCount = 0
     var poller: AdaptivePoller
     var counters = NetFrontCounters()
     /// What the back-end takes of us without help; nothing while there is no connection.
@@ -64,9 +75,12 @@ public final class NetFrontPlane: LoopSource {
   public override func service() -> Service {
     guard phase == .connected || phase == .quiescing else { return .idle }
     var worked = false
-    for queue in queues where queue.fault == nil {
-      if reap(queue) { worked = true }
-      if receive(on: queue) { worked = true }
+    for index in 0..<state.value.queueCount {
+      table.value.withObject(index) { queue in
+        if queue.fault != nil { return }
+        if reap(queue) { worked = true }
+        if receive(on: queue) { worked = true }
+      }
       if phase == .severed { return .worked }
     }
     if worked { client?.endOfReceiveBatch() }
@@ -80,14 +94,17 @@ public final class NetFrontPlane: LoopSource {
   /// transmits outside of ours and wants it to go out with this turn's submission.
   public func publish() {
     guard phase == .connected || phase == .quiescing else { return }
-    for queue in queues where queue.fault == nil {
-      if queue.hasRequests {
-        queue.hasRequests = false
-        if queue.transmitRing.value.publishRequests() { queue.signalTransmit() }
-      }
-      if queue.hasPostedPages {
-        queue.hasPostedPages = false
-        if queue.receiveRing.value.publishRequests() { queue.signalReceive() }
+    for index in 0..<state.value.queueCount {
+      table.value.withObject(index) { queue in
+        if queue.fault != nil { return }
+        if queue.hasRequests {
+          queue.hasRequests = false
+          if queue.transmitRing.value.publishRequests() { queue.signalTransmit() }
+        }
+        if queue.hasPostedPages {
+          queue.hasPostedPages = false
+          if queue.receiveRing.value.publishRequests() { queue.signalReceive() }
+        }
       }
     }
   }

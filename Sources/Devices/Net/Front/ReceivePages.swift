@@ -18,6 +18,8 @@ struct ReceivePages: ~Copyable {
   private let arena: GrantArena
   private let first: Int
   private let firstReference: GrantReference
+  /// Where the first page is, by address: the arena is mapped as long as this lives.
+  private let firstAddress: UInt
   /// By slot of the ring.
   private let posted: FixedTable<Int32>
   private let nextSlot = FixedCell(0)
@@ -27,7 +29,7 @@ struct ReceivePages: ~Copyable {
   private let chain = FixedTable(repeating: Int32(-1), count: 512)
   private let chainCount = FixedCell(0)
 
-  private let frames: [Frame]
+  private let frames: FixedObjects<Frame>
   private let firstFrame: Int
   private let rows: FixedTable<Row>
   private let freeFrames: FixedTable<Int32>
@@ -39,11 +41,12 @@ struct ReceivePages: ~Copyable {
     self.arena = arena
     self.first = first
     firstReference = arena.reference(ofPage: first)
+    firstAddress = arena.bytes.address + UInt(first * pageByteCount)
     posted = FixedTable(repeating: -1, count: slotCount)
     free = FixedTable(count: count) { Int32(count - 1 - $0) }
     freePages = FixedCell(count)
     let heads = try SharedRegion(anonymousByteCount: count * Frame.headCapacity).bytes
-    frames = (0..<count).map { Frame(index: firstFrame + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity)) }
+    frames = FixedObjects(count: count) { Frame(index: firstFrame + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity)) }
     self.firstFrame = firstFrame
     rows = FixedTable(repeating: Row(), count: count)
     freeFrames = FixedTable(count: count) { Int32(count - 1 - $0) }
@@ -54,7 +57,7 @@ struct ReceivePages: ~Copyable {
   var heldCount: Int { frames.count - freeFrameCount.value }
 
   /// Takes a free page for the next slot of the ring; nil when there is none.
-  func post() -> NetifReceiveRequest? {
+  @inline(__always) func post() -> NetifReceiveRequest? {
     guard freePages.value > 0 else { return nil }
     freePages.value -= 1
     let page = free[freePages.value]
@@ -68,7 +71,7 @@ struct ReceivePages: ~Copyable {
   }
 
   /// Takes the page of `slot`, which was answered, into the chain.
-  func takeBack(slot: Int) {
+  @inline(__always) func takeBack(slot: Int) {
     chain[chainCount.value] = posted[slot]
     chainCount.value += 1
   }
@@ -77,6 +80,33 @@ struct ReceivePages: ~Copyable {
   func dropChain() {
     for index in 0..<chainCount.value { putBack(chain[index]) }
     chainCount.value = 0
+  }
+
+  /// Lends a frame of `count` bytes at `offset` of the page of `slot`, which was answered, to `body`. What fits the head is copied there; a
+  /// page that is not needed any more is free at once.
+  @inline(__always) func withFrame(inSlot slot: Int, at offset: Int, byteCount count: Int, _ body: (Frame) -> Void) {
+    let page = posted[slot]
+    freeFrameCount.value -= 1
+    let place = Int(freeFrames[freeFrameCount.value])
+    frames.withObject(place) { frame in
+      let headByteCount = min(count, Frame.headCapacity)
+      frame.reset(headByteCount: headByteCount)
+      frame.fillHead(at: 0, from: vector(page, at: offset, byteCount: headByteCount))
+      if headByteCount < count {
+        frame.append(vector(page, at: offset + headByteCount, byteCount: count - headByteCount))
+        rows[place].pages[0] = page
+        rows[place].count = 1
+      } else {
+        rows[place].count = 0
+        putBack(page)
+      }
+      body(frame)
+    }
+  }
+
+  /// A stretch of a page, which the caller has checked to be inside it.
+  @inline(__always) private func vector(_ page: Int32, at offset: Int, byteCount count: Int) -> SharedVector {
+    SharedVector(address: firstAddress + UInt(Int(page) * pageByteCount + offset), byteCount: count)
   }
 
   /// Makes a frame of the chain: `assembler` says where in its pages. What fits the head is copied there, and needs no page any more.
@@ -91,7 +121,7 @@ struct ReceivePages: ~Copyable {
     for index in 0..<assembler.pieceCount {
       let piece = assembler.piece(index)
       let page = chain[piece.slot]
-      let bytes = arena.bytes.vector(at: (first + Int(page)) * pageByteCount + piece.offset, byteCount: piece.byteCount)
+      let bytes = vector(page, at: piece.offset, byteCount: piece.byteCount)
       let taken = min(piece.byteCount, headByteCount - filled)
       if taken > 0 {
         frame.fillHead(at: filled, from: SharedVector(address: bytes.address, byteCount: taken))
@@ -110,14 +140,14 @@ struct ReceivePages: ~Copyable {
   }
 
   /// The frame and its pages may be used again.
-  func giveBack(_ frame: Frame) {
+  @inline(__always) func giveBack(_ frame: Frame) {
     let place = frame.index - firstFrame
     for index in 0..<rows[place].count { putBack(rows[place].pages[index]) }
     freeFrames[freeFrameCount.value] = Int32(truncatingIfNeeded: place)
     freeFrameCount.value += 1
   }
 
-  private func putBack(_ page: Int32) {
+  @inline(__always) private func putBack(_ page: Int32) {
     free[freePages.value] = page
     freePages.value += 1
   }

@@ -26,11 +26,11 @@ struct TransmitPages: ~Copyable {
     freePages = FixedCell(count)
   }
 
-  var freeCount: Int { freePages.value }
+  var freeCount: Int { @inline(__always) get { freePages.value } }
   var inFlightCount: Int { inFlight.count - freePages.value }
 
   /// Takes a free page. There must be one.
-  func take() -> UInt16 {
+  @inline(__always) func take() -> UInt16 {
     freePages.value -= 1
     let identifier = free[freePages.value]
     inFlight[Int(identifier)] = true
@@ -38,7 +38,7 @@ struct TransmitPages: ~Copyable {
   }
 
   /// Takes the page of a response back. False when there is no such page in flight.
-  func putBack(_ identifier: UInt16) -> Bool {
+  @inline(__always) func putBack(_ identifier: UInt16) -> Bool {
     guard Int(identifier) < inFlight.count, inFlight[Int(identifier)] else { return false }
     inFlight[Int(identifier)] = false
     free[freePages.value] = identifier
@@ -46,7 +46,14 @@ struct TransmitPages: ~Copyable {
     return true
   }
 
-  func reference(_ identifier: UInt16) -> GrantReference { GrantReference(rawValue: firstReference.rawValue + UInt32(identifier)) }
+  @inline(__always) func reference(_ identifier: UInt16) -> GrantReference { GrantReference(rawValue: firstReference.rawValue + UInt32(identifier)) }
+
+  /// Room for `count` bytes in the page, not at the same place in every page: a cache keeps only a few lines whose addresses are a multiple
+  /// of a page apart.
+  @inline(__always) func spreadVector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {
+    let offset = count <= pageByteCount / 2 ? Int(identifier) * 64 % (pageByteCount / 2) : 0
+    return SharedVector(address: firstAddress + UInt(Int(identifier) * pageByteCount + offset), byteCount: count)
+  }
 
   /// The start of the page, by address: the arena is mapped as long as this lives, and a copy there counts no references.
   func vector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {

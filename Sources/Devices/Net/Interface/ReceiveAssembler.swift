@@ -80,6 +80,34 @@ public struct ReceiveAssembler: ~Copyable {
 
 // MARK: - Slots
 
+extension NetifReceiveResponse {
+  /// The piece of a slot that is a whole frame without extra infos, and breaks no rule; nil for every other. Between two frames such a slot
+  /// need not go through ``ReceiveAssembler``, which would report a frame of this piece.
+  @inlinable public var wholeFrame: ReceivePiece? {
+    @inline(__always) get {
+      let byteCount = Int(status)
+      let offset = Int(self.offset)
+      guard NetifReceiveFlags(rawValue: flags).isDisjoint(with: [.moreData, .extraInfo, .segmentationPrefix]),
+        byteCount >= NetLimits.minimumFrameByteCount, offset + byteCount <= NetLimits.pieceByteCount
+      else { return nil }
+      return ReceivePiece(slot: 0, offset: offset, byteCount: byteCount)
+    }
+  }
+
+  /// What its flags leave to be done with a frame that has no extra infos.
+  @inlinable public var offload: FrameOffload {
+    @inline(__always) get { FrameOffload(receiving: NetifReceiveFlags(rawValue: flags)) }
+  }
+}
+
+extension FrameOffload {
+  @inlinable @inline(__always) init(receiving flags: NetifReceiveFlags) {
+    self.init()
+    needsChecksum = flags.contains(.checksumBlank)
+    isValidated = flags.contains(.dataValidated)
+  }
+}
+
 extension ReceiveAssembler {
   /// Takes the copy of the next slot in.
   @inlinable @inline(__always) public func add(_ slot: NetifReceiveResponse) -> Progress {
@@ -212,9 +240,7 @@ extension ReceiveAssembler {
 
   /// What the back-end left to be done. Where the checksummed part begins is not known from the slots.
   @inlinable public var offload: FrameOffload {
-    var offload = FrameOffload()
-    offload.needsChecksum = state.value.flags.contains(.checksumBlank)
-    offload.isValidated = state.value.flags.contains(.dataValidated)
+    var offload = FrameOffload(receiving: state.value.flags)
     if state.value.extraCount > 0, state.value.extras.segmentation != .none {
       offload.segmentation = state.value.extras.segmentation
       offload.segmentByteCount = state.value.extras.segmentByteCount

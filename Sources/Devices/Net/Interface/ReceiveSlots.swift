@@ -56,8 +56,7 @@ public import XenInterface
   @inlinable public func response(_ index: Int, identifier: UInt16) -> NetifReceiveResponse {
     var flags: NetifReceiveFlags = index + 1 < pieceCount ? .moreData : []
     if index == 0 {
-      if offload.needsChecksum { flags.formUnion([.checksumBlank, .dataValidated]) }
-      if offload.isValidated { flags.insert(.dataValidated) }
+      flags.formUnion(offload.receiveFlags)
       if extraCount > 0 { flags.insert(.extraInfo) }
     }
     var response = NetifReceiveResponse()
@@ -78,5 +77,38 @@ public import XenInterface
     }
     if let hash, position == 0 { return NetifReceiveResponse(NetifExtraInfo(hash, followed: offset > 0)) }
     return NetifReceiveResponse(NetifExtraInfo(headroomByteCount: offset))
+  }
+}
+
+// MARK: - Frames of one slot
+
+extension ReceiveSlots {
+  /// Frames up to this size need not begin where their page does.
+  @inlinable public static var spreadByteCount: Int { NetLimits.pieceByteCount / 2 }
+
+  /// Where such a frame begins in the page of `reference`, in bytes: not at the same place in every page, because a cache keeps only a few
+  /// lines whose addresses are a multiple of a page apart.
+  @inlinable public static func spreadOffset(of reference: GrantReference) -> Int {
+    Int(reference.rawValue % UInt32(spreadByteCount / 64)) * 64
+  }
+
+  /// The response for a frame that takes one slot, without extra infos.
+  @inlinable public static func wholeFrame(byteCount: Int, offload: FrameOffload, offset: Int, identifier: UInt16) -> NetifReceiveResponse {
+    var response = NetifReceiveResponse()
+    response.identifier = identifier
+    response.offset = UInt16(offset)
+    response.flags = offload.receiveFlags.rawValue
+    response.status = Int16(byteCount)
+    return response
+  }
+}
+
+extension FrameOffload {
+  /// What the first response of a frame says about its checksum.
+  @inlinable var receiveFlags: NetifReceiveFlags {
+    var flags: NetifReceiveFlags = []
+    if needsChecksum { flags.formUnion([.checksumBlank, .dataValidated]) }
+    if isValidated { flags.insert(.dataValidated) }
+    return flags
   }
 }

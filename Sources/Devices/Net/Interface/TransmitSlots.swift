@@ -46,8 +46,7 @@ public import XenInterface
     precondition(offset <= NetLimits.pieceByteCount - byteCount, "a piece that ends outside its page")
     var flags: NetifTransmitFlags = index + 1 < pieceCount ? .moreData : []
     if index == 0 {
-      if offload.needsChecksum { flags.formUnion([.checksumBlank, .dataValidated]) }
-      if offload.isValidated { flags.insert(.dataValidated) }
+      flags.formUnion(offload.transmitFlags)
       if extraCount > 0 { flags.insert(.extraInfo) }
     }
     var request = NetifTransmitRequest()
@@ -59,12 +58,36 @@ public import XenInterface
     return request
   }
 
+  /// The request for a frame that is one piece without extra infos.
+  @inlinable public static func wholeFrame(
+    byteCount: Int, offload: FrameOffload, grantReference: GrantReference, offset: Int, identifier: UInt16
+  ) -> NetifTransmitRequest {
+    precondition(byteCount >= NetLimits.minimumFrameByteCount && offset >= 0 && offset <= NetLimits.pieceByteCount - byteCount, "a piece that ends outside its page")
+    var request = NetifTransmitRequest()
+    request.grantReference = grantReference
+    request.offset = UInt16(offset)
+    request.flags = offload.transmitFlags.rawValue
+    request.identifier = identifier
+    request.byteCount = UInt16(byteCount)
+    return request
+  }
+
   /// The slot with extra info `index`, after the first request.
   @inlinable public func extra(_ index: Int) -> NetifTransmitRequest {
     precondition(index >= 0 && index < extraCount, "an extra info that the frame does not have")
     if index == 0, let segmentation = NetifExtraInfo(segmentationOf: offload, followed: hash != nil) { return NetifTransmitRequest(segmentation) }
     guard let hash else { preconditionFailure("an extra info that the frame does not have") }
     return NetifTransmitRequest(NetifExtraInfo(hash, followed: false))
+  }
+}
+
+extension FrameOffload {
+  /// What the first request of a frame says about its checksum.
+  @inlinable var transmitFlags: NetifTransmitFlags {
+    var flags: NetifTransmitFlags = []
+    if needsChecksum { flags.formUnion([.checksumBlank, .dataValidated]) }
+    if isValidated { flags.insert(.dataValidated) }
+    return flags
   }
 }
 

@@ -1,6 +1,11 @@
 extension FrameCapabilities {
   /// Whether a receiver takes `frame` with what is left to be done with it. Whether it has room for its size is its own business.
-  public func takes(_ frame: Frame) -> Bool {
+  @inlinable public func takes(_ frame: Frame) -> Bool {
+    if frame.offload.segmentation == .none, !frame.offload.needsChecksum { return true }
+    return takesOffload(of: frame)
+  }
+
+  @usableFromInline func takesOffload(of frame: Frame) -> Bool {
     switch frame.offload.segmentation {
     case .none: break
     case .tcpv4: if !contains(.segmentationV4) { return false }

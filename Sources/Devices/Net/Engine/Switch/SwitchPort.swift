@@ -4,7 +4,7 @@ public import NetPackets
 public final class SwitchPort: NetPort {
   let index: Int
   private let virtualSwitch: VirtualSwitch
-  private var state: SwitchPortState
+  private let state: SwitchPortState
   /// Frames of the vif that the uplink has.
   private var pendingCount = 0
   private var disconnected: (() -> Void)?
@@ -32,7 +32,7 @@ public final class SwitchPort: NetPort {
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
     frame.sender = index
-    let outcome = virtualSwitch.forward(frame, from: index, queue: queue)
+    let outcome = virtualSwitch.forward(frame, from: index, state, queue: queue)
     if case .pending = outcome { pendingCount += 1 }
     return outcome
   }

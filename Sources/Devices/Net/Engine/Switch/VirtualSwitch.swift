@@ -15,7 +15,12 @@ public final class VirtualSwitch {
   public let name: String
   /// Whether it learns addresses from what it passes on.
   public let learns: Bool
-  var ports: [SwitchPortState?] = []
+  // In a cell: a frame would otherwise be checked for overlapping accesses several times.
+  private let portList = FixedCell<[SwitchPortState?]>([])
+  var ports: [SwitchPortState?] {
+    @inline(__always) _read { yield portList.value }
+    @inline(__always) _modify { yield &portList.value }
+  }
   private let table = FixedCell(ForwardingTable())
   /// Ports by ``fixedKey(_:vlan:)``, where nothing is learned.
   private var fixedPorts: [UInt64: Int] = [:]
@@ -24,7 +29,11 @@ public final class VirtualSwitch {
   /// For receivers that do not take what a sender has left to do.
   private let finisher: FrameFinisher
   /// Seconds, as of the last batch.
-  private var now: UInt32
+  private let clock = FixedCell(UInt32(0))
+  private var now: UInt32 {
+    @inline(__always) get { clock.value }
+    @inline(__always) set { clock.value = newValue }
+  }
 
   public init(name: String, learns: Bool = true) throws(Errno) {
     self.name = name
@@ -116,6 +125,11 @@ public final class VirtualSwitch {
   /// Passes a frame that came from port `source` on. Pending while the uplink still needs it.
   func forward(_ frame: Frame, from source: Int, queue: Int) -> NetPort.TransmitOutcome {
     guard let sender = ports[source] else { return .dropped }
+    return forward(frame, from: source, sender, queue: queue)
+  }
+
+  /// The same for a sender that knows its port.
+  func forward(_ frame: Frame, from source: Int, _ sender: SwitchPortState, queue: Int) -> NetPort.TransmitOutcome {
     sender.counters.received.add(frame.byteCount)
     guard frame.headByteCount >= 14 else {
       sender.counters.malformed &+= 1
@@ -139,18 +153,18 @@ public final class VirtualSwitch {
     guard let target = port(of: destination, vlan: vlan) else { return flood(frame, origin, from: source, toUplinksOnly: !learns) }
     // It is on the sender's own side.
     if target == source { return .done }
-    guard ports[target]?.isOccupied == true else {
+    guard let receiver = ports[target], receiver.isOccupied else {
       sender.counters.unreachable &+= 1
       return .dropped
     }
-    return send(frame, origin, to: target)
+    return send(frame, origin, to: receiver)
   }
 
   private func flood(_ frame: Frame, _ origin: Origin, from source: Int, toUplinksOnly: Bool = false) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
-    for index in ports.indices where index != source && ports[index] != nil {
-      if toUplinksOnly, ports[index]?.uplink == nil { continue }
-      switch send(frame, origin, to: index) {
+    for index in ports.indices where index != source {
+      guard let receiver = ports[index], !toUplinksOnly || receiver.uplink != nil else { continue }
+      switch send(frame, origin, to: receiver) {
       case .pending: outcome = .pending
       case .done: if case .dropped = outcome { outcome = .done }
       case .dropped: break
@@ -161,8 +175,7 @@ public final class VirtualSwitch {
   }
 
   /// Hands a frame to one port, with the tag that the port wants.
-  private func send(_ frame: Frame, _ origin: Origin, to index: Int) -> NetPort.TransmitOutcome {
-    guard let port = ports[index] else { return .dropped }
+  @inline(__always) private func send(_ frame: Frame, _ origin: Origin, to port: SwitchPortState) -> NetPort.TransmitOutcome {
     let wanted: UInt16?
     if let own = port.vlan {
       guard own == origin.vlan else { return .dropped }
@@ -238,15 +251,41 @@ final class SwitchPortState {
   let vlan: UInt16?
   let address: MACAddress?
   private let trunk: VLANSet?
-  var counters = SwitchPortCounters()
-  /// The vif that is connected; nil for an uplink, and while there is none.
-  var client: NetPortClient?
-  /// What the vif takes, from when it is connected.
-  var accepting = FrameCapabilities.all
   weak var port: SwitchPort?
-  var uplink: SwitchUplink?
+  private let state = FixedCell(State())
+
+  /// What is looked at or changes with each frame. Apart from the object, so that no access is checked for overlapping others.
+  private struct State {
+    var counters = SwitchPortCounters()
+    var client: NetPortClient?
+    var accepting = FrameCapabilities.all
+    var uplink: SwitchUplink?
+    var isTouched = false
+  }
+
+  var counters: SwitchPortCounters {
+    @inline(__always) _read { yield state.value.counters }
+    @inline(__always) _modify { yield &state.value.counters }
+  }
+  /// The vif that is connected; nil for an uplink, and while there is none.
+  var client: NetPortClient? {
+    @inline(__always) _read { yield state.value.client }
+    @inline(__always) _modify { yield &state.value.client }
+  }
+  /// What the vif takes, from when it is connected.
+  var accepting: FrameCapabilities {
+    @inline(__always) _read { yield state.value.accepting }
+    @inline(__always) _modify { yield &state.value.accepting }
+  }
+  var uplink: SwitchUplink? {
+    @inline(__always) _read { yield state.value.uplink }
+    @inline(__always) _modify { yield &state.value.uplink }
+  }
   /// Frames were handed over since the last end of a batch.
-  var isTouched = false
+  var isTouched: Bool {
+    @inline(__always) _read { yield state.value.isTouched }
+    @inline(__always) _modify { yield &state.value.isTouched }
+  }
   var isOccupied: Bool { client != nil || uplink != nil }
 
   init(_ configuration: SwitchPortConfiguration) {
