@@ -47,7 +47,7 @@ struct BenchAllocations: AsyncParsableCommand {
     await benchmark.close()
     let net = try await NetBenchmark.open(seconds: 3600)
     do {
-      for netCase in NetCase.all where netCase.path != .tapTCP {
+      for netCase in NetCase.all where !netCase.usesTaps {
         rows.append(try await row(netCase.name, "frames", countsPath) { _ = try await net.measure(netCase, frames: $0) })
       }
     } catch {

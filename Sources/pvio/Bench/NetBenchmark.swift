@@ -15,9 +15,12 @@ final class NetBenchmark {
   private let store: XenStoreClient
   private let domain: DomainID
   private let seconds: Double
+  /// What the generator of UDP frames offers.
+  private let offeredRate: Int
 
   private init(
-    services: DaemonServices, common: CommonOptions, platform: ProcessPlatform, store: XenStoreClient, domain: DomainID, seconds: Double
+    services: DaemonServices, common: CommonOptions, platform: ProcessPlatform, store: XenStoreClient, domain: DomainID, seconds: Double,
+    offeredRate: Int
   ) {
     self.services = services
     self.common = common
@@ -25,15 +28,17 @@ final class NetBenchmark {
     self.store = store
     self.domain = domain
     self.seconds = seconds
+    self.offeredRate = offeredRate
   }
 
-  static func open(seconds: Double) async throws -> NetBenchmark {
+  static func open(seconds: Double, offeredRate: Int = 800_000) async throws -> NetBenchmark {
     let common = try CommonOptions.parse(["--run-dir", "\(RunDirectory.defaultPath)-bench-\(getpid())"])
     let services = try await DaemonServices.start(in: common.runDirectory, logger: common.logger("pvio.daemon"))
     let platform = try DaemonConnection.platform(common.runDirectory)
     let store = try DaemonConnection.store(common.runDirectory)
     let domain = try named { () throws(PlatformError) in try platform.administrator.createDomain(name: "bench") }
-    return NetBenchmark(services: services, common: common, platform: platform, store: store, domain: domain, seconds: seconds)
+    return NetBenchmark(
+      services: services, common: common, platform: platform, store: store, domain: domain, seconds: seconds, offeredRate: offeredRate)
   }
 
   /// One round, which ends after the time that was asked for, or after `frames`.
@@ -41,7 +46,11 @@ final class NetBenchmark {
     switch netCase.path {
     case .oneHop: try await withInterfaces(["null"]) { try self.flood($0, netCase, frames) }
     case .twoHops: try await withInterfaces(["switch=bench", "switch=bench"]) { try self.flood($0, netCase, frames) }
-    case .tapTCP: try await measureTCP()
+    case .tapTCP: try await withTaps { namespaces, _ in try namespaces.tcpRate(seconds: self.seconds) }
+    case .tapUDP:
+      try await withTaps { namespaces, processes in
+        try await namespaces.udpRate(byteCount: netCase.byteCount, offered: self.offeredRate, seconds: self.seconds, through: processes)
+      }
     }
   }
 
@@ -79,7 +88,8 @@ final class NetBenchmark {
     return NetFigures(rate: output[0], frameNanoseconds: output[1])
   }
 
-  private func measureTCP() async throws -> NetFigures {
+  /// Joins two namespaces by a vif with a TAP interface at each end. `body` gets the processes that frames go through, too.
+  private func withTaps(_ body: (BenchNamespaces, [Int32]) async throws -> NetFigures) async throws -> NetFigures {
     let namespaces = try BenchNamespaces()
     let (server, client) = (namespaces.names[0], namespaces.names[1])
     return try await withInterfaces(["tap=tap0,netns=\(server)"]) { devices in
@@ -96,7 +106,7 @@ final class NetBenchmark {
         export.wait()
       }
       try await namespaces.setAddresses("tap0", "eth0")
-      return try namespaces.tcpRate(seconds: seconds)
+      return try await body(namespaces, devices.map(\.backendProcess) + [export.processID])
     }
   }
 

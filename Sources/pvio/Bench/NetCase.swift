@@ -7,6 +7,8 @@ struct NetCase {
     case twoHops
     /// TCP between two network namespaces, from TAP interface to TAP interface.
     case tapTCP
+    /// The same way, UDP frames of ``byteCount`` bytes as fast as a generator puts them on the first interface.
+    case tapUDP
   }
 
   var name: String
@@ -20,7 +22,11 @@ struct NetCase {
     NetCase(name: "switch-64", path: .twoHops, byteCount: 64),
     NetCase(name: "switch-1500", path: .twoHops, byteCount: 1500),
     NetCase(name: "tap-tcp", path: .tapTCP, byteCount: 0),
+    NetCase(name: "udp-64", path: .tapUDP, byteCount: 64),
   ]
+
+  /// Whether it goes through network namespaces instead of a front-end of the benchmark's own.
+  var usesTaps: Bool { path == .tapTCP || path == .tapUDP }
 }
 
 /// What one round of a case gives.
@@ -32,7 +38,11 @@ struct NetFigures {
 
   static func rows(_ netCase: NetCase, ours: [NetFigures], peer: (name: String, figures: [NetFigures])?) -> [BenchReport.Row] {
     var columns: [BenchReport.Column<NetFigures>] = [("", netCase.path == .tapTCP ? "bit/s" : "frames/s", .higher, \.rate)]
-    if netCase.path != .tapTCP { columns.append((" cpu", "ns of CPU a frame, all processes", .lower, \.frameNanoseconds)) }
+    if netCase.path == .tapUDP {
+      columns.append((" cpu", "ns of CPU a frame, what is between the interfaces", .lower, \.frameNanoseconds))
+    } else if netCase.path != .tapTCP {
+      columns.append((" cpu", "ns of CPU a frame, all processes", .lower, \.frameNanoseconds))
+    }
     return BenchReport.rows(netCase.name, columns, ours: ours, peer: peer)
   }
 }
