@@ -30,6 +30,7 @@ import Testing
     "Sources/LinuxSystem/UnixSocket.swift",
     "Sources/SharedMemory/FixedObjects.swift",
     "Sources/SharedMemory/FixedTable.swift",
+    "Sources/SharedMemory/ObjectSlots.swift",
     "Sources/SharedMemory/SharedBytes+Arrays.swift",
     "Sources/SharedMemory/SharedBytes+Release.swift",
     "Sources/SharedMemory/SharedBytes+Wire.swift",
