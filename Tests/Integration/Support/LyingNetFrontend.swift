@@ -18,6 +18,7 @@ final class LyingNetFrontend: FrontendDriver {
   private let transmitRing: SharedBytes
   private let keys: [String: String]
   private let channel: EventChannel
+  private let wasOffered = Atomic(false)
 
   /// Makes rings for the back-end in domain 0.
   init(_ platform: ProcessPlatform) throws {
@@ -40,7 +41,12 @@ final class LyingNetFrontend: FrontendDriver {
     self.arena = Mutex(arena)
   }
 
-  func prepare(backend: XenbusDirectory) async throws -> [String: String] { keys }
+  /// Once: the ring that was broken is not offered again.
+  func prepare(backend: XenbusDirectory) async throws -> [String: String] {
+    if wasOffered.exchange(true, ordering: .relaxed) { try await Task.sleep(for: .seconds(600)) }
+    return keys
+  }
+
   func connected(backend: XenbusDirectory) async throws {}
   func disconnect() async {}
 
