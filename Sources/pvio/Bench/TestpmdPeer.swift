@@ -15,6 +15,9 @@ enum TestpmdPeer {
 
   private static func memifOnce(byteCount: Int, seconds: Double) async throws -> NetFigures {
     let socket = "/tmp/pvio-memif-\(getpid()).sock"
+    // One that was killed leaves it behind, and the next one does not start.
+    UnixSocket.removeFile(at: socket)
+    defer { UnixSocket.removeFile(at: socket) }
     let receiver = try start(
       "rx\(getpid())", core: 1, ["net_memif0,role=server,id=0,socket-abstract=no,socket=\(socket)"], ["--auto-start", "--forward-mode=rxonly", "--stats-period", "1"])
     try await Task.sleep(for: .seconds(1))
@@ -47,8 +50,11 @@ enum TestpmdPeer {
   }
 
   private static func forwardingOnce(byteCount: Int, seconds: Double) async throws -> NetFigures {
+    let sockets = (0..<2).map { "/tmp/pvio-memif-\(getpid())-\($0).sock" }
+    for socket in sockets { UnixSocket.removeFile(at: socket) }
+    defer { for socket in sockets { UnixSocket.removeFile(at: socket) } }
     let devices = { (role: String) in
-      (0..<2).map { "net_memif\($0),role=\(role),id=\($0),socket-abstract=no,socket=/tmp/pvio-memif-\(getpid())-\($0).sock" }
+      (0..<2).map { "net_memif\($0),role=\(role),id=\($0),socket-abstract=no,socket=\(sockets[$0])" }
     }
     let forwarder = try start("fw\(getpid())", core: 1, devices("server"), ["--auto-start", "--forward-mode=io", "--stats-period", "1"])
     defer { forwarder.stop() }
