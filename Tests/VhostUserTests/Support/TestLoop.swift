@@ -5,6 +5,7 @@ import Testing
 /// A loop that the test's own thread turns: both ends of a connection in one thread, so that nothing depends on who is faster.
 final class TestLoop {
   let loop: EventLoop
+  private var wake: LoopTimer?
 
   init() throws { loop = try EventLoop(name: "test") }
 
@@ -12,10 +13,13 @@ final class TestLoop {
 
   /// One turn, with its sleep. A turn handles what has come and sleeps then, so the test has to be let in again after a moment.
   func turn() {
-    let wake = loop.schedule(afterNanoseconds: 200_000) {}
+    wakeSoon()
     loop.turn()
-    wake.cancel()
+    wake?.cancel()
   }
+
+  /// Again and again: one that is due before the turn sleeps does not end the sleep.
+  private func wakeSoon() { wake = loop.schedule(afterNanoseconds: 200_000) { [unowned self] in wakeSoon() } }
 
   /// Turns the loop until `condition` holds. False when nothing came of it for a very long time.
   func run(until condition: () throws -> Bool) rethrows -> Bool {
