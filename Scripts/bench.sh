@@ -15,6 +15,7 @@ bench() {
 bench ring --peer xen-ring "$@"
 bench grant "$@"
 bench block --peer qemu-storage-daemon --peer fio "$@"
+bench connect --peer qemu-storage-daemon "$@"
 bench net --peer testpmd "$@"
 bench net --peer veth --only tap-tcp "$@"
 bench store --peer cxenstored --peer oxenstored "$@"

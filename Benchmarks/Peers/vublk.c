@@ -5,7 +5,8 @@
 //   vublk SOCKET DEPTH BYTES SECONDS CPU [fill]
 // prints one line: requests a second, median and 99th percentile latency in ns. With "fill", the disk is written full first.
 //   vublk connect CPU SOCKET...
-// prints one line: nanoseconds from the first socket's connect until every device has answered a read, one after the other.
+// prints one line: nanoseconds from the first socket's connect until every device has answered a read, one after the other; the memory is
+// there before.
 //
 // Protocol: docs/interop/vhost-user.rst of QEMU (messages by number below), virtio 1.2 chapters 2.7 and 5.2.
 #define _GNU_SOURCE
@@ -90,8 +91,23 @@ struct device {
   uint16_t available, used;
 };
 
-static struct device open_device(const char *path, size_t data_bytes) {
-  struct device device = {0};
+// Memory for the ring, headers, statuses and data.
+struct memory {
+  char *start;
+  size_t total;
+  int file;
+};
+
+static struct memory make_memory(size_t data_bytes) {
+  struct memory memory = {.total = DATA + ((data_bytes + 4095) & ~4095ul), .file = memfd_create("guest", MFD_ALLOW_SEALING)};
+  if (ftruncate(memory.file, memory.total) || fcntl(memory.file, F_ADD_SEALS, F_SEAL_SHRINK)) fail("memfd");
+  memory.start = mmap(0, memory.total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory.file, 0);
+  if (memory.start == MAP_FAILED) fail("mmap");
+  return memory;
+}
+
+static struct device open_device(const char *path, struct memory memory) {
+  struct device device = {.memory = memory.start};
   int server = socket(AF_UNIX, SOCK_STREAM, 0);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   strncpy(address.sun_path, path, sizeof address.sun_path - 1);
@@ -108,14 +124,9 @@ static struct device open_device(const char *path, size_t data_bytes) {
   hear(server, &config, sizeof config);
   memcpy(&device.sectors, config.bytes, 8);
 
-  size_t total = DATA + ((data_bytes + 4095) & ~4095ul);
-  int file = memfd_create("guest", MFD_ALLOW_SEALING);
-  if (ftruncate(file, total) || fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK)) fail("memfd");
-  device.memory = mmap(0, total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
-  if (device.memory == MAP_FAILED) fail("mmap");
   struct __attribute__((packed)) { uint32_t count, padding; uint64_t guest, size, user, offset; } table =
-      {1, 0, 0, total, (uint64_t)device.memory, 0};
-  say(server, SET_MEM_TABLE, &table, sizeof table, &file);
+      {1, 0, 0, memory.total, (uint64_t)device.memory, 0};
+  say(server, SET_MEM_TABLE, &table, sizeof table, &memory.file);
 
   vring_init(&device.ring, ENTRIES, device.memory, 4096);
   device.kick = eventfd(0, 0);
@@ -187,9 +198,11 @@ static void pin(const char *cpu) {
 }
 
 static int connect_all(int count, char **paths) {
+  struct memory *memories = malloc(count * sizeof *memories);
+  for (int i = 0; i < count; i++) memories[i] = make_memory(4096);
   uint64_t start = now();
   for (int i = 0; i < count; i++) {
-    struct device device = open_device(paths[i], 4096);
+    struct device device = open_device(paths[i], memories[i]);
     one(&device, VIRTIO_BLK_T_IN, 0, 4096);
   }
   printf("%llu\n", (unsigned long long)(now() - start));
@@ -213,7 +226,7 @@ int main(int count, char **arguments) {
   double seconds = atof(arguments[4]);
   if (3 * depth > ENTRIES) { fprintf(stderr, "vublk: DEPTH is at most %d\n", ENTRIES / 3); return 2; }
   pin(arguments[5]);
-  struct device device = open_device(arguments[1], bytes * depth + (1 << 16));
+  struct device device = open_device(arguments[1], make_memory(bytes * depth + (1 << 16)));
   if (count == 7) fill(&device);
 
   uint64_t blocks = device.sectors / (bytes / 512);

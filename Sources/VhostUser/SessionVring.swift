@@ -5,8 +5,8 @@ import VirtioRing
 struct SessionVring {
   var entryCount: Int?
   var address: VringAddressMessage?
-  /// Where to go on (`SET_VRING_BASE`, or where it was stopped).
-  var base: UInt32 = 0
+  /// Where to go on (`SET_VRING_BASE`, or where it was stopped); nil: at the beginning.
+  var base: UInt32?
   /// The VMM has sent a kick since the queue was last stopped; with or without a descriptor.
   var hasKick = false
   var kick: SharedDescriptor?

@@ -10,6 +10,8 @@ import VirtioRing
 extension VhostUserSession {
   /// Bit of a kick, call or error message that says that no descriptor comes (`VHOST_USER_VRING_NOFD_MASK`).
   private static let noDescriptor: UInt64 = 1 << 8
+  /// How often a queue without kicks is looked at, while nothing else keeps the loop awake.
+  private static let lookNanoseconds: UInt64 = 100_000
 
   func handleVring(_ request: VhostUserRequest, _ message: Message) throws(VhostUserError) {
     switch request {
@@ -45,7 +47,7 @@ extension VhostUserSession {
       wait(for: vrings[index].running == nil ? [] : [index]) { [self] in
         vrings[index].hasKick = false
         vrings[index].kick = nil
-        reply(to: message.header, Payload.bytes(UInt32(index)) + Payload.bytes(vrings[index].base))
+        reply(to: message.header, Payload.bytes(UInt32(index)) + Payload.bytes(vrings[index].base ?? 0))
       }
     default: preconditionFailure("\(request) is about no queue")
     }
@@ -99,13 +101,14 @@ extension VhostUserSession {
       let ring = try DeviceQueue(
         format, entryCount: entryCount, parts: parts,
         features: DeviceQueue.Features(eventIndex: features.contains(.eventIndex), indirect: features.contains(.indirectDescriptors)), memory: memory,
-        base: vring.base, inflight: inflightRecord(index, format, entryCount: entryCount), packedInflight: packedInflightRecord(index, format, entryCount: entryCount))
+        base: vring.base ?? DeviceQueue.firstBase(format), inflight: inflightRecord(index, format, entryCount: entryCount), packedInflight: packedInflightRecord(index, format, entryCount: entryCount))
       queue = VhostUserQueue(index: index, features: features, ring: ring) { [weak self] in self?.queueBroke($0, $1) }
     } catch {
       throw VhostUserError(.setVringAddress, "queue \(index): \(error)")
     }
     vrings[index].running = queue
     try connectEvents(of: queue)
+    if vring.kick == nil { lookWithoutKicks(queue) }
     device.started(queue)
   }
 
@@ -115,6 +118,14 @@ extension VhostUserSession {
         .setVringAddress, "the \(part.rawValue) of queue \(index), \(byteCount) bytes at 0x\(String(userAddress, radix: 16)), is not in the guest's memory")
     }
     return bytes
+  }
+
+  /// Keeps the loop turning for a queue whose driver never kicks: a turn looks at every queue.
+  private func lookWithoutKicks(_ queue: VhostUserQueue) {
+    loop.schedule(afterNanoseconds: Self.lookNanoseconds) { [weak self, weak queue] in
+      guard let self, let queue, vrings[queue.index].running === queue, vrings[queue.index].kick == nil else { return }
+      lookWithoutKicks(queue)
+    }
   }
 
   /// (Re)connects a running queue with its kick and call.

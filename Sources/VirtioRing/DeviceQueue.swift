@@ -150,6 +150,9 @@ public struct DeviceQueue: ~Copyable {
     }
   }
 
+  /// The base of a new queue: both wrap counters of a packed one begin at one.
+  public static func firstBase(_ format: Format) -> UInt32 { format == .split ? 0 : 0x8000_8000 }
+
   /// Bytes of a queue's three parts, the event fields included.
   public static func partByteCounts(_ format: Format, entryCount: Int) -> (descriptors: Int, driver: Int, device: Int) {
     switch format {

@@ -56,6 +56,7 @@ import Testing
     "Sources/pvio/Bench/BlockBenchmark.swift": "removes its temporary folders",
     "Sources/pvio/Bench/NetBenchmark.swift": "removes its temporary folders",
     "Sources/VirtioRing/GuestMemory.swift": "stretches of a guest's memory are checked numbers, which single accesses and copies go through",
+    "Sources/pvio/Bench/BenchConnect.swift": "waits for a socket's file",
     "Sources/pvio/Bench/VhostUserDisk.swift": "waits for a socket's file",
     "Sources/pvio/Daemon/ServiceManager.swift": "the service manager's address is in the environment",
     "Sources/pvio/Devices/ResizeCommand.swift": "sets the size of an image by its path",

@@ -2,7 +2,31 @@ import Synchronization
 
 /// Says once, from any thread, that something is to end.
 final class StopRequest: Sendable {
-  private let value = Atomic(false)
-  var isRaised: Bool { value.load(ordering: .relaxed) }
-  func raise() { value.store(true, ordering: .relaxed) }
+  private struct State {
+    var isRaised = false
+    var waiting: [CheckedContinuation<Void, Never>] = []
+  }
+  private let state = Mutex(State())
+
+  var isRaised: Bool { state.withLock { $0.isRaised } }
+
+  func raise() {
+    let waiting = state.withLock { state in
+      state.isRaised = true
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  /// Returns when it has been said.
+  func wait() async {
+    await withCheckedContinuation { continuation in
+      let isRaised = state.withLock { state in
+        if !state.isRaised { state.waiting.append(continuation) }
+        return state.isRaised
+      }
+      if isRaised { continuation.resume() }
+    }
+  }
 }

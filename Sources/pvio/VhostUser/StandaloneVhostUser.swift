@@ -62,7 +62,7 @@ struct StandaloneVhostUser {
         }
       }
     }
-    while !isOver.isRaised { try? await Task.sleep(for: .milliseconds(10)) }
+    await isOver.wait()
     for task in followers + [signals] { task.cancel() }
   }
 }

@@ -37,13 +37,15 @@ struct VhostUserLife {
       for await _ in changes { wake.yield() }
       wake.finish()
     }
-    let ticking = Task {
-      while !Task.isCancelled {
-        try? await Task.sleep(for: .milliseconds(50))
-        if isStopped.isRaised { wake.yield() }
-      }
+    Task {
+      await isStopped.wait()
+      wake.yield()
     }
-    defer { for task in [watching, ticking] { task.cancel() } }
+    defer {
+      watching.cancel()
+      // Nobody goes on waiting for a device that is gone.
+      isStopped.raise()
+    }
     for await _ in wakeUps {
       if isStopped.isRaised { return }
       if try await store.readIfPresent("\(paths.backend)/online") != "1" { return }
