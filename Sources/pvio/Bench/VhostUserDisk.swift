@@ -52,7 +52,14 @@ final class VhostUserDisk {
   private static func start(_ command: [String], socketPath: String, isEmpty: Bool, hint: String) throws -> VhostUserDisk {
     let front = try PeerProgram.compile("vublk", package: "linux-libc-dev")
     let server: ChildProcess
-    do { server = try ChildProcess.spawn("taskset", ["-c", "1"] + command) } catch { throw BenchFailure("cannot start \(command[0]): \(error)") }
+    do throws(Errno) {
+      let nowhere = try OwnedDescriptor.open("/dev/null", flags: O_RDWR)
+      var streams = ChildProcess.Options()
+      streams.standardOutput = nowhere.rawValue
+      server = try ChildProcess.spawn("taskset", ["-c", "1"] + command, streams)
+    } catch {
+      throw BenchFailure("cannot start \(command[0]): \(error)")
+    }
     let disk = VhostUserDisk(server: server, socketPath: socketPath, front: front, isEmpty: isEmpty)
     for _ in 0..<500 {
       // SAFETY: the path is a terminated string for the length of the call.
