@@ -217,6 +217,12 @@ let package = Package(
         "XenInterface", system, logging,
       ]),
     tests("NetPacketsTests", ["NetPackets", "SharedMemory", "LinuxSystem", system]),
+    tests(
+      "NetVirtioTests",
+      [
+        "NetVirtio", "NetEngine", "NetPackets", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory",
+        "XenInterface",
+      ]),
     tests("NetEngineTests", ["NetEngine", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
     tests(
       "NetBackTests",

@@ -21,6 +21,8 @@ struct AttachCommand: AsyncParsableCommand {
     var domid: UInt16
     var device: String
     var backend_pid: Int32
+    /// Where a VMM connects, for a device of one.
+    var socket: String?
   }
 
   func run() async throws {
@@ -36,10 +38,12 @@ struct AttachCommand: AsyncParsableCommand {
     let chosen = try device.map { try GuestDevice.parse($0, kind: kind) }
     let attached = try await DeviceAttachment(common: common, store: store).attach(spec, to: domid, device: chosen)
     let address = attached.address
+    let socket = spec.isForVMM ? common.runDirectory.device(address.id).vhostUserSocket : nil
     if json {
       return try printJSON(
-        Result(id: address.id, domid: domid.rawValue, device: address.device.name, backend_pid: attached.backendProcess))
+        Result(id: address.id, domid: domid.rawValue, device: address.device.name, backend_pid: attached.backendProcess, socket: socket))
     }
-    print("\(address.device) of domain \(domid) is \(address.id), served by process \(attached.backendProcess)")
+    let place = socket.map { "; a VMM connects to \($0)" } ?? ""
+    print("\(address.device) of domain \(domid) is \(address.id), served by process \(attached.backendProcess)\(place)")
   }
 }

@@ -92,17 +92,26 @@ final class SwitchService {
     let status = Task { [virtualSwitch, directory, name, uplink] in
       await SwitchStatusFile(path: directory.virtualSwitch(name).status, name: name, uplink: uplink?.text).keepWriting(virtualSwitch)
     }
-    defer { for task in [signals, watching, ticking, status] { task.cancel() } }
-    var idleSince = ContinuousClock.now
-    for await _ in wakeUps {
-      if isStopped.isRaised { break }
-      try await lookForInterfaces()
-      if !served.isEmpty { idleSince = .now }
-      if endsWhenIdle, ContinuousClock.now - idleSince > Self.idlePatience { break }
-    }
+    let ending: Result<Void, any Error>
+    do { ending = .success(try await serve(wakeUps, until: isStopped, endsWhenIdle: endsWhenIdle)) } catch { ending = .failure(error) }
+    for task in [signals, watching, ticking, status] { task.cancel() }
+    // Its file goes with the switch, and is not written once more after that.
+    await status.value
+    directory.virtualSwitch(name).removeStatus()
+    try ending.get()
     for interface in served.values { interface.stop() }
     for interface in served.values { await interface.task.value }
     thread.stopAndJoin()
+  }
+
+  private func serve(_ wakeUps: AsyncStream<Void>, until isStopped: StopRequest, endsWhenIdle: Bool) async throws {
+    var idleSince = ContinuousClock.now
+    for await _ in wakeUps {
+      if isStopped.isRaised { return }
+      try await lookForInterfaces()
+      if !served.isEmpty { idleSince = .now }
+      if endsWhenIdle, ContinuousClock.now - idleSince > Self.idlePatience { return }
+    }
   }
 
   /// Begins to serve what has come, and forgets what has gone.

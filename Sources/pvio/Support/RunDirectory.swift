@@ -90,4 +90,5 @@ struct SwitchFiles: Sendable {
   var status: String { "\(path)/\(name).json" }
 
   func remove() { for file in [lock, log, status] { unsafe unlink(file) } }
+  func removeStatus() { unsafe unlink(status) }
 }
