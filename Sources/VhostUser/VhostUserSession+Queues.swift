@@ -135,6 +135,9 @@ extension VhostUserSession {
     do throws(Errno) {
       // Events are looked at in turn: the loop serves the device after it has taken the completion that the event is.
       queue.events = try LoopEventChannel(wait: vring.kick, signal: vring.call, loop: loop) {}
+      // A back-end that was killed may have shown its last answers and not called: the driver would wait for ever. One call too many
+      // costs it a look.
+      queue.events?.signal()
     } catch {
       throw VhostUserError(.setVringKick, "the descriptor of queue \(queue.index) cannot be used: \(error)")
     }
