@@ -124,26 +124,26 @@ public final class VirtualSwitch {
 
   /// Passes a frame that came from port `source` on. Pending while the uplink still needs it.
   func forward(_ frame: Frame, from source: Int, queue: Int) -> NetPort.TransmitOutcome {
-    guard let sender = ports[source] else { return .dropped }
+    guard let sender = portList.value[source] else { return .dropped }
     return forward(frame, from: source, sender, queue: queue)
   }
 
   /// The same for a sender that knows its port.
   func forward(_ frame: Frame, from source: Int, _ sender: SwitchPortState, queue: Int) -> NetPort.TransmitOutcome {
-    sender.counters.received.add(frame.byteCount)
+    sender.state.value.counters.received.add(frame.byteCount)
     guard frame.headByteCount >= 14 else {
-      sender.counters.malformed &+= 1
+      sender.state.value.counters.malformed &+= 1
       return .dropped
     }
     let address = frame.source
     if let only = sender.address, only != address {
-      sender.counters.spoofed &+= 1
+      sender.state.value.counters.spoofed &+= 1
       return .dropped
     }
     let tag = frame.vlanTag
     let vlan = sender.vlan ?? tag ?? 0
     guard sender.vlan == nil ? sender.carries(vlan) : tag == nil else {
-      sender.counters.wrongVLAN &+= 1
+      sender.state.value.counters.wrongVLAN &+= 1
       return .dropped
     }
     let origin = Origin(tag: tag, vlan: vlan, queue: queue)
@@ -153,8 +153,8 @@ public final class VirtualSwitch {
     guard let target = port(of: destination, vlan: vlan) else { return flood(frame, origin, from: source, toUplinksOnly: !learns) }
     // It is on the sender's own side.
     if target == source { return .done }
-    guard let receiver = ports[target], receiver.isOccupied else {
-      sender.counters.unreachable &+= 1
+    guard let receiver = portList.value[target], receiver.isOccupied else {
+      sender.state.value.counters.unreachable &+= 1
       return .dropped
     }
     return send(frame, origin, to: receiver)
@@ -197,21 +197,21 @@ public final class VirtualSwitch {
 
   private func deliver(_ frame: Frame, _ origin: Origin, to port: SwitchPortState) -> NetPort.TransmitOutcome {
     let outcome: NetPort.TransmitOutcome
-    port.isTouched = true
-    if let uplink = port.uplink {
+    port.state.value.isTouched = true
+    if let uplink = port.state.value.uplink {
       outcome = uplink.send(frame)
-    } else if let client = port.client {
-      if !port.accepting.takes(frame) { return finish(frame, origin, for: client, at: port) }
+    } else if let client = port.state.value.client {
+      if !port.state.value.accepting.takes(frame) { return finish(frame, origin, for: client, at: port) }
       outcome = if case .delivered = client.receive(frame, queue: origin.queue) { .done } else { .dropped }
     } else {
       return .dropped
     }
-    if case .dropped = outcome { port.counters.refused &+= 1 } else { port.counters.sent.add(frame.byteCount) }
+    if case .dropped = outcome { port.state.value.counters.refused &+= 1 } else { port.state.value.counters.sent.add(frame.byteCount) }
     return outcome
   }
 
   /// Does what a sender has left to do, for a vif that does not take it: the vif gets one frame, or several smaller ones.
-  private func finish(_ frame: Frame, _ origin: Origin, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
+  @inline(never) private func finish(_ frame: Frame, _ origin: Origin, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     let isPossible = finisher.finish(frame, for: port.accepting) { made in
       if case .delivered = client.receive(made, queue: origin.queue) {
@@ -228,10 +228,10 @@ public final class VirtualSwitch {
   /// A run of frames has been passed on: the receivers are told.
   func endOfBatch() {
     now = Self.seconds
-    for port in ports {
-      guard let port, port.isTouched else { continue }
-      port.isTouched = false
-      if let uplink = port.uplink { uplink.endOfBatch() } else { port.client?.endOfReceiveBatch() }
+    for index in 0..<portList.value.count {
+      guard let port = portList.value[index], port.state.value.isTouched else { continue }
+      port.state.value.isTouched = false
+      if let uplink = port.state.value.uplink { uplink.endOfBatch() } else { port.state.value.client?.endOfReceiveBatch() }
     }
   }
 
@@ -252,10 +252,11 @@ final class SwitchPortState {
   let address: MACAddress?
   private let trunk: VLANSet?
   weak var port: SwitchPort?
-  private let state = FixedCell(State())
+  /// Frames go to it directly: an accessor between would allocate a frame of its own each time.
+  let state = FixedCell(State())
 
   /// What is looked at or changes with each frame. Apart from the object, so that no access is checked for overlapping others.
-  private struct State {
+  struct State {
     var counters = SwitchPortCounters()
     var client: NetPortClient?
     var accepting = FrameCapabilities.all
