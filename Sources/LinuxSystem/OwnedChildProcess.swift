@@ -75,8 +75,23 @@ public struct OwnedChildProcess: ~Copyable {
   /// The child's process number, valid as long as this value lives.
   public var processID: Int32 { process.processID }
 
-  /// Ends the calling process when the one that started it ends: for helpers that must not outlive their command.
-  public static func endWithParent(signal: TerminationSignal = .kill) { _ = pvio_die_with_parent(signal.rawValue) }
+  /// Ends the calling process when the one that started it ends, whichever of its threads that was: for helpers that must not outlive
+  /// their command.
+  public static func endWithParent(signal: TerminationSignal = .kill) {
+    let parent = getppid()
+    guard let watch = try? OwnedDescriptor(owning: check(pvio_pidfd_open(parent))) else { return }
+    let number = watch.release()
+    let started: Void? = try? SystemThread.start(name: "parent") {
+      var poll = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+      // Another parent: the one that started us had ended before we could watch it.
+      while getppid() == parent {
+        // SAFETY: one entry is given and one is what the count says.
+        if unsafe Glibc.poll(&poll, 1, -1) == 1 { break }
+      }
+      kill(getpid(), signal.rawValue)
+    }
+    if started == nil { close(number) }
+  }
 
   /// How a process is ended.
   public enum TerminationSignal: Int32, Sendable {

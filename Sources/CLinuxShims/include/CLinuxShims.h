@@ -323,8 +323,9 @@ static inline uint64_t pvio_unix_microseconds(void) {
   return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-// The caller dies with its parent: for helper processes that must not outlive the command that started them.
-static inline int pvio_die_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
+// A descriptor that becomes readable when the process ends (pidfd_open). Not PR_SET_PDEATHSIG, which tells of the end of the thread that
+// started this process, and threads come and go.
+static inline int pvio_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 // Names the calling thread in ps and top (at most 15 bytes are kept).
 static inline void pvio_set_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
