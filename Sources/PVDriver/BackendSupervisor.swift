@@ -41,7 +41,10 @@ public struct BackendSupervisor: Sendable {
   }
 
   /// Asks the device to finish its requests and to close; ``run(_:)`` returns when that is done. Any thread.
-  public func stop() { notices.stop() }
+  ///
+  /// - Parameter leavingConnected: the front-end stays connected, for a process that takes up its rings
+  ///   (``BackendDriver/adoptsConnections``).
+  public func stop(leavingConnected: Bool = false) { if leavingConnected { notices.leave() } else { notices.stop() } }
 
   /// Serves the device until it is stopped, removed, or cannot go on.
   public func run(_ driver: any BackendDriver) async -> Report {

@@ -4,6 +4,10 @@
 /// task is cancelled when its work is no longer wanted; it still has to return. Keys are relative to the device's
 /// own directory and are written together with the state that follows, in one transaction.
 public protocol BackendDriver: Sendable {
+  /// Whether ``connect(frontend:)`` can take up rings that a process before this one has served and left, with the front-end still
+  /// connected: the platform keeps grants and ports then, and the front-end does not notice.
+  var adoptsConnections: Bool { get }
+
   /// Returns the features to offer; written together with state InitWait. A failure ends the back-end: what cannot
   /// be offered cannot be served.
   func advertise() async throws -> [String: String]
@@ -27,6 +31,8 @@ public protocol BackendDriver: Sendable {
 }
 
 extension BackendDriver {
+  public var adoptsConnections: Bool { false }
+
   public func backing(device: XenbusDirectory) async -> XenbusBacking { .ready }
 
   public func reconfigure(frontend: XenbusDirectory) async throws -> [String: String] {

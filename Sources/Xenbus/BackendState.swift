@@ -3,6 +3,8 @@ import XenInterface
 /// Where a back-end is in the life of its device. ``table`` says what each state does.
 public enum BackendState: String, XenbusEndState {
   case starting = "Starting"
+  case adopting = "Adopting"
+  case resuming = "Resuming"
   case advertising = "Advertising"
   case initWait = "InitWait"
   case awaitingBacking = "AwaitingBacking"
@@ -11,6 +13,8 @@ public enum BackendState: String, XenbusEndState {
   case connected = "Connected"
   case reconfiguring = "Reconfiguring"
   case reconfigured = "Reconfigured"
+  case leaving = "Leaving"
+  case left = "Left"
   case closing = "Closing"
   case draining = "Draining"
   case closed = "Closed"
@@ -27,6 +31,29 @@ public enum BackendState: String, XenbusEndState {
         XenbusRule(
           [.foundStale], to: .closed, [.publish(.closed)],
           "What the front-end granted was for a process that is gone; it begins again at Initialising"),
+        XenbusRule([.foundLive], to: .adopting, [], "Grants and ports outlive a process on a Xen host"),
+      ]),
+    XenbusRow(
+      .adopting, reads: .connected, "A process before us left a front-end connected, which need not know; what the device serves is awaited.",
+      [
+        XenbusRule([.removeRequested, .stopRequested, .domainReleased], to: .finished, [.publish(.closed)]),
+        XenbusRule([.leaveRequested], to: .left, []),
+        XenbusRule(
+          [.peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.initialised), .peer(.closed)], to: .closed, [.publish(.closed)]),
+        XenbusRule([.peer(.closing)], to: .closingUnconnected, [.publish(.closing)]),
+        XenbusRule([.backingReady], to: .resuming, [.connect]),
+      ]),
+    XenbusRow(
+      .resuming, reads: .connected, holdsConnection: true, "The driver takes up the live rings where they are.",
+      [
+        XenbusRule([.connectSucceeded], to: .connected, [.publish(.connected), .clearError]),
+        XenbusRule([.connectFailed], to: .draining, [.reportError, .publish(.closing), .disconnect]),
+        XenbusRule([.peerViolation], to: .aborting, [.reportError, .publish(.closing), .cancel]),
+        XenbusRule(
+          [
+            .removeRequested, .stopRequested, .leaveRequested, .domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closing),
+            .peer(.closed),
+          ], to: .aborting, [.publish(.closing), .cancel]),
       ]),
     XenbusRow(
       .advertising, reads: nil, "The driver works out which features to offer.",
@@ -38,7 +65,7 @@ public enum BackendState: String, XenbusEndState {
     XenbusRow(
       .initWait, reads: .initWait, "Features are published; the front-end has not published its rings.",
       [
-        XenbusRule([.removeRequested, .stopRequested, .domainReleased], to: .finished, [.publish(.closed)]),
+        XenbusRule([.removeRequested, .stopRequested, .leaveRequested, .domainReleased], to: .finished, [.publish(.closed)]),
         XenbusRule(
           [.peer(.initialised), .peer(.connected)], to: .awaitingBacking, [], "Network front-ends go to Connected without Initialised"),
         XenbusRule(
@@ -49,7 +76,7 @@ public enum BackendState: String, XenbusEndState {
     XenbusRow(
       .awaitingBacking, reads: .initWait, "The front-end is ready; what the device serves is not (hotplug).",
       [
-        XenbusRule([.removeRequested, .stopRequested, .domainReleased], to: .finished, [.publish(.closed)]),
+        XenbusRule([.removeRequested, .stopRequested, .leaveRequested, .domainReleased], to: .finished, [.publish(.closed)]),
         XenbusRule([.peer(.unknown), .peer(.initialising), .peer(.initWait)], to: .initWait, []),
         XenbusRule([.peer(.closing)], to: .closingUnconnected, [.publish(.closing)]),
         XenbusRule([.peer(.closed)], to: .closed, [.publish(.closed)]),
@@ -63,7 +90,7 @@ public enum BackendState: String, XenbusEndState {
         XenbusRule([.peerViolation], to: .aborting, [.reportError, .publish(.closing), .cancel]),
         XenbusRule(
           [
-            .removeRequested, .stopRequested, .domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closing),
+            .removeRequested, .stopRequested, .leaveRequested, .domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closing),
             .peer(.closed),
           ], to: .aborting, [.publish(.closing), .cancel]),
       ]),
@@ -76,6 +103,9 @@ public enum BackendState: String, XenbusEndState {
       .connected, reads: .connected, holdsConnection: true, "Requests are served.",
       [
         XenbusRule([.removeRequested, .stopRequested], to: .closing, [.publish(.closing)]),
+        XenbusRule(
+          [.leaveRequested], to: .leaving, [.disconnect],
+          "Requests under way are finished; the front-end stays connected and waits for the next process"),
         XenbusRule([.domainReleased, .peerVanished], to: .draining, [.publish(.closing), .disconnect]),
         XenbusRule(
           [.peerViolation], to: .draining, [.reportError, .publish(.closing), .disconnect], "Only this device stops"),
@@ -97,12 +127,16 @@ public enum BackendState: String, XenbusEndState {
       "New keys are in force; the front-end has not gone back to Connected. Requests are served.",
       [
         XenbusRule([.peer(.connected)], to: .connected, [.publish(.connected)]),
-        XenbusRule([.removeRequested, .stopRequested, .peer(.closing)], to: .closing, [.publish(.closing)]),
+        XenbusRule([.removeRequested, .stopRequested, .leaveRequested, .peer(.closing)], to: .closing, [.publish(.closing)]),
         XenbusRule([.peerViolation], to: .draining, [.reportError, .publish(.closing), .disconnect]),
         XenbusRule(
           [.domainReleased, .peerVanished, .peer(.closed), .peer(.unknown), .peer(.initialising), .peer(.initWait)],
           to: .draining, [.publish(.closing), .disconnect]),
       ]),
+    XenbusRow(
+      .leaving, reads: .connected, holdsConnection: true, "Requests under way are finished, then everything is unmapped and unbound.",
+      [XenbusRule([.drained], to: .left, [])]),
+    XenbusRow(.left, reads: .connected, "The back-end's process ends, the device stays connected: the next process adopts it.", []),
     XenbusRow(
       .closing, reads: .closing, holdsConnection: true, deadline: .peer,
       "Closing was asked for by either end; requests are served until the front-end does not use the ring any more.",
@@ -120,13 +154,13 @@ public enum BackendState: String, XenbusEndState {
       .closed, reads: .closed,
       "Nothing of a front-end is held. A front-end at Closing has its answer already; one at Initialising is served again.",
       [
-        XenbusRule([.removeRequested, .stopRequested, .domainReleased], to: .finished, []),
+        XenbusRule([.removeRequested, .stopRequested, .leaveRequested, .domainReleased], to: .finished, []),
         XenbusRule([.peer(.initialising)], to: .advertising, [.advertise]),
       ]),
     XenbusRow(
       .closingUnconnected, reads: .closing, "A front-end closes although nothing is connected; it is answered step by step.",
       [
-        XenbusRule([.removeRequested, .stopRequested, .domainReleased], to: .finished, [.publish(.closed)]),
+        XenbusRule([.removeRequested, .stopRequested, .leaveRequested, .domainReleased], to: .finished, [.publish(.closed)]),
         XenbusRule(
           [
             .peer(.unknown), .peer(.initialising), .peer(.initWait), .peer(.initialised), .peer(.connected), .peer(.closed),

@@ -39,7 +39,7 @@ public enum XenbusAction: Hashable, Sendable {
   /// The outcomes of which exactly one follows; empty for a step that is done at once.
   public var outcomes: [XenbusEvent] {
     switch self {
-    case .inspect: [.foundFresh, .foundStale]
+    case .inspect: [.foundFresh, .foundStale, .foundLive]
     case .advertise, .prepare: [.prepared, .prepareFailed]
     case .connect: [.connectSucceeded, .connectFailed]
     case .refresh: [.refreshed]

@@ -19,6 +19,7 @@ public struct XenbusBackend: Sendable {
   ) {
     runner = XenbusRunner(
       start: .starting, paths: paths, store: store, notices: notices, timeouts: timeouts, logger: logger,
+      adoptsConnections: driver.adoptsConnections,
       hook: { operation, frontend in
         switch operation {
         case .advertise: return try await driver.advertise()

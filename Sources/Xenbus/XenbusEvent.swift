@@ -12,6 +12,8 @@ public enum XenbusEvent: Hashable, Sendable {
   case removeRequested
   /// Our own process was asked to end (SIGTERM) or to close this device.
   case stopRequested
+  /// Back-end: our own process was asked to end, and to leave the front-end connected for the next one.
+  case leaveRequested
   /// The peer's whole domain is gone (`@releaseDomain`).
   case domainReleased
   /// The peer's process died: the platform says that nobody holds its end of the event channel.
@@ -37,6 +39,8 @@ public enum XenbusEvent: Hashable, Sendable {
   case foundFresh
   /// Our own `state` key was left behind by a process before us.
   case foundStale
+  /// Back-end: a process before us left a connected front-end, whose rings can be taken up as they are.
+  case foundLive
   /// Back-end: features are ready to publish. Front-end: rings are allocated and granted.
   case prepared
   case prepareFailed
@@ -59,11 +63,11 @@ public enum XenbusEvent: Hashable, Sendable {
 extension XenbusEvent: CaseIterable {
   /// Conditions in the order in which they are looked at.
   public static let conditions: [XenbusEvent] =
-    [.removeRequested, .stopRequested, .domainReleased, .peerVanished, .peerViolation] + XenbusState.allCases.map { .peer($0) }
+    [.removeRequested, .stopRequested, .leaveRequested, .domainReleased, .peerVanished, .peerViolation] + XenbusState.allCases.map { .peer($0) }
     + [.peerRepeated, .resumed, .reconfigureRequested, .backingReady, .capacityChanged]
 
   public static let outcomes: [XenbusEvent] = [
-    .foundFresh, .foundStale, .prepared, .prepareFailed, .connectSucceeded, .connectFailed, .refreshed, .reconfigured,
+    .foundFresh, .foundStale, .foundLive, .prepared, .prepareFailed, .connectSucceeded, .connectFailed, .refreshed, .reconfigured,
     .reconfigureFailed, .quiesced, .drained, .deadlinePassed,
   ]
 
@@ -78,6 +82,7 @@ extension XenbusEvent: CustomStringConvertible {
     switch self {
     case .removeRequested: "removal requested"
     case .stopRequested: "stop requested"
+    case .leaveRequested: "leaving requested"
     case .domainReleased: "peer's domain released"
     case .peerVanished: "peer's process died"
     case .peerViolation: "peer broke a ring rule"
@@ -89,6 +94,7 @@ extension XenbusEvent: CustomStringConvertible {
     case .capacityChanged: "capacity changed"
     case .foundFresh: "own state fresh"
     case .foundStale: "own state stale"
+    case .foundLive: "own state live"
     case .prepared: "prepared"
     case .prepareFailed: "preparing failed"
     case .connectSucceeded: "connecting succeeded"

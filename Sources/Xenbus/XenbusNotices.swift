@@ -7,6 +7,7 @@ import Synchronization
 public final class XenbusNotices: Sendable {
   struct Pending {
     var stop = false
+    var leave = false
     var removed = false
     var domainReleased = false
     var vanished = false
@@ -33,6 +34,10 @@ public final class XenbusNotices: Sendable {
 
   /// Asks the device to close and its life cycle to end (SIGTERM).
   public func stop() { raise { $0.stop = true } }
+
+  /// Asks a back-end to finish its requests and to end, and to leave the front-end connected for the next process. For platforms whose
+  /// grants and ports outlive a process; a device that is not connected is stopped.
+  public func leave() { raise { $0.leave = true } }
 
   /// The peer's process is dead: nobody holds its end of the event channel. Only for the connection that is up now.
   public func peerVanished() { raise { $0.vanished = true } }

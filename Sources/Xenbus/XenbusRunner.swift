@@ -17,6 +17,8 @@ actor XenbusRunner<State: XenbusEndState> {
   private let logger: Logger
   private let hook: Hook
   private let backing: Backing
+  /// Whether a connection that a process before us left can be taken up.
+  private let adoptsConnections: Bool
   private let clock = ContinuousClock()
 
   private var state: State
@@ -42,7 +44,7 @@ actor XenbusRunner<State: XenbusEndState> {
 
   init(
     start: State, paths: XenbusDevicePaths, store: any XenbusStore, notices: XenbusNotices, timeouts: XenbusTimeouts, logger: Logger,
-    hook: @escaping Hook, backing: @escaping Backing
+    adoptsConnections: Bool = false, hook: @escaping Hook, backing: @escaping Backing
   ) {
     state = start
     self.paths = paths
@@ -52,6 +54,7 @@ actor XenbusRunner<State: XenbusEndState> {
     self.logger = logger
     self.hook = hook
     self.backing = backing
+    self.adoptsConnections = adoptsConnections
     since = ContinuousClock().now
   }
 
@@ -95,9 +98,9 @@ actor XenbusRunner<State: XenbusEndState> {
 
   private func ending() -> XenbusEnding {
     let pending = notices.pending.withLock { $0 }
-    if let failure, !pending.stop, !pending.removed, !pending.domainReleased { return .failed(failure) }
+    if let failure, !pending.stop, !pending.leave, !pending.removed, !pending.domainReleased { return .failed(failure) }
     if pending.removed { return .removed }
-    return pending.stop ? .stopped : .domainReleased
+    return pending.stop || pending.leave ? .stopped : .domainReleased
   }
 
   // MARK: Looking
@@ -162,6 +165,7 @@ actor XenbusRunner<State: XenbusEndState> {
     return switch condition {
     case .removeRequested: pending.removed
     case .stopRequested: pending.stop
+    case .leaveRequested: pending.leave
     case .domainReleased: pending.domainReleased
     case .peerVanished: pending.vanished
     case .peerViolation: pending.violation != nil
@@ -254,8 +258,18 @@ actor XenbusRunner<State: XenbusEndState> {
     }
     try await locatePeer()
     published = XenbusState(storeValue: own)
-    let event: XenbusEvent = published == .initialising || published == .unknown ? .foundFresh : .foundStale
+    let event: XenbusEvent =
+      switch published {
+      case .initialising, .unknown: .foundFresh
+      case .connected where adoptsConnections: try await peerIsConnected() ? .foundLive : .foundStale
+      default: .foundStale
+      }
     notices.raise { $0.outcome = XenbusHookOutcome(event: event) }
+  }
+
+  private func peerIsConnected() async throws -> Bool {
+    guard let peerPath else { return false }
+    return XenbusState(storeValue: try await store.read(peerPath + "/state")) == .connected
   }
 
   /// Takes the peer's place from the own directory, which the toolstack wrote; never from the peer's (XSA-175).

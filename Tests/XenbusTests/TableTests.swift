@@ -42,8 +42,20 @@ import Xenbus
     if next.holdsConnection == false && row.holdsConnection { #expect(rule.events.allSatisfy { $0 == .drained }, "\(row.state)") }
   }
 
-  @Test(arguments: BackendState.allCases) func noBackendStateKeepsAProcessThatIsToStop(state: BackendState) {
+  @Test(arguments: BackendState.allCases.filter { $0 != .leaving && $0 != .left })
+  func noBackendStateKeepsAProcessThatIsToStop(state: BackendState) {
     checkItCanStop(state, last: .finished, [.peer(.closed), .deadlinePassed, .stopRequested])
+  }
+
+  @Test(arguments: [BackendState.connected, .adopting, .leaving])
+  func aBackendThatLeavesEndsWithTheFrontendConnected(state: BackendState) {
+    checkItCanStop(state, last: .left, asked: .leaveRequested, [])
+    #expect(BackendState.table[.left].reads == .connected && !BackendState.table[.left].holdsConnection)
+  }
+
+  @Test(arguments: BackendState.allCases.filter { ![.starting, .connected, .adopting, .leaving, .left].contains($0) })
+  func aBackendThatIsNotConnectedStopsWhenItIsToLeave(state: BackendState) {
+    checkItCanStop(state, last: .finished, asked: .leaveRequested, [.peer(.closed), .deadlinePassed])
   }
 
   @Test(arguments: FrontendState.allCases) func noFrontendStateKeepsAProcessThatIsToStop(state: FrontendState) {
@@ -51,12 +63,14 @@ import Xenbus
   }
 
   /// With a peer that is Closed or silent, outcomes and the request to stop lead to the end.
-  private func checkItCanStop<State: XenbusEndState>(_ start: State, last: State, _ conditions: [XenbusEvent]) {
+  private func checkItCanStop<State: XenbusEndState>(
+    _ start: State, last: State, asked: XenbusEvent = .stopRequested, _ conditions: [XenbusEvent]
+  ) {
     var state = start
     var visited = 0
     while state != last && visited < 20 {
       visited += 1
-      let events = [.stopRequested] + conditions + XenbusEvent.outcomes.reversed()
+      let events = [asked] + conditions + XenbusEvent.outcomes.reversed()
       let steps = events.compactMap { event -> State? in
         if case .step(let rule) = State.table.reaction(to: event, in: state), rule.next != state { rule.next } else { nil }
       }
@@ -68,7 +82,7 @@ import Xenbus
 
   @Test func eachConditionIsInTheOrderOfLookingOnce() {
     #expect(Set(XenbusEvent.allCases).count == XenbusEvent.allCases.count)
-    #expect(XenbusEvent.conditions.count == 10 + XenbusState.allCases.count)
+    #expect(XenbusEvent.conditions.count == 11 + XenbusState.allCases.count)
     let outcomes: [XenbusAction] = [.inspect, .advertise, .connect, .refresh, .reconfigure, .quiesce, .disconnect]
     #expect(Set(outcomes.flatMap(\.outcomes) + [.deadlinePassed]) == Set(XenbusEvent.outcomes))
   }
