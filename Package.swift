@@ -78,6 +78,7 @@ let package = Package(
     layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),
     layer("BrokerWire", ["XenInterface", "LinuxSystem", system]),
     layer("ProcessPlatform", ["BrokerWire", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
+    layer("XenHostPlatform", ["XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     layer("Broker", ["BrokerWire", "EventLoop", "XenStoreMigration", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
     layer(
       "SimulatedPlatform",
@@ -158,7 +159,7 @@ let package = Package(
       dependencies: [
         "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
         "BlockEngine", "VhostUser",
-        "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
+        "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenHostPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],

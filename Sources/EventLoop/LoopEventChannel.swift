@@ -2,6 +2,7 @@ import Glibc
 public import LinuxSystem
 public import SystemPackage
 import Uring
+import XenInterface
 public import XenPlatform
 
 /// An event channel, or another pair of counters that is used as one, served by a loop: its events come in turn, and its signals go out
@@ -32,6 +33,10 @@ public import XenPlatform
   private let waitDescriptor: Int32
   /// -1: there is none, and signals go nowhere.
   private let signalDescriptor: Int32
+  /// The port, where events come from a Xen host's device (``EventChannel/Medium/device``); nil: counters.
+  private let devicePort: UInt32?
+  /// Bytes that a wait reads: a counter, or a port's number.
+  private var eventByteCount: Int32 { devicePort == nil ? 8 : Int32(EventChannelDevice.portByteCount) }
   public private(set) var counters = Counters()
   /// An event has come and not been re-armed yet.
   public private(set) var isPending = false
@@ -40,21 +45,26 @@ public import XenPlatform
   private let words: UnsafeMutablePointer<UInt64>
   private var waitUserData: UInt64?
   private var signalUserData: UInt64?
+  /// A device's port has given an event and is masked.
+  private var isMasked = false
+  private var unmasksInFlight = 0
   /// A signal could not go out yet: one is in flight, or the loop has too many operations.
   private var signalWanted = false
   private var closing: (() -> Void)?
   private var isClosed = false
   private var cancelsInFlight = 0
   private var consecutiveSpurious = 0
-  private enum Tag { static let wait: UInt64 = 0, signal: UInt64 = 1, cancel: UInt64 = 2 }
+  private enum Tag { static let wait: UInt64 = 0, signal: UInt64 = 1, cancel: UInt64 = 2, unmask: UInt64 = 3 }
   /// Spurious events in a row that are forgiven (`XEN_EOI_FLAG_SPURIOUS`, threshold 1 in Linux).
   private static let spuriousThreshold = 1
   private static let longestDelayNanoseconds: UInt64 = 1_000_000_000
 
   /// Starts waiting on `loop`. `onEvent` is called once per event; answer it with ``rearm(spurious:)``.
   public convenience init(_ channel: EventChannel, loop: EventLoop, onEvent: @escaping () -> Void) {
+    let port: UInt32? = if case .device = channel.medium { channel.port.rawValue } else { nil }
     self.init(
-      owner: channel, wait: channel.waitDescriptor.rawValue, signal: channel.signalDescriptor.rawValue, loop: loop, onEvent: onEvent)
+      owner: channel, wait: channel.waitDescriptor.rawValue, signal: channel.signalDescriptor.rawValue, devicePort: port, loop: loop,
+      onEvent: onEvent)
   }
 
   /// The same for two counters that came without a port, such as a virtqueue's kick and call. Both are made non-blocking.
@@ -63,7 +73,9 @@ public import XenPlatform
   ) throws(Errno) {
     try wait?.descriptor.setNonBlocking(true)
     try signal?.descriptor.setNonBlocking(true)
-    self.init(owner: CounterPair(wait, signal), wait: wait?.rawValue ?? -1, signal: signal?.rawValue ?? -1, loop: loop, onEvent: onEvent)
+    self.init(
+      owner: CounterPair(wait, signal), wait: wait?.rawValue ?? -1, signal: signal?.rawValue ?? -1, devicePort: nil, loop: loop,
+      onEvent: onEvent)
   }
 
   private final class CounterPair {
@@ -71,14 +83,17 @@ public import XenPlatform
     init(_ wait: SharedDescriptor?, _ signal: SharedDescriptor?) { descriptors = (wait, signal) }
   }
 
-  private init(owner: AnyObject, wait: Int32, signal: Int32, loop: EventLoop, onEvent: @escaping () -> Void) {
+  private init(owner: AnyObject, wait: Int32, signal: Int32, devicePort: UInt32?, loop: EventLoop, onEvent: @escaping () -> Void) {
     self.owner = owner
+    self.devicePort = devicePort
     waitDescriptor = wait
     signalDescriptor = signal
     self.onEvent = onEvent
-    // SAFETY: two words that io_uring reads and writes; freed in deinit, which runs only after `close` saw every operation complete.
-    unsafe words = .allocate(capacity: 2)
-    unsafe words.initialize(repeating: 1, count: 2)
+    // SAFETY: words that io_uring reads and writes (what a wait brought, what a signal adds, the port that is unmasked); freed in deinit,
+    // which runs only after `close` saw every operation complete.
+    unsafe words = .allocate(capacity: 3)
+    unsafe words.initialize(repeating: 1, count: 3)
+    if let devicePort { unsafe words[2] = UInt64(devicePort.littleEndian) }
     super.init()
     loop.attach(self)
     startWaiting()
@@ -89,6 +104,10 @@ public import XenPlatform
   /// Signals the peer with this turn's submission. At most one signal is in flight: more coalesce into the next.
   public func signal() {
     guard !isClosed, signalDescriptor >= 0 else { return }
+    if let devicePort {
+      counters.signals &+= 1
+      return EventChannelDevice.notify(signalDescriptor, port: devicePort)
+    }
     guard signalUserData == nil, let userData = loop.begin(self, tag: Tag.signal) else {
       signalWanted = true
       return
@@ -144,9 +163,12 @@ public import XenPlatform
     case Tag.wait:
       waitUserData = nil
       // The peer can take its signal back in between: an event that finds nothing, and that slows it down as any other.
-      if !isClosed, result == 8 || result == -EAGAIN || result == -EINTR { deliver() }
+      if result == eventByteCount { isMasked = devicePort != nil }
+      if !isClosed, result == eventByteCount || result == -EAGAIN || result == -EINTR { deliver() }
     case Tag.signal:
       signalUserData = nil
+    case Tag.unmask:
+      unmasksInFlight -= 1
     default:
       cancelsInFlight -= 1
     }
@@ -161,8 +183,16 @@ public import XenPlatform
 
   private func startWaiting() {
     guard !isClosed, waitDescriptor >= 0, waitUserData == nil, !isPending else { return }
-    // The wait's two operations go in one submission.
-    if loop.uring.freeSubmissionCount < 2 { loop.submitNow() }
+    // The wait's two operations go in one submission, and the one that lets a device's port through.
+    if loop.uring.freeSubmissionCount < 3 { loop.submitNow() }
+    if isMasked, let userData = loop.begin(self, tag: Tag.unmask) {
+      isMasked = false
+      unmasksInFlight += 1
+      let address = unsafe UInt(bitPattern: words + 2)
+      precondition(
+        loop.uring.prepareWrite(
+          .descriptor(waitDescriptor), address: address, byteCount: EventChannelDevice.portByteCount, offset: 0, userData: userData))
+    }
     guard let userData = loop.begin(self, tag: Tag.wait) else { fatalError("too many operations in flight to wait for an event") }
     let address = unsafe UInt(bitPattern: words)
     precondition(loop.uring.preparePolledRead(.descriptor(waitDescriptor), address: address, byteCount: 8, userData: userData))
@@ -170,7 +200,7 @@ public import XenPlatform
   }
 
   private func finishClosing() {
-    guard waitUserData == nil, cancelsInFlight == 0, signalUserData == nil, let done = closing else { return }
+    guard waitUserData == nil, cancelsInFlight == 0, unmasksInFlight == 0, signalUserData == nil, let done = closing else { return }
     closing = nil
     loop.detach(self)
     done()

@@ -40,25 +40,49 @@ public final class SharedRegion: Sendable {
   /// Maps single pages of `file`, given by page number, one after the other into one contiguous range: how a multi-page
   /// ring whose pages lie apart in the granter's memory becomes one ring here.
   public init(mappingPages pages: [Int], of file: borrowing OwnedDescriptor, access: Access) throws(Errno) {
-    precondition(!pages.isEmpty)
+    let protection = access == .readOnly ? PROT_READ : PROT_READ | PROT_WRITE
+    let (address, total) = try Self.mapSideBySide(pages.map { UInt64($0 * 4096) }, of: file.rawValue, protection: protection)
+    self.address = address
+    self.byteCount = total
+    self.access = access
+  }
+
+  private static func mapSideBySide(_ offsets: [UInt64], of file: Int32, protection: Int32) throws(Errno) -> (address: UInt, byteCount: Int) {
+    precondition(!offsets.isEmpty)
     let pageSize = 4096
-    let total = pages.count * pageSize
+    let total = offsets.count * pageSize
     let reserved = unsafe mmap(nil, total, PROT_NONE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
     guard let reserved = unsafe reserved, unsafe reserved != MAP_FAILED else { throw Errno.last }
-    let protection = access == .readOnly ? PROT_READ : PROT_READ | PROT_WRITE
-    for (index, page) in pages.enumerated() {
+    for (index, offset) in offsets.enumerated() {
       // SAFETY: the target lies inside the range reserved above, which nothing else uses yet.
       let target = unsafe reserved + index * pageSize
-      let result = unsafe mmap(target, pageSize, protection, MAP_SHARED | Int32(MAP_FIXED), file.rawValue, page * pageSize)
+      let result = unsafe mmap(target, pageSize, protection, MAP_SHARED | Int32(MAP_FIXED), file, off_t(truncatingIfNeeded: offset))
       if unsafe result == MAP_FAILED {
         let failure = Errno.last
         unsafe munmap(reserved, total)
         throw failure
       }
     }
-    self.address = UInt(bitPattern: reserved)
-    self.byteCount = total
+    return (UInt(bitPattern: reserved), total)
+  }
+
+  /// Maps what a device offers at `offset`, such as pages that another domain has granted. The offset's meaning, and what can fail, are the device's.
+  public init(mappingDevice device: borrowing OwnedDescriptor, offset: UInt64, byteCount: Int, access: Access) throws(Errno) {
+    precondition(byteCount > 0)
+    let protection = access == .readOnly ? PROT_READ : PROT_READ | PROT_WRITE
+    let pointer = unsafe mmap(nil, byteCount, protection, MAP_SHARED, device.rawValue, off_t(truncatingIfNeeded: offset))
+    guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { throw Errno.last }
+    self.address = UInt(bitPattern: pointer)
+    self.byteCount = byteCount
     self.access = access
+  }
+
+  /// Maps a page of the device at each of `offsets`, one after the other into one contiguous range, for reading and writing.
+  public init(mappingDevicePages offsets: [UInt64], of device: borrowing OwnedDescriptor) throws(Errno) {
+    let (address, total) = try Self.mapSideBySide(offsets, of: device.rawValue, protection: PROT_READ | PROT_WRITE)
+    self.address = address
+    self.byteCount = total
+    self.access = .readWrite
   }
 
   /// Maps zeroed memory of this process alone, of which the system provides a page when it is first written.

@@ -2,12 +2,22 @@ import Synchronization
 public import LinuxSystem
 public import XenInterface
 
-/// One end of an event channel: a counter to wait on and a counter to signal.
+/// One end of an event channel: something to wait on and something to signal.
 ///
-/// Events coalesce: any number of signals before a wait is one event. The descriptors are shared with the peer, which
-/// can do anything to them that a holder of an eventfd can; so they are only ever used through an io_uring, where a
-/// signal cannot block the signaller (see `LoopEventChannel`).
+/// Events coalesce: any number of signals before a wait is one event. A loop serves a channel through io_uring (`LoopEventChannel`); who
+/// has no loop uses ``signal()`` and ``takeEvent()``.
 public final class EventChannel: Sendable {
+  /// What an event is made of.
+  public enum Medium: Sendable {
+    /// Two eventfds, which the peer shares. It can do anything to them that a holder can; so where that matters they are only
+    /// used through an io_uring, where a signal cannot block the signaller.
+    case counters
+    /// A Xen host's device, with this one port bound in it: waiting reads its number, which masks it; writing the number lets the next
+    /// event through (`/dev/xen/evtchn`). The hypervisor carries the signals.
+    case device
+  }
+
+  public let medium: Medium
   /// Our number for this end (`evtchn_port_t`).
   public let port: EventChannelPort
   public let remoteDomain: DomainID
@@ -25,9 +35,10 @@ public final class EventChannel: Sendable {
 
   /// For platforms. `release` closes the port when this object goes away (`EVTCHNOP_close`).
   public init(
-    port: EventChannelPort, remoteDomain: DomainID, waitDescriptor: consuming OwnedDescriptor,
+    port: EventChannelPort, remoteDomain: DomainID, medium: Medium = .counters, waitDescriptor: consuming OwnedDescriptor,
     signalDescriptor: consuming OwnedDescriptor, release: @escaping @Sendable () -> Void
   ) {
+    self.medium = medium
     self.port = port
     self.remoteDomain = remoteDomain
     self.waitDescriptor = waitDescriptor
@@ -36,6 +47,22 @@ public final class EventChannel: Sendable {
   }
 
   deinit { release() }
+
+  /// Signals the peer at once, by a system call. A peer that holds the counter can make that wait, where there is one.
+  public func signal() {
+    switch medium {
+    case .counters: EventDescriptor.signal(signalDescriptor)
+    case .device: EventChannelDevice.notify(signalDescriptor.rawValue, port: port.rawValue)
+    }
+  }
+
+  /// Takes the event that is there, if there is one, and lets the next through.
+  @discardableResult public func takeEvent() -> Bool {
+    switch medium {
+    case .counters: EventDescriptor.drain(waitDescriptor) > 0
+    case .device: EventChannelDevice.drain(waitDescriptor, port: port.rawValue)
+    }
+  }
 
   /// Runs `handler` when the peer's end is closed, by the peer or by its death; at once if that has happened already.
   /// Called on a thread of the platform. A later call replaces the handler; nil removes it.

@@ -16,7 +16,9 @@ public final class GrantArena {
   /// Pages that the peer still had mapped when they were revoked: never used again while this arena lives.
   public private(set) var quarantinedPageCount = 0
 
-  private let memory: ArenaMemory
+  /// Entries that this process writes itself; nil: every page is granted for good, as one of ``lastingReferences``.
+  private let memory: ArenaMemory?
+  private let lastingReferences: [GrantReference]
   private let release: @Sendable () -> Void
   private var freePages: [Int32]
 
@@ -27,8 +29,23 @@ public final class GrantArena {
     self.pageCount = memory.pageCount
     self.bytes = memory.data
     self.memory = memory
+    self.lastingReferences = []
     self.release = release
     self.freePages = (0..<Int32(memory.pageCount)).reversed()
+  }
+
+  /// For platforms whose pages are granted from the start until the arena goes away (``PlatformCapabilities/withdrawsGrants`` is false):
+  /// page `n` of `bytes` is granted as `references[n]`.
+  public init(peer: DomainID, access: GrantAccess, bytes: SharedBytes, references: [GrantReference], release: @escaping @Sendable () -> Void) {
+    precondition(bytes.byteCount == references.count * pageByteCount)
+    self.peer = peer
+    self.access = access
+    self.pageCount = references.count
+    self.bytes = bytes
+    self.memory = nil
+    self.lastingReferences = references
+    self.release = release
+    self.freePages = (0..<Int32(references.count)).reversed()
   }
 
   deinit { release() }
@@ -61,13 +78,15 @@ public final class GrantArena {
 
   /// The reference that page `page` is granted as.
   public func reference(ofPage page: Int) -> GrantReference {
-    GrantReference(rawValue: memory.firstReference.rawValue + UInt32(page))
+    guard let memory else { return lastingReferences[page] }
+    return GrantReference(rawValue: memory.firstReference.rawValue + UInt32(page))
   }
 
   /// Lets the peer map page `page`, for as long as ``endAccess(page:)`` has not been called.
   @discardableResult
   public func grant(page: Int, readOnly: Bool = false) -> GrantReference {
     precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
+    guard let memory else { return lastingReferences[page] }
     let entry = page * GrantEntryLayout.entryByteCount
     memory.entries.store16(peer.rawValue, at: entry + GrantEntryLayout.domainOffset)
     memory.entries.store64(UInt64(page), at: entry + GrantEntryLayout.frameOffset)
@@ -81,6 +100,10 @@ public final class GrantArena {
   /// peer can go on reading and writing it.
   public func endAccess(page: Int) -> Bool {
     precondition(page >= 0 && page < pageCount, "page \(page) outside the arena")
+    guard let memory else {
+      quarantinedPageCount += 1
+      return false
+    }
     memory.entries.storeRelease16(0, at: page * GrantEntryLayout.entryByteCount + GrantEntryLayout.flagsOffset)
     // Pairs with the mapper's compare-and-swap of the status word before it re-reads the flags: either we see its bit or
     // it sees our zero.

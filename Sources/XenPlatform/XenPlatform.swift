@@ -33,11 +33,20 @@ public struct PlatformCapabilities: Sendable, Equatable {
   public var mapsContiguously: Bool
   /// Foreign pages may be handed to io_uring directly.
   public var mapsForDirectIO: Bool
+  /// A page's grant can be taken back while its arena lives.
+  public var withdrawsGrants: Bool
+  /// The peer's end of an event channel tells when ours was closed or its process died. Where it does not, front-ends hear nothing of
+  /// a back-end's end but by its `state`, and go on when another process takes up the live rings.
+  public var reportsClosedPeers: Bool
 
-  public init(mapsLocally: Bool, mapsContiguously: Bool, mapsForDirectIO: Bool) {
+  public init(
+    mapsLocally: Bool, mapsContiguously: Bool, mapsForDirectIO: Bool, withdrawsGrants: Bool = true, reportsClosedPeers: Bool = true
+  ) {
     self.mapsLocally = mapsLocally
     self.mapsContiguously = mapsContiguously
     self.mapsForDirectIO = mapsForDirectIO
+    self.withdrawsGrants = withdrawsGrants
+    self.reportsClosedPeers = reportsClosedPeers
   }
 }
 

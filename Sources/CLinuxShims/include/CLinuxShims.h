@@ -340,4 +340,19 @@ void pvio_faults_forget(int number);
 // Whether a page of the range has vanished since it is watched. Zeros stand in its place.
 int pvio_faults_happened(int number);
 
+// --- a Xen host's devices: /dev/xen/gntdev, /dev/xen/gntalloc, /dev/xen/evtchn (xen/gntdev.h, gntalloc.h, evtchn.h of Linux)
+
+// Announces grants to be mapped; what comes back in *index is the offset for mmap. 0, or -1 with errno.
+int pvio_gntdev_map(int fd, uint16_t domid, const uint32_t *references, uint32_t count, uint64_t *index);
+int pvio_gntdev_unmap(int fd, uint64_t index, uint32_t count);
+// Copies bytes of one granted page by the hypervisor, without mapping it. 0, -1 with errno, or a positive GNTST_ status.
+int pvio_gntdev_copy_out(int fd, uint16_t domid, uint32_t reference, uint16_t offset, void *to, uint16_t count);
+// One page of this domain's own that `domid` may map.
+int pvio_gntalloc_allocate(int fd, uint16_t domid, int writable, uint32_t *reference, uint64_t *index);
+int pvio_gntalloc_free(int fd, uint64_t index);
+int pvio_evtchn_bind_interdomain(int fd, uint32_t domid, uint32_t port);
+int pvio_evtchn_bind_unbound(int fd, uint32_t domid);
+int pvio_evtchn_unbind(int fd, uint32_t port);
+int pvio_evtchn_notify(int fd, uint32_t port);
+
 #endif

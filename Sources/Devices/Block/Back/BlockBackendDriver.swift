@@ -66,6 +66,8 @@ public final class BlockBackendDriver: BackendDriver {
 
   // MARK: The life cycle's calls
 
+  public var adoptsConnections: Bool { !platform.capabilities.reportsClosedPeers }
+
   public func advertise() async throws -> [String: String] {
     await loop.run { [half] in half.value.features.keys }
   }

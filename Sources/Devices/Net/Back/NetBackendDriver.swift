@@ -49,6 +49,8 @@ public final class NetBackendDriver: BackendDriver {
 
   // MARK: The life cycle's calls
 
+  public var adoptsConnections: Bool { !platform.capabilities.reportsClosedPeers }
+
   public func advertise() async throws -> [String: String] {
     var keys = await loop.run { [half] in half.value.features.keys }
     // Where nobody watches `request-multicast-control` it is read when the front-end connects or reconfigures.
