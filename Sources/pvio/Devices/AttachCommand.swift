@@ -11,6 +11,7 @@ struct AttachCommand: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
   @Option(help: "The name in the domain, such as xvdb or vif1 (default: the first that is free).") var device: String?
+  @Option(help: ArgumentHelp("On a Xen host: what the back-end's directory is called (default: pvio-vbd, pvio-vif).", valueName: "type")) var type: String?
   @Flag(help: "Print JSON.") var json = false
   @Argument(help: "The domain, by number or name.") var domain: String
   @Argument(help: "disk or net") var kind: String
@@ -31,12 +32,12 @@ struct AttachCommand: AsyncParsableCommand {
     }
     let spec: DeviceSpec =
       kind == .net ? .net(try NetSpec(self.spec, option: "attach net")) : .disk(try DiskSpec.parse(self.spec, option: "attach disk"))
-    let platform = try DaemonConnection.platform(common.runDirectory)
-    let store = try DaemonConnection.store(common.runDirectory)
+    let host = try Host.connect(common)
+    let store = host.store
     defer { store.close() }
-    let domid = try DomainLookup.find(domain, platform)
+    let domid = try await host.domain(named: domain)
     let chosen = try device.map { try GuestDevice.parse($0, kind: kind) }
-    let attached = try await DeviceAttachment(common: common, store: store).attach(spec, to: domid, device: chosen)
+    let attached = try await DeviceAttachment(common: common, store: store, backendType: type).attach(spec, to: domid, device: chosen)
     let address = attached.address
     let socket = spec.isForVMM ? common.runDirectory.device(address.id).vhostUserSocket : nil
     if json {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LinuxSystem
+import PVDriver
 
 /// `pvio backend block`: serves a disk to one domain, or to a VMM, until it is detached or a signal comes.
 struct BackendBlockCommand: AsyncParsableCommand {
@@ -20,6 +21,12 @@ struct BackendBlockCommand: AsyncParsableCommand {
 
   @Option(help: "The device there, such as xvda (default: the first that is free).")
   var device: String?
+
+  @Option(help: ArgumentHelp("On a Xen host: what the back-ends' directories are called (default: pvio-vbd; vbd is what xl makes).", valueName: "type"))
+  var type: String?
+
+  @Flag(help: "On a Xen host: serve every device whose back-end directory is of --type, instead of one.")
+  var all = false
 
   @Option(help: ArgumentHelp("Where a VMM connects (vhost-user).", valueName: "path"))
   var socketPath: [String] = []
@@ -44,6 +51,10 @@ struct BackendBlockCommand: AsyncParsableCommand {
 
   func validate() throws {
     if printCapabilities { return }
+    if all {
+      guard common.platform == .xen, disk.isEmpty, domain == nil else { throw ValidationError("--all goes with --platform xen, and without --disk and --domain") }
+      return
+    }
     guard (blkFile == nil) != disk.isEmpty else { throw ValidationError("expected --disk, or --blk-file") }
     if readOnly, blkFile == nil { throw ValidationError("--read-only goes with --blk-file; a --disk has readonly=on") }
     let isForVMM = !socketPath.isEmpty || fd != nil
@@ -56,6 +67,7 @@ struct BackendBlockCommand: AsyncParsableCommand {
 
   func run() async throws {
     if printCapabilities { return try printJSON(BackendCapabilities.block) }
+    if all { return try await BackendFleet.run(.disk, type: type, common) }
     let specs = try disk.map { try DiskSpec.parse($0) } + (blkFile.map { [try DiskSpec.parse("file=\($0)\(readOnly ? ",readonly=on" : "")")] } ?? [])
     if let domain { return try await serve(specs[0], domain) }
     let sockets = socketPath.map { VMMSocket.path($0) } + (fd.map { [VMMSocket.connected(SharedDescriptor(owning: $0))] } ?? [])
@@ -66,7 +78,7 @@ struct BackendBlockCommand: AsyncParsableCommand {
 
   private func serve(_ spec: DiskSpec, _ domain: String) async throws {
     try await BackendProcess(
-      common: common, spec: .disk(spec), domain: domain, device: device, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
+      common: common, spec: .disk(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
     ).run { address, platform, store, logger in
       if spec.export == .vhostUser {
         return try await VhostUserDiskService(
@@ -74,7 +86,7 @@ struct BackendBlockCommand: AsyncParsableCommand {
         ).run(store: store)
       }
       return try await DiskService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
-        .run(platform: platform, store: store)
+        .run(platform: platform, store: store, isStopped: .bySignal())
     }
   }
 }

@@ -29,6 +29,12 @@ struct BackendNetCommand: AsyncParsableCommand {
     help: ArgumentHelp("The switch knows the addresses of its interfaces (mac) and no others: what is for nobody of them goes to the uplink alone."))
   var noLearning = false
 
+  @Option(help: ArgumentHelp("On a Xen host: what the back-ends' directories are called (default: pvio-vif; vif is what xl makes).", valueName: "type"))
+  var type: String?
+
+  @Flag(help: "On a Xen host: serve every device whose back-end directory is of --type, instead of one.")
+  var all = false
+
   @Option(help: ArgumentHelp("Where a VMM connects (vhost-user), instead of a domain.", valueName: "path"))
   var socketPath: String?
 
@@ -55,6 +61,10 @@ struct BackendNetCommand: AsyncParsableCommand {
 
   func validate() throws {
     if printCapabilities { return }
+    if all {
+      guard common.platform == .xen, net == nil, domain == nil else { throw ValidationError("--all goes with --platform xen, and without --net and --domain") }
+      return
+    }
     guard (net == nil) != (switchName == nil) else { throw ValidationError("expected either --net with --domain, or --switch") }
     let users = [domain != nil, socketPath != nil, fd != nil].count { $0 }
     if net != nil, users != 1 { throw ValidationError("--net needs the --domain to serve, or for a VMM --socket-path or --fd") }
@@ -64,6 +74,7 @@ struct BackendNetCommand: AsyncParsableCommand {
 
   func run() async throws {
     if printCapabilities { return try printJSON(BackendCapabilities.net) }
+    if all { return try await BackendFleet.run(.net, type: type, common) }
     if let switchName { return try await runSwitch(switchName) }
     guard let net else { return }
     let spec = try NetSpec(net)
@@ -72,11 +83,11 @@ struct BackendNetCommand: AsyncParsableCommand {
     }
     guard let domain else { return }
     try await BackendProcess(
-      common: common, spec: .net(spec), domain: domain, device: device, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
+      common: common, spec: .net(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
     ).run { address, platform, store, logger in
       if spec.export == .vhostUser { return try await serveVMM(address, spec, store, logger) }
       return try await NetService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
-        .run(platform: platform, store: store)
+        .run(platform: platform, store: store, isStopped: .bySignal())
     }
   }
 
@@ -84,14 +95,8 @@ struct BackendNetCommand: AsyncParsableCommand {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "net", processor: processor) } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
-    let isStopped = StopRequest()
-    let signals = Task {
-      _ = await Process.nextSignal()
-      isStopped.raise()
-    }
-    defer { signals.cancel() }
     return try await VhostUserNetService(address: address, settings: spec.virtioSettings, directory: common.runDirectory, logger: logger)
-      .run(store: store, loop: thread.loop, isStopped: isStopped) { loop in try spec.makePort(on: loop) }
+      .run(store: store, loop: thread.loop, isStopped: .bySignal()) { loop in try spec.makePort(on: loop) }
   }
 
   private func runSwitch(_ text: String) async throws {
@@ -101,13 +106,13 @@ struct BackendNetCommand: AsyncParsableCommand {
     if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let directory = common.runDirectory
     let lock = try SwitchProcess(name: name, directory: directory).hold()
-    let platform = try DaemonConnection.platform(directory)
-    let store = try DaemonConnection.store(directory)
+    let host = try Host.connect(common)
+    let store = host.store
     let pidfile = try common.holdPIDFile()
     let service: SwitchService
     do {
       service = try await SwitchService.start(
-        name: name, learns: !noLearning, uplink: uplink, directory: directory, logger: common.logger("pvio.switch"), platform: platform, store: store,
+        name: name, learns: !noLearning, uplink: uplink, directory: directory, logger: common.logger("pvio.switch"), platform: host.platform, store: store,
         processor: processor)
     } catch {
       throw CommandFailure("\(error)")

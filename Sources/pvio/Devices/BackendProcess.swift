@@ -1,7 +1,7 @@
 import LinuxSystem
 import Logging
 import PVDriver
-import ProcessPlatform
+import XenPlatform
 import XenInterface
 import XenStoreClient
 import Xenbus
@@ -13,18 +13,19 @@ struct BackendProcess {
   let spec: DeviceSpec
   let domain: String
   let device: String?
+  var type: String?
   let exitsWithParent: Bool
   let loggerLabel: String
 
   func run(
-    _ serve: (DeviceAddress, ProcessPlatform, XenStoreClient, Logger) async throws -> BackendSupervisor.Report
+    _ serve: (DeviceAddress, any XenPlatform, XenStoreClient, Logger) async throws -> BackendSupervisor.Report
   ) async throws {
     Process.takeSignals()
     if exitsWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let directory = common.runDirectory
-    let platform = try DaemonConnection.platform(directory)
-    let store = try DaemonConnection.store(directory)
-    let address = try await address(platform, store)
+    let host = try Host.connect(common)
+    let (platform, store) = (host.platform, host.store)
+    let address = try await address(host)
     let pidfile = try common.holdPIDFile()
     let lock = try await DeviceLock.take(address, directory)
     let isNew = try await DeviceToolstack.createUnlessThere(address, spec, store)
@@ -46,11 +47,14 @@ struct BackendProcess {
     if outcome.exitCode != 0 { throw CommandFailure(outcome.text) }
   }
 
-  private func address(_ platform: ProcessPlatform, _ store: XenStoreClient) async throws -> DeviceAddress {
-    let domid = try DomainLookup.find(domain, platform)
+  private func address(_ host: Host) async throws -> DeviceAddress {
+    let store = host.store
+    let domid = try await host.domain(named: domain)
     let chosen =
       if let device { try GuestDevice.parse(device, kind: spec.kind) } else { try await DeviceAddress.firstFree(spec.kind, in: domid, store) }
     let known = try await DeviceAddress.all(of: spec.kind, in: domid, store).first { $0.device == chosen }
-    return known ?? DeviceAddress(domain: domid, device: chosen, id: spec.id ?? DeviceAddress.defaultID(domid, chosen))
+    return known
+      ?? DeviceAddress(
+        domain: domid, device: chosen, id: spec.id ?? DeviceAddress.defaultID(domid, chosen), backendType: common.backendType(of: spec.kind, type))
   }
 }

@@ -12,10 +12,10 @@ struct DetachCommand: AsyncParsableCommand {
   @Argument(help: "The device: xvda, vif0, its number or its id.") var device: String
 
   func run() async throws {
-    let platform = try DaemonConnection.platform(common.runDirectory)
-    let store = try DaemonConnection.store(common.runDirectory)
+    let host = try Host.connect(common)
+    let store = host.store
     defer { store.close() }
-    let address = try await DeviceAddress.find(device, in: DomainLookup.find(domain, platform), store)
+    let address = try await DeviceAddress.find(device, in: try await host.domain(named: domain), store)
     if let remark = try await DeviceDetachment(directory: common.runDirectory, store: store).detach(address, patience: .seconds(patience)) {
       Process.writeError("pvio: \(remark)\n")
     }

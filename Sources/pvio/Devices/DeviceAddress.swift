@@ -9,12 +9,16 @@ struct DeviceAddress: Sendable {
   var domain: DomainID
   var device: GuestDevice
   var id: String
+  /// What the back-end's directory is called; nil: as the kind is called in the store. Another name keeps drivers of domain 0's kernel away.
+  var backendType: String?
 
   /// Key of the back-end's directory that holds ``id``. Other people's tools do not know it and need not.
   static let idKey = "pvio-id"
   static let kinds = DeviceKinds([.disk, .net])
 
-  var paths: XenbusDevicePaths { XenbusDevicePaths(kind: device.kind.storeName, device: device.number, frontendDomain: domain) }
+  var paths: XenbusDevicePaths { 
+    XenbusDevicePaths(kind: device.kind.storeName, backendKind: backendType, device: device.number, frontendDomain: domain)
+  }
 
   /// What a device is called that was given no name: `7-xvda`.
   static func defaultID(_ domain: DomainID, _ device: GuestDevice) -> String { "\(domain)-\(device.name)" }
@@ -35,12 +39,14 @@ struct DeviceAddress: Sendable {
   }
 
   static func all(of kind: DeviceKind, in domain: DomainID, _ store: XenStoreClient) async throws -> [DeviceAddress] {
-    let directory = "\(backends(of: kind))/\(domain)"
     var result: [DeviceAddress] = []
-    for name in try await children(of: directory, store) {
-      guard let device = UInt32(name).flatMap({ GuestDevice(kind: kind, number: $0) }) else { continue }
-      let id = try await store.readIfPresent("\(directory)/\(name)/\(idKey)") ?? defaultID(domain, device)
-      result.append(DeviceAddress(domain: domain, device: device, id: id))
+    for type in backendTypes(of: kind) {
+      let directory = "\(backends(type))/\(domain)"
+      for name in try await children(of: directory, store) {
+        guard let device = UInt32(name).flatMap({ GuestDevice(kind: kind, number: $0) }) else { continue }
+        let id = try await store.readIfPresent("\(directory)/\(name)/\(idKey)") ?? defaultID(domain, device)
+        result.append(DeviceAddress(domain: domain, device: device, id: id, backendType: type == kind.storeName ? nil : type))
+      }
     }
     return result.sorted { $0.device.number < $1.device.number }
   }
@@ -48,7 +54,9 @@ struct DeviceAddress: Sendable {
   /// Every device of every domain, by domain.
   static func all(_ store: XenStoreClient) async throws -> [DeviceAddress] {
     var domains: Set<DomainID> = []
-    for kind in kinds.all { domains.formUnion(try await children(of: backends(of: kind), store).compactMap { UInt16($0).map(DomainID.init) }) }
+    for type in kinds.all.flatMap({ backendTypes(of: $0) }) {
+      domains.formUnion(try await children(of: backends(type), store).compactMap { UInt16($0).map(DomainID.init) })
+    }
     var result: [DeviceAddress] = []
     for domain in domains.sorted() { result += try await all(in: domain, store) }
     return result
@@ -61,8 +69,12 @@ struct DeviceAddress: Sendable {
     throw CommandFailure("domain \(domain) has no free \(kind.name) number")
   }
 
-  /// Where the back-ends of a kind are in the store.
-  static func backends(of kind: DeviceKind) -> String { "/local/domain/0/backend/\(kind.storeName)" }
+  /// What the back-ends of a kind can be called in the store: as Xen's, or by a name that is ours alone.
+  static func backendTypes(of kind: DeviceKind) -> [String] { [kind.storeName, ownBackendType(of: kind)] }
+  static func ownBackendType(of kind: DeviceKind) -> String { "pvio-" + kind.storeName }
+
+  /// Where the back-ends of a type are in the store.
+  static func backends(_ type: String) -> String { "/local/domain/0/backend/\(type)" }
 
   private static func children(of path: String, _ store: XenStoreClient) async throws -> [String] {
     do {

@@ -19,6 +19,8 @@ struct AttachedDevice {
 struct DeviceAttachment {
   let common: CommonOptions
   let store: XenStoreClient
+  /// What the back-end's directory is called, if not by default.
+  var backendType: String?
   /// The back-end ends with this process.
   var endsWithUs = false
   /// Further arguments of the back-end.
@@ -29,7 +31,8 @@ struct DeviceAttachment {
 
   func attach(_ spec: DeviceSpec, to domain: DomainID, device: GuestDevice?) async throws -> AttachedDevice {
     let chosen = if let device { device } else { try await DeviceAddress.firstFree(spec.kind, in: domain, store) }
-    let address = DeviceAddress(domain: domain, device: chosen, id: spec.id ?? DeviceAddress.defaultID(domain, chosen))
+    let address = DeviceAddress(domain: domain, device: chosen, id: spec.id ?? DeviceAddress.defaultID(domain, chosen),
+      backendType: common.backendType(of: spec.kind, backendType))
     if try await DeviceAddress.all(store).contains(where: { $0.id == address.id }) {
       throw CommandFailure("a device called \(address.id) is attached already: detach it first, or choose another id=")
     }

@@ -32,8 +32,8 @@ struct DeviceReport {
   var net: NetStatusFile.Contents?
 
   static func read(_ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient) async throws -> DeviceReport {
-    let front = try await values(below: address.paths.frontend, store)
-    let back = try await values(below: address.paths.backend, store)
+    let front = try await StoreWalk.values(below: address.paths.frontend, store)
+    let back = try await StoreWalk.values(below: address.paths.backend, store)
     let paths = address.paths
     let diagnosis = XenbusDiagnosis(
       paths: paths,
@@ -100,13 +100,4 @@ struct DeviceReport {
     return (isReadOnly ? backing + ",readonly=on" : backing) + export
   }
 
-  /// The directory's keys, nil when it is missing.
-  private static func values(below path: String, _ store: XenStoreClient) async throws -> [String: String]? {
-    guard try await store.exists(path) else { return nil }
-    var result: [String: String] = [:]
-    for node in try await StoreWalk.nodes(below: path, store) {
-      result[String(node.path.dropFirst(path.count + 1))] = node.value.map { StoreText($0).plain }
-    }
-    return result
-  }
 }

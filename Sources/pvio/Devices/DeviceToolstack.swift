@@ -105,6 +105,7 @@ enum DeviceToolstack {
     frontend["trusted"] = "1"
     backend["online"] = "1"
     backend[DeviceAddress.idKey] = address.id
+    backend[DeviceSource.specKey] = spec.text
     if spec.isForVMM {
       backend[transportKey] = vhostUser
       backend[queueCountKey] = "\(spec.queueCount)"

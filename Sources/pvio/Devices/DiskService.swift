@@ -3,8 +3,8 @@ import BlockEngine
 import EventLoop
 import Logging
 import PVDriver
-import ProcessPlatform
 import XenInterface
+import XenPlatform
 import XenStoreClient
 import Xenbus
 
@@ -17,8 +17,8 @@ struct DiskService {
   /// The processor that the disk's thread keeps to; nil: any.
   var processor: Int?
 
-  /// Serves until the device is detached, a signal comes or it cannot go on.
-  func run(platform: ProcessPlatform, store: XenStoreClient) async throws -> BackendSupervisor.Report {
+  /// Serves until the device is detached, somebody asks for the end, or it cannot go on.
+  func run(platform: any XenPlatform, store: XenStoreClient, isStopped: StopRequest) async throws -> BackendSupervisor.Report {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "block", processor: processor) } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
@@ -35,9 +35,9 @@ struct DiskService {
     let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
     let helpers = [
       Task { [logger] in
-        let signal = await Process.nextSignal()
-        logger.info("signal \(signal): finishing requests and closing")
-        supervisor.stop()
+        guard await isStopped.wait() else { return }
+        logger.info("finishing requests and closing")
+        supervisor.stop(leavingConnected: driver.adoptsConnections)
       },
       Task { await DiskStatusFile(path: directory.device(address.id).backendStatus).keepWriting { .init(await driver.status()) } },
       Task { await DiskResizing(address: address, disk: driver, store: store, logger: logger).serve() },

@@ -6,9 +6,9 @@ import NetEngine
 import NetInterface
 import NetTap
 import PVDriver
-import ProcessPlatform
 import SystemPackage
 import XenInterface
+import XenPlatform
 import XenStoreClient
 import Xenbus
 
@@ -21,8 +21,8 @@ struct NetService {
   /// The processor that the interface's thread keeps to; nil: any.
   var processor: Int?
 
-  /// Serves until the device is detached, a signal comes or it cannot go on.
-  func run(platform: ProcessPlatform, store: XenStoreClient) async throws -> BackendSupervisor.Report {
+  /// Serves until the device is detached, somebody asks for the end, or it cannot go on.
+  func run(platform: any XenPlatform, store: XenStoreClient, isStopped: StopRequest) async throws -> BackendSupervisor.Report {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "net", processor: processor) } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
@@ -41,9 +41,9 @@ struct NetService {
     let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
     let helpers = [
       Task { [logger] in
-        let signal = await Process.nextSignal()
-        logger.info("signal \(signal): finishing frames and closing")
-        supervisor.stop()
+        guard await isStopped.wait() else { return }
+        logger.info("finishing frames and closing")
+        supervisor.stop(leavingConnected: driver.adoptsConnections)
       },
       Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting { .init(await driver.status()) } },
       Task { await NetKeyWatch(address: address, interface: driver, store: store).follow() },

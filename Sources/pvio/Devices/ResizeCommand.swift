@@ -26,10 +26,10 @@ struct ResizeCommand: AsyncParsableCommand {
       }
       return count.value
     }
-    let platform = try DaemonConnection.platform(common.runDirectory)
-    let store = try DaemonConnection.store(common.runDirectory)
+    let host = try Host.connect(common)
+    let store = host.store
     defer { store.close() }
-    let address = try await DeviceAddress.find(device, .disk, in: DomainLookup.find(domain, platform), store)
+    let address = try await DeviceAddress.find(device, .disk, in: try await host.domain(named: domain), store)
     let parameters = try await store.readIfPresent("\(address.paths.backend)/params") ?? ""
     let isFile = !parameters.hasPrefix("ram:") && !parameters.hasPrefix("null:")
     if let wanted, isFile { try grow(parameters, to: wanted) }

@@ -7,7 +7,7 @@ import NetPackets
 import NetTap
 import NetVirtio
 import PVDriver
-import ProcessPlatform
+import XenPlatform
 import XenInterface
 import XenStoreClient
 import Xenbus
@@ -17,25 +17,16 @@ final class SwitchService {
   private let name: String
   private let directory: RunDirectory
   private let logger: Logger
-  private let platform: ProcessPlatform
+  private let platform: any XenPlatform
   private let store: XenStoreClient
   private let thread: EventLoopThread
   private let virtualSwitch: LoopConfined<VirtualSwitch>
   private let uplink: NetSpec?
-  private var served: [String: ServedInterface] = [:]
-  /// Interfaces that cannot be served as they are; left alone until they are attached anew.
-  private var refused: Set<String> = []
-
-  private struct ServedInterface {
-    var stop: () -> Void
-    var task: Task<Void, Never>
-  }
-
   /// How long a switch that ends by itself waits for another vif.
   private static let idlePatience = Duration.seconds(5)
 
   private init(
-    name: String, directory: RunDirectory, logger: Logger, platform: ProcessPlatform, store: XenStoreClient, thread: EventLoopThread,
+    name: String, directory: RunDirectory, logger: Logger, platform: any XenPlatform, store: XenStoreClient, thread: EventLoopThread,
     virtualSwitch: LoopConfined<VirtualSwitch>, uplink: NetSpec?
   ) {
     self.name = name
@@ -50,7 +41,7 @@ final class SwitchService {
 
   /// Makes the switch, and its uplink if there is to be one.
   static func start(
-    name: String, learns: Bool, uplink: NetSpec?, directory: RunDirectory, logger: Logger, platform: ProcessPlatform, store: XenStoreClient,
+    name: String, learns: Bool, uplink: NetSpec?, directory: RunDirectory, logger: Logger, platform: any XenPlatform, store: XenStoreClient,
     processor: Int?
   ) async throws -> SwitchService {
     let thread: EventLoopThread
@@ -72,71 +63,28 @@ final class SwitchService {
 
   /// Serves until a signal comes; with `endsWhenIdle` also when there has been no vif for a while.
   func run(endsWhenIdle: Bool) async throws {
-    let (wakeUps, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    let isStopped = StopRequest()
-    let signals = Task {
-      _ = await Process.nextSignal()
-      isStopped.raise()
-      wake.yield()
-    }
-    let changes = try await store.watch(DeviceAddress.backends(of: .net))
-    let watching = Task {
-      for await _ in changes { wake.yield() }
-    }
-    let ticking = Task {
-      while !Task.isCancelled {
-        try? await Task.sleep(for: .seconds(1))
-        wake.yield()
-      }
-    }
     let status = Task { [virtualSwitch, directory, name, uplink] in
       await SwitchStatusFile(path: directory.virtualSwitch(name).status, name: name, uplink: uplink?.text).keepWriting(virtualSwitch)
     }
     let ending: Result<Void, any Error>
-    do { ending = .success(try await serve(wakeUps, until: isStopped, endsWhenIdle: endsWhenIdle)) } catch { ending = .failure(error) }
-    for task in [signals, watching, ticking, status] { task.cancel() }
+    do {
+      try await DeviceFollower(.net, store: store, logger: logger).run(
+        until: .bySignal(), idlePatience: endsWhenIdle ? Self.idlePatience : nil, begin: serve)
+      ending = .success(())
+    } catch {
+      ending = .failure(error)
+    }
+    status.cancel()
     // Its file goes with the switch, and is not written once more after that.
     await status.value
     directory.virtualSwitch(name).removeStatus()
     try ending.get()
-    for interface in served.values { interface.stop() }
-    for interface in served.values { await interface.task.value }
     thread.stopAndJoin()
   }
 
-  private func serve(_ wakeUps: AsyncStream<Void>, until isStopped: StopRequest, endsWhenIdle: Bool) async throws {
-    var idleSince = ContinuousClock.now
-    for await _ in wakeUps {
-      if isStopped.isRaised { return }
-      try await lookForInterfaces()
-      if !served.isEmpty { idleSince = .now }
-      if endsWhenIdle, ContinuousClock.now - idleSince > Self.idlePatience { return }
-    }
-  }
-
-  /// Begins to serve what has come, and forgets what has gone.
-  private func lookForInterfaces() async throws {
-    let devices = try await DeviceAddress.all(store).filter { $0.device.kind == .net }
-    for address in devices where served[address.paths.backend] == nil && !refused.contains(address.paths.backend) {
-      guard try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.switchKey)") == name else { continue }
-      do { try await serve(address) } catch let failure as CommandFailure { await refuse(address, failure) }
-    }
-    let present = Set(devices.map(\.paths.backend))
-    refused.formIntersection(present)
-    for (path, interface) in served where !present.contains(path) {
-      await interface.task.value
-      served[path] = nil
-    }
-  }
-
-  /// Says why an interface is not served: in the log, and where its toolstack looks. The others go on.
-  private func refuse(_ address: DeviceAddress, _ failure: CommandFailure) async {
-    refused.insert(address.paths.backend)
-    logger.error("\(address.device) of domain \(address.domain): \(failure)")
-    try? await store.write(address.paths.error(of: .backend), "\(failure)")
-  }
-
-  private func serve(_ address: DeviceAddress) async throws {
+  /// Begins to serve an interface of this switch.
+  private func serve(_ address: DeviceAddress) async throws -> DeviceFollower.Served? {
+    guard try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.switchKey)") == name else { return nil }
     let configuration = try await portConfiguration(address)
     let recording = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.recordingKey)")
     let makePort: @Sendable (EventLoop) throws -> NetPort = { [virtualSwitch] loop in
@@ -169,11 +117,11 @@ final class SwitchService {
         await driver.close()
       }
     }
-    served[address.paths.backend] = ServedInterface(stop: supervisor.stop, task: task)
+    return DeviceFollower.Served(stop: { supervisor.stop(leavingConnected: driver.adoptsConnections) }, task: task)
   }
 
   /// Serves a VMM's guest at the switch: frames go between it and other guests as between any two.
-  private func serveVMM(_ address: DeviceAddress, _ makePort: @escaping @Sendable (EventLoop) throws -> NetPort) async throws {
+  private func serveVMM(_ address: DeviceAddress, _ makePort: @escaping @Sendable (EventLoop) throws -> NetPort) async throws -> DeviceFollower.Served {
     let queues = try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.queueCountKey)").flatMap { Int($0) } ?? 1
     var settings = NetVirtioDevice.Settings()
     settings.queuePairCount = min(max(1, queues), 16)
@@ -189,7 +137,7 @@ final class SwitchService {
         logger.error("\(address.device) of domain \(address.domain): \(error)")
       }
     }
-    served[address.paths.backend] = ServedInterface(stop: { isStopped.raise() }, task: task)
+    return DeviceFollower.Served(stop: { isStopped.raise() }, task: task)
   }
 
   /// What the toolstack says of the port. The address is fixed: a guest cannot send as another one.

@@ -13,7 +13,7 @@ struct StoreCommand: AsyncParsableCommand {
 
 /// Connects to the store of the run directory, runs `body`, and turns what goes wrong into the line that the user sees.
 func withStore<Result>(_ common: CommonOptions, _ body: (XenStoreClient) async throws -> Result) async throws -> Result {
-  try await withStore(try DaemonConnection.store(common.runDirectory), body)
+  try await withStore(try Host.store(common), body)
 }
 
 /// The same for a command that says whom it acts for and how it connects.

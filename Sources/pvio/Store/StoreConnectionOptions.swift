@@ -18,6 +18,7 @@ struct StoreConnectionOptions: ParsableArguments {
 
   /// Connects. Throws the line that the user sees. A page ends with the daemon: over one, nothing connects again.
   func connect(_ configuration: XenStoreClient.Configuration = XenStoreClient.Configuration()) throws -> XenStoreClient {
+    if common.platform == .xen { return try Host.store(common) }
     let domain = DomainID(rawValue: domain)
     switch transport {
     case .socket: return try DaemonConnection.store(common.runDirectory, as: domain, configuration)

@@ -32,6 +32,16 @@ enum StoreWalk {
     return result
   }
 
+  /// What lies below a directory, by path relative to it; nil when it is missing.
+  static func values(below path: String, _ store: XenStoreClient) async throws -> [String: String]? {
+    guard try await store.exists(path) else { return nil }
+    var result: [String: String] = [:]
+    for node in try await nodes(below: path, store) {
+      result[String(node.path.dropFirst(path.count + 1))] = node.value.map { StoreText($0).plain }
+    }
+    return result
+  }
+
   /// The node itself.
   static func node(_ path: String, _ store: some XenStoreAccess) async throws(XenStoreClientError) -> Node {
     var batch = XenStoreBatch()

@@ -2,12 +2,16 @@ import ArgumentParser
 import Glibc
 import LinuxSystem
 import Logging
+import PVDriver
 import SystemPackage
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
   @Option(name: .long, help: "Where sockets and state of a running daemon are (default: $PVIO_RUN_DIR, /run/pvio, or $XDG_RUNTIME_DIR/pvio).")
   var runDir: String?
+
+  @Option(name: .long, help: "Where domains live: process (those of a pvio daemon) or xen (those of this Xen host).")
+  var platform: Host.Kind = .process
 
   @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel: LogLevel = .notice
@@ -27,6 +31,14 @@ struct CommonOptions: ParsableArguments {
   /// Options to hand on to a process that this one starts.
   var forwarded: [String] {
     ["--run-dir", runDirectory.path, "--log-level", logLevel.rawValue, "--log-format", logFormat.rawValue]
+      + (platform == .process ? [] : ["--platform", platform.rawValue])
+  }
+
+  /// What the directories of back-ends of `kind` are called: `chosen`, or on a Xen host a name that no driver of its kernel knows.
+  /// Nil: as the kind is called.
+  func backendType(of kind: DeviceKind, _ chosen: String? = nil) -> String? {
+    let type = chosen ?? (platform == .xen ? DeviceAddress.ownBackendType(of: kind) : kind.storeName)
+    return type == kind.storeName ? nil : type
   }
 
   /// A logger to stderr in the form asked for.

@@ -4,29 +4,50 @@ import Synchronization
 final class StopRequest: Sendable {
   private struct State {
     var isRaised = false
-    var waiting: [CheckedContinuation<Void, Never>] = []
+    var waiting: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    var nextNumber: UInt64 = 0
   }
   private let state = Mutex(State())
+
+  /// One that the first signal to end raises.
+  static func bySignal() -> StopRequest {
+    let request = StopRequest()
+    Task {
+      _ = await Process.nextSignal()
+      request.raise()
+    }
+    return request
+  }
 
   var isRaised: Bool { state.withLock { $0.isRaised } }
 
   func raise() {
     let waiting = state.withLock { state in
       state.isRaised = true
-      defer { state.waiting = [] }
+      defer { state.waiting = [:] }
       return state.waiting
     }
-    for continuation in waiting { continuation.resume() }
+    for continuation in waiting.values { continuation.resume() }
   }
 
-  /// Returns when it has been said.
-  func wait() async {
-    await withCheckedContinuation { continuation in
-      let isRaised = state.withLock { state in
-        if !state.isRaised { state.waiting.append(continuation) }
-        return state.isRaised
-      }
-      if isRaised { continuation.resume() }
+  /// Returns when it has been said, or when the task is cancelled: true if it has been said.
+  @discardableResult func wait() async -> Bool {
+    let number = state.withLock { state in
+      state.nextNumber += 1
+      return state.nextNumber
     }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          let isOver = state.isRaised || Task.isCancelled
+          if !isOver { state.waiting[number] = continuation }
+          return isOver
+        }
+        if isOver { continuation.resume() }
+      }
+    } onCancel: {
+      state.withLock { $0.waiting.removeValue(forKey: number) }?.resume()
+    }
+    return isRaised
   }
 }
