@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "SharedRing", targets: ["SharedRing"]),
     .library(name: "XenStoreClient", targets: ["XenStoreClient"]),
     .library(name: "PVDriver", targets: ["PVDriver"]),
+    .library(name: "DriverCommands", targets: ["DriverCommands"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -153,13 +154,20 @@ let package = Package(
       ["BlockFront", "BlockInterface", "EventLoop", "Uring", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
     layer("TapExport", ["NetFront", "NetTap", "NetPackets", "EventLoop", "SharedMemory", "LinuxSystem", system]),
 
+    layer(
+      "DriverCommands",
+      [
+        "PVDriver", "ProcessPlatform", "XenHostPlatform", "BrokerWire", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface",
+        argumentParser, system, logging,
+      ]),
+
     // 7: commands
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
+        "DriverCommands", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
         "BlockEngine", "VhostUser",
-        "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenHostPlatform", "XenStoreServer", "XenStoreLog",
+        "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
       ],

@@ -1,6 +1,6 @@
 import ArgumentParser
+import DriverCommands
 import Glibc
-import LinuxSystem
 
 /// The `pvio` command: the place where concrete platforms, stores and engines are put together.
 @main
@@ -13,7 +13,7 @@ struct Pvio: AsyncParsableCommand {
       DaemonCommand.self, RunCommand.self, BackendCommand.self, DomainCommand.self, AttachCommand.self, DetachCommand.self,
       ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, DoctorCommand.self, Bench.self,
       CompletionsCommand.self,
-    ])
+    ] + Drivers.all.flatMap(\.commands))
 
   /// Exit codes are part of the interface: 0 done, 1 failed, 2 usage. Errors are one line on stderr.
   static func main() async {
@@ -63,35 +63,5 @@ struct Pvio: AsyncParsableCommand {
     }
     Process.writeError("pvio: \(message(for: error))\n")
     Glibc.exit(code.rawValue == 0 ? 1 : code.rawValue)
-  }
-}
-
-/// What belongs to the whole process.
-enum Process {
-  private static let signals = try? TerminationSignals()
-
-  /// From now on SIGINT, SIGTERM and SIGHUP wait to be asked for. Commands that clean up call it first; the others just end.
-  static func takeSignals() { _ = signals }
-
-  /// A reader that goes away is an error of the write, not the end of the process.
-  static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
-
-  /// Blocks until SIGINT, SIGTERM or SIGHUP; nil when `timeoutMilliseconds` pass first.
-  static func waitForSignal(timeoutMilliseconds: Int32 = -1) -> Int32? {
-    signals?.wait(timeoutMilliseconds: timeoutMilliseconds)
-  }
-
-  /// The next of SIGINT, SIGTERM and SIGHUP.
-  static func nextSignal() async -> Int32 {
-    await withCheckedContinuation { continuation in
-      let started: Void? = try? SystemThread.start(name: "signals") { continuation.resume(returning: waitForSignal() ?? SIGTERM) }
-      if started == nil { continuation.resume(returning: SIGTERM) }
-    }
-  }
-
-  static func writeError(_ text: String) {
-    let bytes = Array(text.utf8)
-    // SAFETY: the bytes are valid for the length of the call.
-    _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress!, $0.count) }
   }
 }

@@ -59,15 +59,15 @@ import Testing
     "Sources/pvio/Bench/NetBenchmark.swift": "removes its temporary folders",
     "Sources/VirtioRing/GuestMemory.swift": "stretches of a guest's memory are checked numbers, which single accesses and copies go through",
     "Sources/pvio/Bench/BenchConnect.swift": "waits for a socket's file",
-    "Sources/pvio/Support/Host.swift": "reads an environment variable",
+    "Sources/DriverCommands/Support/Host.swift": "reads an environment variable",
     "Sources/pvio/Bench/VhostUserDisk.swift": "waits for a socket's file",
     "Sources/pvio/Daemon/ServiceManager.swift": "the service manager's address is in the environment",
     "Sources/pvio/Devices/ResizeCommand.swift": "sets the size of an image by its path",
     "Sources/pvio/Doctor/DoctorCommand.swift": "looks at limits, paths and installed programs",
-    "Sources/pvio/Pvio.swift": "standard error, and the one object that holds the process's signals",
+    "Sources/DriverCommands/Support/Process.swift": "standard error, and the one object that holds the process's signals",
     "Sources/pvio/Run/RunSession.swift": "waits for a socket's file, removes its temporary folders",
     "Sources/pvio/Specs/DiskSpec.swift": "makes a relative path absolute",
-    "Sources/pvio/Support/RunDirectory.swift": "environment and folders of the command",
+    "Sources/DriverCommands/Support/RunDirectory.swift": "environment and folders of the command",
   ]
 
   static let sources = Repository.swiftFiles(under: "Sources")

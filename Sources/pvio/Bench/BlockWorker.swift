@@ -1,5 +1,6 @@
 import ArgumentParser
 import BlockFront
+import DriverCommands
 import LinuxSystem
 import PVDriver
 import ProcessPlatform

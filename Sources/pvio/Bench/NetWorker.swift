@@ -1,9 +1,11 @@
 import ArgumentParser
+import DriverCommands
 import EventLoop
 import Glibc
 import LinuxSystem
 import NetFront
 import NetPackets
+import PVDriver
 import ProcessPlatform
 import SharedMemory
 import SystemPackage
@@ -32,7 +34,7 @@ struct NetWorker: AsyncParsableCommand {
     let thread = try EventLoopThread.start(name: "front", processor: 0)
     var interfaces: [(frontend: NetFrontend, address: MACAddress, notices: XenbusNotices, ending: Task<XenbusEnding, any Error>)] = []
     for handle in handles {
-      let address = DeviceAddress(domain: domain, device: .interface(handle), id: "bench")
+      let address = DeviceAddress(domain: domain, device: try GuestDevice.parse("\(handle)", kind: .net), id: "bench")
       let mac = try await store.readIfPresent("\(address.paths.frontend)/mac").flatMap { MACAddress($0) } ?? .broadcast
       let frontend = NetFrontend(on: thread.loop)
       let notices = XenbusNotices()

@@ -1,4 +1,5 @@
 import Broker
+import DriverCommands
 import EventLoop
 import LinuxSystem
 import Logging

@@ -1,4 +1,5 @@
 import Broker
+import DriverCommands
 import LinuxSystem
 import XenStoreMigration
 import XenStoreServer

@@ -1,3 +1,4 @@
+import DriverCommands
 import EventLoop
 import LinuxSystem
 import Logging

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 import LinuxSystem
 import PVDriver
 import XenInterface
@@ -14,8 +15,8 @@ struct AttachCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("On a Xen host: what the back-end's directory is called (default: pvio-vbd, pvio-vif).", valueName: "type")) var type: String?
   @Flag(help: "Print JSON.") var json = false
   @Argument(help: "The domain, by number or name.") var domain: String
-  @Argument(help: "disk or net") var kind: String
-  @Argument(help: "What to serve ('help' lists the keys).") var spec: String
+  @Argument(help: "disk, net, or another kind that 'pvio backend' lists.") var kind: String
+  @Argument(help: "What to serve ('help' lists the keys of disk and net).") var spec = ""
 
   private struct Result: Encodable {
     var id: String
@@ -27,11 +28,16 @@ struct AttachCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    guard let kind = DeviceAddress.kinds.named(kind) else {
-      throw CommandFailure.usage("attach: '\(kind)' is no kind of device; expected disk or net")
+    guard let kind = Drivers.kinds.named(kind) else {
+      let known = Drivers.kinds.all.map(\.name).joined(separator: ", ")
+      throw CommandFailure.usage("attach: '\(kind)' is no kind of device; expected one of \(known)")
     }
-    let spec: DeviceSpec =
-      kind == .net ? .net(try NetSpec(self.spec, option: "attach net")) : .disk(try DiskSpec.parse(self.spec, option: "attach disk"))
+    let spec: DeviceSpec
+    switch kind {
+    case .net: spec = .net(try NetSpec(self.spec, option: "attach net"))
+    case .disk: spec = .disk(try DiskSpec.parse(self.spec, option: "attach disk"))
+    default: spec = .driver(try DriverSpec(self.spec, kind: kind))
+    }
     let host = try Host.connect(common)
     let store = host.store
     defer { store.close() }

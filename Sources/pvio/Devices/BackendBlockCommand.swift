@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 import LinuxSystem
 import PVDriver
 
@@ -78,7 +79,8 @@ struct BackendBlockCommand: AsyncParsableCommand {
 
   private func serve(_ spec: DiskSpec, _ domain: String) async throws {
     try await BackendProcess(
-      common: common, spec: .disk(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
+      common: common, spec: DeviceSpec.disk(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent,
+      loggerLabel: "pvio.backend"
     ).run { address, platform, store, logger in
       if spec.export == .vhostUser {
         return try await VhostUserDiskService(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 import EventLoop
 import LinuxSystem
 import Logging
@@ -83,7 +84,8 @@ struct BackendNetCommand: AsyncParsableCommand {
     }
     guard let domain else { return }
     try await BackendProcess(
-      common: common, spec: .net(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent, loggerLabel: "pvio.backend"
+      common: common, spec: DeviceSpec.net(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent,
+      loggerLabel: "pvio.backend"
     ).run { address, platform, store, logger in
       if spec.export == .vhostUser { return try await serveVMM(address, spec, store, logger) }
       return try await NetService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)

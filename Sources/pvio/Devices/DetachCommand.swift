@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 import XenInterface
 import XenStoreClient
 

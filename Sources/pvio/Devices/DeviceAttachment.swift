@@ -1,3 +1,4 @@
+import DriverCommands
 import Glibc
 import LinuxSystem
 import PVDriver
@@ -71,7 +72,7 @@ struct DeviceAttachment {
     do throws(Errno) {
       return try ChildProcess.spawnBackend(
         ["backend", spec.kind.backendCommand] + common.forwarded
-          + ["--domain", "\(address.domain)", "--device", address.device.name, "--\(spec.kind.name)", spec.text]
+          + ["--domain", "\(address.domain)", "--device", address.device.name, "--\(spec.option)", spec.text]
           + (endsWithUs ? ["--exit-with-parent"] : []) + backendArguments, log: files.backendLog)
     } catch {
       throw CommandFailure("cannot start a back-end for \(address.device): \(error)")

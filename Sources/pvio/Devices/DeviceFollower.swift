@@ -1,3 +1,4 @@
+import DriverCommands
 import Logging
 import PVDriver
 import XenStoreClient

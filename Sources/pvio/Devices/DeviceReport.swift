@@ -1,3 +1,4 @@
+import DriverCommands
 import LinuxSystem
 import PVDriver
 import XenInterface
@@ -27,9 +28,10 @@ struct DeviceReport {
   var switchName: String?
   /// One line: connected, or which side, which key, since when, what to do.
   var diagnosis: String
-  /// What the back-end says of itself: one of the two.
+  /// What the back-end says of itself: one of the three.
   var disk: DiskStatusFile.Contents?
   var net: NetStatusFile.Contents?
+  var driver: DriverStatus?
 
   static func read(_ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient) async throws -> DeviceReport {
     let front = try await StoreWalk.values(below: address.paths.frontend, store)
@@ -47,9 +49,10 @@ struct DeviceReport {
       frontendProcess: LockedFile.holder(of: files.frontendLock), backendProcess: LockedFile.holder(of: files.backendLock),
       source: back?[address.device.kind == .net ? "bridge" : "params"] ?? "", isReadOnly: back?["mode"] == "r",
       byteCount: back?["sectors"].flatMap(UInt64.init).map { $0 * 512 }, mac: back?["mac"], diagnosis: diagnosis.text)
-    switch address.device {
+    switch address.device.kind {
     case .disk: report.disk = readJSON(DiskStatusFile.Contents.self, from: files.backendStatus)
-    case .interface: report.net = readJSON(NetStatusFile.Contents.self, from: files.backendStatus)
+    case .net: report.net = readJSON(NetStatusFile.Contents.self, from: files.backendStatus)
+    default: report.driver = readJSON(DriverStatus.self, from: files.backendStatus)
     }
     report.switchName = back?[DeviceToolstack.switchKey]
     if back?[DeviceToolstack.transportKey] == DeviceToolstack.vhostUser {
@@ -82,14 +85,19 @@ struct DeviceReport {
     if backendProcess == nil, atWork.contains(backend) {
       return "\(place): the back-end's process is gone (its state is still \(backend)); start it again: "
         + "pvio backend \(address.device.kind.backendCommand) --domain \(address.domain) --device \(address.device) "
-        + "--\(address.device.kind.name) \(specification)"
+        + (isOwn ? "--\(address.device.kind.name) \(specification)" : "--spec '\(source)'")
     }
     if vhostUserSocket == nil, frontendProcess == nil, backendProcess != nil, backend != .connected, [.initialised, .connected, .closing].contains(frontend) {
       return "\(place): the front-end's process is gone (its state is still \(frontend)); start another one: "
-        + "pvio export \(address.device.kind == .net ? "tap" : "nbd") \(address.domain) \(address.device)"
+        + (isOwn
+          ? "pvio export \(address.device.kind == .net ? "tap" : "nbd") \(address.domain) \(address.device)"
+          : "see 'pvio help' for what uses a device of kind \(address.device.kind.name)")
     }
     return nil
   }
+
+  /// A disk or a network interface.
+  private var isOwn: Bool { DeviceAddress.kinds.all.contains(address.device.kind) }
 
   /// What `--disk` or `--net` takes for this device.
   private var specification: String {

@@ -1,3 +1,4 @@
+import DriverCommands
 import NetPackets
 import NetTap
 import PVDriver
@@ -5,15 +6,18 @@ import XenInterface
 import XenStoreClient
 import Xenbus
 
-/// What the user asked for, of either kind.
-enum DeviceSpec: Sendable {
+/// What the user asked for, of any kind.
+enum DeviceSpec: AttachableSpec {
   case disk(DiskSpec)
   case net(NetSpec)
+  /// A kind whose driver says by itself what it takes.
+  case driver(DriverSpec)
 
   var kind: DeviceKind {
     switch self {
     case .disk: .disk
     case .net: .net
+    case .driver(let spec): spec.kind
     }
   }
 
@@ -23,6 +27,7 @@ enum DeviceSpec: Sendable {
       switch self {
       case .disk(let spec): spec.id
       case .net(let spec): spec.id
+      case .driver(let spec): spec.id
       }
     }
     set {
@@ -33,6 +38,7 @@ enum DeviceSpec: Sendable {
       case .net(var spec):
         spec.id = newValue
         self = .net(spec)
+      case .driver: preconditionFailure("a driver's device is given its id in its text")
       }
     }
   }
@@ -42,6 +48,14 @@ enum DeviceSpec: Sendable {
     switch self {
     case .disk(let spec): spec.text
     case .net(let spec): spec.text
+    case .driver(let spec): spec.text
+    }
+  }
+
+  var option: String {
+    switch self {
+    case .disk, .net: kind.name
+    case .driver(let spec): spec.option
     }
   }
 
@@ -50,6 +64,7 @@ enum DeviceSpec: Sendable {
     switch self {
     case .disk(let spec): spec.export == .vhostUser
     case .net(let spec): spec.export == .vhostUser
+    case .driver: false
     }
   }
 
@@ -64,7 +79,7 @@ enum DeviceSpec: Sendable {
       spec.export = .vhostUser
       spec.text += ",export=vhost-user"
       self = .net(spec)
-    case .disk, .net: break
+    case .disk, .net, .driver: break
     }
   }
 
@@ -73,6 +88,7 @@ enum DeviceSpec: Sendable {
     switch self {
     case .disk(let spec): spec.queueCount
     case .net(let spec): spec.queueCount
+    case .driver: 1
     }
   }
 
@@ -81,44 +97,29 @@ enum DeviceSpec: Sendable {
     switch self {
     case .disk(let spec): spec.parameters
     case .net(let spec): spec.connection
+    case .driver(let spec): spec.text
     }
+  }
+
+  /// As libxl writes them (`libxl_disk.c`, `libxl_nic.c`).
+  func keys(of address: DeviceAddress) -> (frontend: [String: String]?, backend: [String: String]) {
+    var (frontend, backend): ([String: String]?, [String: String]) =
+      switch self {
+      case .disk(let spec): Self.diskKeys(address, spec)
+      case .net(let spec): Self.netKeys(address, spec)
+      case .driver(let spec): spec.keys(of: address)
+      }
+    if isForVMM {
+      frontend = nil
+      backend[DeviceToolstack.transportKey] = DeviceToolstack.vhostUser
+      backend[DeviceToolstack.queueCountKey] = "\(queueCount)"
+    }
+    return (frontend, backend)
   }
 }
 
-/// Writes a device's directories as libxl does (`libxl_disk.c`, `libxl_nic.c`).
-enum DeviceToolstack {
-  /// Makes the directories of both ends unless the device is attached already: for a back-end that is started by hand.
-  /// Returns whether they were made.
-  static func createUnlessThere(_ address: DeviceAddress, _ spec: DeviceSpec, _ store: XenStoreClient) async throws -> Bool {
-    if try await store.exists("\(address.paths.backend)/state") { return false }
-    try await create(address, spec, store)
-    return true
-  }
-
-  /// Makes the directories of both ends; fails when the device is attached already.
-  static func create(_ address: DeviceAddress, _ spec: DeviceSpec, _ store: XenStoreClient) async throws {
-    var (frontend, backend) =
-      switch spec {
-      case .disk(let spec): diskKeys(address, spec)
-      case .net(let spec): netKeys(address, spec)
-      }
-    frontend["trusted"] = "1"
-    backend["online"] = "1"
-    backend[DeviceAddress.idKey] = address.id
-    backend[DeviceSource.specKey] = spec.text
-    if spec.isForVMM {
-      backend[transportKey] = vhostUser
-      backend[queueCountKey] = "\(spec.queueCount)"
-    }
-    do {
-      try await ToolstackDevice(paths: address.paths, store: XenbusClientStore(store)).create(
-        frontendKeys: spec.isForVMM ? nil : frontend, backendKeys: backend)
-    } catch let error as XenbusError {
-      throw CommandFailure("\(error)")
-    }
-  }
-
-  private static func diskKeys(_ address: DeviceAddress, _ spec: DiskSpec) -> (frontend: [String: String], backend: [String: String]) {
+extension DeviceSpec {
+  private static func diskKeys(_ address: DeviceAddress, _ spec: DiskSpec) -> (frontend: [String: String]?, backend: [String: String]) {
     (
       ["virtual-device": "\(address.device.number)", "device-type": "disk"],
       [
@@ -128,7 +129,7 @@ enum DeviceToolstack {
     )
   }
 
-  private static func netKeys(_ address: DeviceAddress, _ spec: NetSpec) -> (frontend: [String: String], backend: [String: String]) {
+  private static func netKeys(_ address: DeviceAddress, _ spec: NetSpec) -> (frontend: [String: String]?, backend: [String: String]) {
     typealias Back = NetifKeys.Backend
     let handle = "\(address.device.number)"
     let mac = "\(spec.mac ?? .generated())"
@@ -137,15 +138,17 @@ enum DeviceToolstack {
     var backend = [Back.handle.name: handle, Back.mac.name: mac, Back.type.name: "vif", Back.bridge.name: spec.connection]
     backend[Back.rate.name] = spec.rate
     if case .tap(let name) = spec.backing { backend[Back.interfaceName.name] = name.description }
-    if let vlan = spec.vlan { backend[vlanKey] = "\(vlan)" }
-    backend[trunkKey] = spec.trunk
+    if let vlan = spec.vlan { backend[DeviceToolstack.vlanKey] = "\(vlan)" }
+    backend[DeviceToolstack.trunkKey] = spec.trunk
     if case .virtualSwitch = spec.backing {
-      backend[switchKey] = spec.connection
-      backend[recordingKey] = spec.recording.map(DiskSpec.inFull)
+      backend[DeviceToolstack.switchKey] = spec.connection
+      backend[DeviceToolstack.recordingKey] = spec.recording.map(DiskSpec.inFull)
     }
     return (frontend, backend)
   }
+}
 
+extension DeviceToolstack {
   /// Key of ours: how the device's user comes to it, where that is not by rings that the store tells of.
   static let transportKey = "pvio-transport"
   static let vhostUser = "vhost-user"

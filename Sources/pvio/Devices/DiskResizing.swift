@@ -1,5 +1,6 @@
 import BlockBack
 import BlockInterface
+import DriverCommands
 import Logging
 import XenStoreClient
 import Xenbus

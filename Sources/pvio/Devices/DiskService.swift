@@ -1,5 +1,6 @@
 import BlockBack
 import BlockEngine
+import DriverCommands
 import EventLoop
 import Logging
 import PVDriver

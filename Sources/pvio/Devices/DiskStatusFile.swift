@@ -1,6 +1,7 @@
 import BlockBack
 import BlockEngine
 import BlockInterface
+import DriverCommands
 import EventLoop
 import XenInterface
 

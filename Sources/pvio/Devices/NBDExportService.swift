@@ -1,4 +1,5 @@
 import BlockFront
+import DriverCommands
 import EventLoop
 import Logging
 import NBDExport

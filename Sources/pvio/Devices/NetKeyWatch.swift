@@ -1,3 +1,4 @@
+import DriverCommands
 import NetBack
 import XenInterface
 import XenStoreClient

@@ -1,3 +1,4 @@
+import DriverCommands
 import NetEngine
 
 /// What went through what an interface, or a switch, is connected to: as it stands in status files.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 import XenInterface
 
 /// `pvio status`: how every device is, and what to do where it is not connected.
@@ -14,6 +15,7 @@ struct StatusCommand: AsyncParsableCommand {
     var diagnosis: String
     var backend: DiskStatusFile.Contents?
     var net: NetStatusFile.Contents?
+    var driver: DriverStatus?
   }
 
   private struct Listing: Encodable {
@@ -34,7 +36,7 @@ struct StatusCommand: AsyncParsableCommand {
     if json {
       return try printJSON(
         Listing(
-          devices: reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.disk, net: $0.net) }, switches: switches(of: reports)))
+          devices: reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.disk, net: $0.net, driver: $0.driver) }, switches: switches(of: reports)))
     }
     if reports.isEmpty { print("no devices: attach one with 'pvio attach DOMAIN disk file=PATH', or 'net tap=NAME'") }
     for report in reports { print(text(report)) }
@@ -58,6 +60,7 @@ struct StatusCommand: AsyncParsableCommand {
     if report.restarts > 0 { lines.append("  restarts:  \(report.restarts): what was under way each time was done again by the next back-end") }
     if let status = report.disk { lines += status.lines }
     if let status = report.net { lines += status.lines(mac: report.mac) }
+    if let status = report.driver { lines += status.lines }
     return lines.joined(separator: "\n")
   }
 }

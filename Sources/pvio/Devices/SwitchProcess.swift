@@ -1,3 +1,4 @@
+import DriverCommands
 import Glibc
 import LinuxSystem
 import SystemPackage

@@ -1,3 +1,5 @@
+import DriverCommands
+
 /// What `pvio run` puts in the place of `{disk0}` and the like in its command.
 ///
 /// - `{disk0}`, `{net0}`, also with options for QEMU's `-device` (`{disk0,packed=on}`): all arguments that give a guest the device;

@@ -1,3 +1,4 @@
+import DriverCommands
 import Glibc
 import LinuxSystem
 import NetTap
@@ -77,7 +78,7 @@ final class RunSession {
       devices[position].export = try await startExport(
         of: address, ["tap", "--name", name.description, "--queues", "\(net.queueCount)"] + place, files)
       devices[position].reach = .tap(name: name.description)
-    case .disk: return
+    case .disk, .driver: return
     }
   }
 

@@ -1,3 +1,4 @@
+import DriverCommands
 import Glibc
 
 /// What a disk is served from and how (`--disk SPEC`).

@@ -1,3 +1,4 @@
+import DriverCommands
 import NetEngine
 import NetPackets
 import NetTap

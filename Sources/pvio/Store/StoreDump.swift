@@ -1,3 +1,4 @@
+import DriverCommands
 import Foundation
 import XenStoreClient
 import XenStoreWire

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 import Foundation
 import XenStoreClient
 import XenStoreWire

@@ -1,3 +1,4 @@
+import DriverCommands
 import Glibc
 
 /// One line on a terminal that says how far long work has come; silent where stderr is no terminal.

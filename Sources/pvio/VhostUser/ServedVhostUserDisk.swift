@@ -1,6 +1,7 @@
 import BlockEngine
 import BlockInterface
 import BlockVirtio
+import DriverCommands
 import EventLoop
 import LinuxSystem
 import Logging

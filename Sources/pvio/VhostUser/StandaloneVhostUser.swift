@@ -1,6 +1,8 @@
+import DriverCommands
 import EventLoop
 import LinuxSystem
 import Logging
+import PVDriver
 import SystemPackage
 import VhostUser
 
@@ -45,6 +47,7 @@ struct StandaloneVhostUser {
       let interface = try await ServedVhostUserInterface.open(
         at: socket, settings: spec.virtioSettings, loop: loop, logger: logger) { loop in try spec.makePort(on: loop) }
       return Served(notices: interface.notices) { await interface.close() }
+    case .driver(let spec): throw CommandFailure.usage("\(spec.kind.name) is not served to a VMM")
     }
   }
 

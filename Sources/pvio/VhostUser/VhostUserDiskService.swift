@@ -1,4 +1,5 @@
 import BlockInterface
+import DriverCommands
 import EventLoop
 import Logging
 import PVDriver

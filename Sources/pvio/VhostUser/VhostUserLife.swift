@@ -1,3 +1,4 @@
+import DriverCommands
 import Logging
 import VhostUser
 import XenInterface

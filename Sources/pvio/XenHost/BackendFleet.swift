@@ -1,4 +1,5 @@
 import BlockBack
+import DriverCommands
 import EventLoop
 import Logging
 import PVDriver
@@ -46,7 +47,7 @@ struct BackendFleet {
     // The toolstack has made the directory and not yet filled it, or is about to remove it: it will change once more.
     guard values["state"] != nil, values["online"] != "0" else { return nil }
     guard let source = DeviceSource(address, values) else {
-      throw CommandFailure("its directory \(address.paths.backend) does not say what to serve: 'params' is missing, and '\(DeviceSource.specKey)'")
+      throw CommandFailure("its directory \(address.paths.backend) does not say what to serve: 'params' is missing, and '\(DeviceToolstack.specKey)'")
     }
     let spec = try source.spec()
     let isStopped = StopRequest()
@@ -61,6 +62,8 @@ struct BackendFleet {
         case .net(let net):
           report = try await NetService(address: address, spec: net, directory: directory, logger: logger)
             .run(platform: host.platform, store: store, isStopped: isStopped)
+        case .driver(let spec):
+          throw CommandFailure("\(spec.kind.name) is served one device at a time: 'pvio backend \(spec.kind.name)'")
         }
         if report.exitCode != 0 { logger.error("\(report.text)") } else { logger.notice("\(report.text)") }
         lock.release()

@@ -1,19 +1,17 @@
+import DriverCommands
 import PVDriver
 import XenInterface
 
 /// What a device is served from, as the keys of its back-end's directory say: those that we wrote, or those that libxl wrote for a
 /// driver of domain 0's kernel (docs/misc/xl-disk-configuration.5.pod, xl-network-configuration.5.pod of Xen).
 struct DeviceSource {
-  /// Key of ours: what `--disk` or `--net` would say.
-  static let specKey = "pvio-spec"
-
   private let address: DeviceAddress
   private let text: String
 
   /// Nil when the keys do not tell.
   init?(_ address: DeviceAddress, _ values: [String: String]) {
     self.address = address
-    if let text = values[Self.specKey] {
+    if let text = values[DeviceToolstack.specKey] {
       self.text = text
     } else if address.device.kind == .disk {
       guard let parameters = values["params"], !parameters.isEmpty else { return nil }

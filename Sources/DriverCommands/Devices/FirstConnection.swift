@@ -1,12 +1,12 @@
-import Xenbus
+public import Xenbus
 
 /// Waiting for a front-end's first back-end: one may never come, and the device may be removed meanwhile.
-enum FirstConnection {
+public enum FirstConnection {
   /// How long to wait for a back-end before saying that there is none.
-  static let patience = Duration.seconds(30)
+  public static let patience = Duration.seconds(30)
 
   /// False when no back-end came, or when the device's life ended first.
-  static func isMade(before ending: Task<XenbusEnding, any Error>, connected: @escaping @Sendable () async -> Bool) async -> Bool {
+  public static func isMade(before ending: Task<XenbusEnding, any Error>, connected: @escaping @Sendable () async -> Bool) async -> Bool {
     let (ended, continuation) = AsyncStream<Void>.makeStream()
     Task {
       _ = await ending.result

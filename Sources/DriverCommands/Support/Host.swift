@@ -1,33 +1,33 @@
-import ArgumentParser
+public import ArgumentParser
 import Glibc
 import ProcessPlatform
 import SystemPackage
 import XenHostPlatform
-import XenInterface
-import XenPlatform
-import XenStoreClient
+public import XenInterface
+public import XenPlatform
+public import XenStoreClient
 
 /// Where domains live, seen from its control domain: what carries their memory and events, and the store.
-struct Host: Sendable {
-  enum Kind: String, ExpressibleByArgument, CaseIterable {
+public struct Host: Sendable {
+  public enum Kind: String, ExpressibleByArgument, CaseIterable, Sendable {
     /// Processes that a pvio daemon has introduced to each other.
     case process
     /// The domains of this Xen host.
     case xen
   }
 
-  let platform: any XenPlatform
-  let store: XenStoreClient
+  public let platform: any XenPlatform
+  public let store: XenStoreClient
   private let kind: Kind
 
   /// Connects to the platform and the store that `common` names. Throws the line that the user sees.
-  static func connect(_ common: CommonOptions) throws -> Host {
+  public static func connect(_ common: CommonOptions) throws -> Host {
     switch common.platform {
     case .process:
       return Host(
         platform: try DaemonConnection.platform(common.runDirectory), store: try DaemonConnection.store(common.runDirectory), kind: .process)
     case .xen:
-      let platform: XenHostPlatform
+      public let platform: XenHostPlatform
       do throws(PlatformError) { platform = try XenHostPlatform() } catch {
         throw CommandFailure("\(error): --platform xen is for domain 0 of a Xen host, with the modules xen-gntdev and xen-evtchn, by root")
       }
@@ -36,7 +36,7 @@ struct Host: Sendable {
   }
 
   /// Only the store.
-  static func store(_ common: CommonOptions) throws -> XenStoreClient {
+  public static func store(_ common: CommonOptions) throws -> XenStoreClient {
     guard common.platform == .xen else { return try DaemonConnection.store(common.runDirectory) }
     do {
       return try XenStoreClient(path: xenStoreSocket)
@@ -46,7 +46,7 @@ struct Host: Sendable {
   }
 
   /// A domain by number or by the name that its toolstack gave it.
-  func domain(named text: String) async throws -> DomainID {
+  public func domain(named text: String) async throws -> DomainID {
     if let platform = platform as? ProcessPlatform { return try DomainLookup.find(text, platform) }
     let numbers = try await store.directory("/local/domain").compactMap { UInt16($0).map(DomainID.init) }
     if let number = UInt16(text).map(DomainID.init), numbers.contains(number) { return number }

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Says once, from any thread, that something is to end.
-final class StopRequest: Sendable {
+public final class StopRequest: Sendable {
   private struct State {
     var isRaised = false
     var waiting: [UInt64: CheckedContinuation<Void, Never>] = [:]
@@ -9,8 +9,10 @@ final class StopRequest: Sendable {
   }
   private let state = Mutex(State())
 
+  public init() {}
+
   /// One that the first signal to end raises.
-  static func bySignal() -> StopRequest {
+  public static func bySignal() -> StopRequest {
     let request = StopRequest()
     Task {
       _ = await Process.nextSignal()
@@ -19,9 +21,9 @@ final class StopRequest: Sendable {
     return request
   }
 
-  var isRaised: Bool { state.withLock { $0.isRaised } }
+  public var isRaised: Bool { state.withLock { $0.isRaised } }
 
-  func raise() {
+  public func raise() {
     let waiting = state.withLock { state in
       state.isRaised = true
       defer { state.waiting = [:] }
@@ -31,7 +33,7 @@ final class StopRequest: Sendable {
   }
 
   /// Returns when it has been said, or when the task is cancelled: true if it has been said.
-  @discardableResult func wait() async -> Bool {
+  @discardableResult public func wait() async -> Bool {
     let number = state.withLock { state in
       state.nextNumber += 1
       return state.nextNumber

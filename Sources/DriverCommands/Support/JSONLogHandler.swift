@@ -1,13 +1,15 @@
 import Foundation
-import Logging
+public import Logging
 
 /// One JSON object a line on stderr, for log collectors.
-struct JSONLogHandler: LogHandler {
-  let label: String
-  var logLevel: Logger.Level = .notice
-  var metadata: Logger.Metadata = [:]
+public struct JSONLogHandler: LogHandler {
+  public let label: String
+  public var logLevel: Logger.Level = .notice
+  public var metadata: Logger.Metadata = [:]
 
-  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+  public init(label: String) { self.label = label }
+
+  public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
     set { metadata[key] = newValue }
   }
@@ -20,7 +22,7 @@ struct JSONLogHandler: LogHandler {
     var metadata: [String: String]?
   }
 
-  func log(event: LogEvent) {
+  public func log(event: LogEvent) {
     let all = metadata.merging(event.metadata ?? [:]) { _, new in new }
     let line = Line(
       time: Date(), level: event.level.rawValue, label: label, message: event.message.description,

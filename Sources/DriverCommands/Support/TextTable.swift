@@ -1,9 +1,14 @@
 /// Columns for a terminal, as wide as their widest cell.
-struct TextTable {
-  var header: [String]
-  var rows: [[String]] = []
+public struct TextTable {
+  public var header: [String]
+  public var rows: [[String]] = []
 
-  var text: String {
+  public init(header: [String], rows: [[String]] = []) {
+    self.header = header
+    self.rows = rows
+  }
+
+  public var text: String {
     let all = [header] + rows
     let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
     return all.map { row in

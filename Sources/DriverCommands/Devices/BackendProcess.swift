@@ -1,23 +1,42 @@
 import LinuxSystem
-import Logging
-import PVDriver
-import XenPlatform
+public import Logging
+public import PVDriver
+public import XenPlatform
 import XenInterface
-import XenStoreClient
+public import XenStoreClient
 import Xenbus
 
 /// What every back-end process of one device does around serving it: finds the device or makes it, holds its lock, and takes back
 /// what it made when serving did not even begin.
-struct BackendProcess {
+public struct BackendProcess {
   let common: CommonOptions
-  let spec: DeviceSpec
+  let spec: any AttachableSpec
   let domain: String
   let device: String?
-  var type: String?
+  let type: String?
   let exitsWithParent: Bool
   let loggerLabel: String
 
-  func run(
+  /// - Parameters:
+  ///   - domain: number or name.
+  ///   - device: name or number there; nil: the first that is free.
+  ///   - type: what the back-end's directory is called; nil: as the platform has it.
+  ///   - exitsWithParent: end when the process that started this one ends.
+  public init(
+    common: CommonOptions, spec: any AttachableSpec, domain: String, device: String?, type: String? = nil, exitsWithParent: Bool = false,
+    loggerLabel: String = "pvio.backend"
+  ) {
+    self.common = common
+    self.spec = spec
+    self.domain = domain
+    self.device = device
+    self.type = type
+    self.exitsWithParent = exitsWithParent
+    self.loggerLabel = loggerLabel
+  }
+
+  /// Serves until the device is detached, a signal comes or it cannot go on. Throws ``CommandFailure``.
+  public func run(
     _ serve: (DeviceAddress, any XenPlatform, XenStoreClient, Logger) async throws -> BackendSupervisor.Report
   ) async throws {
     Process.takeSignals()

@@ -1,15 +1,15 @@
 import Glibc
 import LinuxSystem
-import ProcessPlatform
+public import ProcessPlatform
 import SystemPackage
-import XenInterface
+public import XenInterface
 import XenPlatform
-import XenStoreClient
+public import XenStoreClient
 
 /// How commands reach a running daemon, with one clear line when they cannot.
-enum DaemonConnection {
+public enum DaemonConnection {
   /// The store as `domain` sees it.
-  static func store(
+  public static func store(
     _ directory: RunDirectory, as domain: DomainID = .control, _ configuration: XenStoreClient.Configuration = XenStoreClient.Configuration()
   ) throws -> XenStoreClient {
     let path = directory.sockets(of: domain).store
@@ -23,7 +23,7 @@ enum DaemonConnection {
   }
 
   /// The store as `domain` sees it, over a page of memory: of the daemon's sockets, only the domain's broker is needed.
-  static func storeRing(_ directory: RunDirectory, as domain: DomainID, requestTimeLimit: Duration?) throws -> XenStoreClient {
+  public static func storeRing(_ directory: RunDirectory, as domain: DomainID, requestTimeLimit: Duration?) throws -> XenStoreClient {
     let platform = try platform(directory, as: domain)
     do {
       let arena = try platform.makeGrantArena(for: .control, access: .readWrite, pageCount: 1)
@@ -41,7 +41,7 @@ enum DaemonConnection {
   }
 
   /// The broker as `domain` sees it.
-  static func platform(_ directory: RunDirectory, as domain: DomainID = .control) throws -> ProcessPlatform {
+  public static func platform(_ directory: RunDirectory, as domain: DomainID = .control) throws -> ProcessPlatform {
     let path = directory.sockets(of: domain).broker
     do {
       return try ProcessPlatform.connect(socketPath: path)
@@ -60,4 +60,4 @@ enum DaemonConnection {
 }
 
 /// Hands what was printed to whoever reads it, at once.
-func flushOutput() { fflush(nil) }
+public func flushOutput() { fflush(nil) }

@@ -1,21 +1,28 @@
 /// A `key=value,key=value` list as QEMU users know it, taken apart strictly.
-struct KeyValueSpec {
+public struct KeyValueSpec: Sendable {
   private var values: [String: String]
   private let option: String
   private let text: String
 
   /// What a key means, for `help` and for errors.
-  struct Key {
+  public struct Key: Sendable {
     var name: String
     var expectation: String
     /// The key stands alone.
     var isFlag = false
     /// Its value is two numbers, with a comma between them.
     var takesPair = false
+
+    public init(name: String, expectation: String, isFlag: Bool = false, takesPair: Bool = false) {
+      self.name = name
+      self.expectation = expectation
+      self.isFlag = isFlag
+      self.takesPair = takesPair
+    }
   }
 
   /// Throws a usage failure that names the key for an unknown, repeated or valueless key; `help` lists the keys instead.
-  init(_ text: String, option: String, keys: [Key]) throws {
+  public init(_ text: String, option: String, keys: [Key]) throws {
     self.option = option
     self.text = text
     values = [:]
@@ -47,9 +54,9 @@ struct KeyValueSpec {
     }
   }
 
-  subscript(_ key: String) -> String? { values[key] }
+  public subscript(_ key: String) -> String? { values[key] }
 
-  func flag(_ key: String, default fallback: Bool) throws -> Bool {
+  public func flag(_ key: String, default fallback: Bool) throws -> Bool {
     switch values[key] {
     case nil: return fallback
     case "on": return true
@@ -58,7 +65,7 @@ struct KeyValueSpec {
     }
   }
 
-  func number(_ key: String, in range: ClosedRange<Int>, default fallback: Int) throws -> Int {
+  public func number(_ key: String, in range: ClosedRange<Int>, default fallback: Int) throws -> Int {
     guard let value = values[key] else { return fallback }
     guard let number = Int(value), range.contains(number) else {
       throw bad(key, value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
@@ -66,33 +73,36 @@ struct KeyValueSpec {
     return number
   }
 
-  func byteCount(_ key: String) throws -> UInt64? {
+  public func byteCount(_ key: String) throws -> UInt64? {
     guard let value = values[key] else { return nil }
     guard let count = ByteCount(value) else { throw bad(key, value, "a size such as 512M or 1G") }
     return count.value
   }
 
   /// A value that becomes the name of a file or folder.
-  func name(_ key: String, _ value: String) throws -> String {
+  public func name(_ key: String, _ value: String) throws -> String {
     guard value.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }), !value.hasPrefix(".") else {
       throw bad(key, value, "letters, digits, '-', '_' and '.'")
     }
     return value
   }
 
-  func bad(_ key: String, _ value: String, _ expectation: String) -> CommandFailure {
+  public func bad(_ key: String, _ value: String, _ expectation: String) -> CommandFailure {
     .usage("\(option) \(text): '\(key)=\(value)' is wrong; expected \(expectation)")
   }
 }
 
 /// Somebody asked what could be said here: printed, and the command ends well.
-struct HelpRequest: Error { var text: String }
+public struct HelpRequest: Error {
+  /// What is printed.
+  public var text: String
+}
 
 /// A size in bytes, written with an optional K, M, G or T (powers of 1024).
-struct ByteCount: Equatable {
-  var value: UInt64
+public struct ByteCount: Equatable {
+  public var value: UInt64
 
-  init?(_ text: String) {
+  public init?(_ text: String) {
     let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
     var digits = Substring(text)
     var shift: UInt64 = 0
@@ -104,10 +114,10 @@ struct ByteCount: Equatable {
     value = number << shift
   }
 
-  init(_ value: UInt64) { self.value = value }
+  public init(_ value: UInt64) { self.value = value }
 
   /// As short as it can be said exactly to one decimal.
-  var text: String {
+  public var text: String {
     for (name, shift) in [("T", UInt64(40)), ("G", 30), ("M", 20), ("K", 10)] where value >= 1 << shift {
       let tenths = ((value >> (shift - 10)) * 10) >> 10
       return tenths % 10 == 0 ? "\(tenths / 10)\(name)" : "\(tenths / 10).\(tenths % 10)\(name)"

@@ -3,18 +3,18 @@ import LinuxSystem
 import SystemPackage
 
 /// Says that this process is the back-end (or the front-end) of a device; a second one is refused.
-final class DeviceLock {
+public final class DeviceLock {
   private var file: LockedFile?
 
   private init(_ file: consuming LockedFile) { self.file = consume file }
 
   /// Becomes the back-end of `address`. An old one that is ending is waited for, a little.
-  static func take(_ address: DeviceAddress, _ directory: RunDirectory) async throws -> DeviceLock {
+  public static func take(_ address: DeviceAddress, _ directory: RunDirectory) async throws -> DeviceLock {
     try await take(directory.device(address.id).path, "backend", of: address)
   }
 
   /// Becomes the front-end of `address`.
-  static func takeFrontend(_ address: DeviceAddress, _ directory: RunDirectory) async throws -> DeviceLock {
+  public static func takeFrontend(_ address: DeviceAddress, _ directory: RunDirectory) async throws -> DeviceLock {
     try await take(directory.device(address.id).path, "frontend", of: address)
   }
 
@@ -36,5 +36,5 @@ final class DeviceLock {
     fatalError("unreachable")
   }
 
-  func release() { file = nil }
+  public func release() { file = nil }
 }

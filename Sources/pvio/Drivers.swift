@@ -1,0 +1,12 @@
+import DriverCommands
+import PVDriver
+
+/// The drivers that this command is made of. A new one is a line here.
+enum Drivers {
+  static let all: [DriverRegistration] = [
+    DriverRegistration(.disk, backend: BackendBlockCommand.self),
+    DriverRegistration(.net, backend: BackendNetCommand.self),
+  ]
+
+  static var kinds: DeviceKinds { DeviceKinds(all.map(\.kind)) }
+}
