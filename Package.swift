@@ -88,7 +88,7 @@ let package = Package(
     // 4: the driver contract
     layer(
       "PVDriver",
-      ["Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface", system, logging]),
+      ["Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
     layer("VhostUser", ["VirtioRing", "VirtioInterface", "EventLoop", "SharedMemory", "LinuxSystem", system, logging]),
 
     // 5: devices

@@ -464,6 +464,15 @@ FIELD(struct xen_netif_gref, ref, 0, 4);
 FIELD(struct xen_netif_gref, flags, 4, 2);
 FIELD(struct xen_netif_gref, status, 6, 2);
 
+// request_ring
+// ringPageOrder = 4: Xen has no such protocol
+// entryByteCount = 512: Xen has no such protocol
+// okay = 0: Xen has no such protocol
+// failed = -1: Xen has no such protocol
+// unsupported = -2: Xen has no such protocol
+// invalid = -3: Xen has no such protocol
+// badGrant = -4: Xen has no such protocol
+
 // ring
 VALUE(offsetof(struct blkif_sring, ring), 64LL);
 // maximumPageOrder = 4: a convention of Linux (XENBUS_MAX_RING_GRANT_ORDER)
