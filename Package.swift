@@ -59,7 +59,7 @@ let package = Package(
     layer("SharedRing", ["SharedMemory", "XenInterface"]),
     layer("VirtioRing", ["CLinuxShims", "VirtioInterface", "SharedMemory"]),
     layer("XenStoreWire", ["XenInterface"]),
-    layer("XenStoreRing", ["SharedMemory", "XenInterface"]),
+    layer("XenStoreRing", ["SharedRing", "SharedMemory", "XenInterface"]),
     layer("XenStoreMigration", ["XenStoreWire", "XenInterface"]),
     layer("XenStoreCore", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     layer("XenPlatform", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
@@ -68,12 +68,12 @@ let package = Package(
     // 3: loops, store, life cycle, platforms
     layer(
       "EventLoop", ["Uring", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "CLinuxShims", "XenInterface", system]),
-    layer("XenStoreClient", ["XenStoreRing", "XenStoreWire", "XenPlatform", "SharedMemory", "XenInterface", "LinuxSystem", system]),
+    layer("XenStoreClient", ["XenStoreRing", "XenStoreWire", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface", "LinuxSystem", system]),
     layer("XenStoreLog", ["XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     layer(
       "XenStoreServer",
       [
-        "XenStoreLog", "XenStoreRing", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "EventLoop", "XenPlatform", "SharedMemory",
+        "XenStoreLog", "XenStoreRing", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", system, logging,
       ]),
     layer("Xenbus", ["XenStoreClient", "XenStoreWire", "XenInterface", logging]),
@@ -88,7 +88,9 @@ let package = Package(
     // 4: the driver contract
     layer(
       "PVDriver",
-      ["Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
+      [
+        "Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "Uring", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
+      ]),
     layer("VhostUser", ["VirtioRing", "VirtioInterface", "EventLoop", "SharedMemory", "LinuxSystem", system, logging]),
 
     // 5: devices
@@ -148,6 +150,18 @@ let package = Package(
       ],
       path: "Sources/Devices/Net/Virtio"),
 
+    layer("ConsoleInterface", ["SharedRing", "SharedMemory", "XenInterface", "Xenbus"], path: "Sources/Devices/Console/Interface"),
+    layer(
+      "ConsoleBack",
+      [
+        "ConsoleInterface", "PVDriver", "Xenbus", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
+      ],
+      path: "Sources/Devices/Console/Back"),
+    layer(
+      "ConsoleFront",
+      ["ConsoleInterface", "PVDriver", "Xenbus", "SharedRing", "SharedMemory", "XenInterface"],
+      path: "Sources/Devices/Console/Front"),
+
     // 6: transports to the outside
     layer(
       "NBDExport",
@@ -194,7 +208,7 @@ let package = Package(
         system, logging,
       ]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
-    tests("XenStoreRingTests", ["XenStoreRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
+    tests("XenStoreRingTests", ["XenStoreRing", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreMigration", "XenStoreWire", "XenInterface"]),
     tests("XenStoreModelTests", ["XenStoreCore", "XenStoreWire", "XenInterface", "LinuxSystem", system]),
@@ -203,7 +217,7 @@ let package = Package(
       "XenStoreServerTests",
       [
         "XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreRing", "XenStoreWire",
-        "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
+        "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(

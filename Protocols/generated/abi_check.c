@@ -9,10 +9,12 @@
 #include <xen/xen.h>
 #include <xen/io/blkif.h>
 #include <xen/io/protocols.h>
+#include <xen/io/console.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
 #include <xen/io/netif.h>
 #include <xen/io/ring.h>
+#include <xen/io/libxenvchan.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
 #ifndef __i386__
@@ -180,6 +182,20 @@ FIELD(struct blkif_response, id, 0, 8);
 FIELD(struct blkif_response, operation, 8, 1);
 FIELD(struct blkif_response, status, 10, 2);
 #endif
+
+// console
+VALUE(sizeof(((struct xencons_interface *)0)->in), 1024LL);
+VALUE(sizeof(((struct xencons_interface *)0)->out), 2048LL);
+PLACE(struct xencons_interface, in, 0);
+PLACE(struct xencons_interface, out, 1024);
+PLACE(struct xencons_interface, in_cons, 3072);
+VALUE(sizeof(((struct xencons_interface *)0)->in_cons), 4);
+PLACE(struct xencons_interface, in_prod, 3076);
+VALUE(sizeof(((struct xencons_interface *)0)->in_prod), 4);
+PLACE(struct xencons_interface, out_cons, 3080);
+VALUE(sizeof(((struct xencons_interface *)0)->out_cons), 4);
+PLACE(struct xencons_interface, out_prod, 3084);
+VALUE(sizeof(((struct xencons_interface *)0)->out_prod), 4);
 
 // event_channel
 #ifdef __x86_64__
@@ -489,6 +505,39 @@ VALUE(sizeof(((struct blkif_sring *)0)->rsp_event), 4);
 PLACE(struct blkif_sring, pvt, 16);
 VALUE(sizeof(((struct blkif_sring *)0)->pvt), 4);
 PLACE(struct blkif_sring, ring, 64);
+
+// vchan
+// smallRingOrder = 10: a constant of libxenvchan's source only (SMALL_RING_SHIFT)
+// largeRingOrder = 11: a constant of libxenvchan's source only (LARGE_RING_SHIFT)
+// maximumRingOrder = 20: a constant of libxenvchan's source only (MAX_RING_SHIFT)
+// smallRingOffset = 1024: a constant of libxenvchan's source only (SMALL_RING_OFFSET)
+// largeRingOffset = 2048: a constant of libxenvchan's source only (LARGE_RING_OFFSET)
+// gone = 0: the header has it in a comment only
+// connected = 1: the header has it in a comment only
+// expected = 2: the header has it in a comment only
+VALUE(VCHAN_NOTIFY_WRITE, 1LL);
+VALUE(VCHAN_NOTIFY_READ, 2LL);
+PLACE(struct vchan_interface, left.cons, 0);
+VALUE(sizeof(((struct vchan_interface *)0)->left.cons), 4);
+PLACE(struct vchan_interface, left.prod, 4);
+VALUE(sizeof(((struct vchan_interface *)0)->left.prod), 4);
+PLACE(struct vchan_interface, right.cons, 8);
+VALUE(sizeof(((struct vchan_interface *)0)->right.cons), 4);
+PLACE(struct vchan_interface, right.prod, 12);
+VALUE(sizeof(((struct vchan_interface *)0)->right.prod), 4);
+PLACE(struct vchan_interface, left_order, 16);
+VALUE(sizeof(((struct vchan_interface *)0)->left_order), 2);
+PLACE(struct vchan_interface, right_order, 18);
+VALUE(sizeof(((struct vchan_interface *)0)->right_order), 2);
+PLACE(struct vchan_interface, cli_live, 20);
+VALUE(sizeof(((struct vchan_interface *)0)->cli_live), 1);
+PLACE(struct vchan_interface, srv_live, 21);
+VALUE(sizeof(((struct vchan_interface *)0)->srv_live), 1);
+PLACE(struct vchan_interface, cli_notify, 22);
+VALUE(sizeof(((struct vchan_interface *)0)->cli_notify), 1);
+PLACE(struct vchan_interface, srv_notify, 23);
+VALUE(sizeof(((struct vchan_interface *)0)->srv_notify), 1);
+PLACE(struct vchan_interface, grants, 24);
 
 #ifndef __i386__
 // virtio_blk

@@ -17,4 +17,11 @@ public enum RegularFile {
     try check(unsafe stat(path, &status))
     return status.st_mode & S_IFMT == S_IFREG ? UInt64(status.st_size) : nil
   }
+
+  /// Whether an open descriptor is that of a regular file.
+  public static func isRegular(_ descriptor: Int32) -> Bool {
+    var status = stat()
+    // SAFETY: the kernel fills a structure of this very type.
+    return unsafe fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
 }

@@ -74,6 +74,12 @@ extension SharedBytes {
     return seen
   }
 
+  /// Atomically ands `mask` into the byte and returns what it held before.
+  @inlinable @discardableResult public func fetchAnd8(_ mask: UInt8, at offset: Int) -> UInt8 { unsafe pvio_fetch_and_u8(pointer(offset, 1), mask) }
+
+  /// Atomically ors `bits` into the byte and returns what it held before. A full fence.
+  @inlinable @discardableResult public func fetchOr8(_ bits: UInt8, at offset: Int) -> UInt8 { unsafe pvio_fetch_or_u8(pointer(offset, 1), bits) }
+
   /// Atomically ands `mask` into the word and returns what it held before.
   @inlinable @discardableResult public func fetchAnd16(_ mask: UInt16, at offset: Int) -> UInt16 {
     unsafe pvio_fetch_and_u16(pointer(offset, 2), mask)

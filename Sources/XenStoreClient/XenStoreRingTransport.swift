@@ -1,6 +1,7 @@
 import LinuxSystem
 public import SystemPackage
 import SharedMemory
+import SharedRing
 import Synchronization
 import XenInterface
 public import XenPlatform
@@ -48,7 +49,7 @@ public final class XenStoreRingTransport: XenStoreTransport {
   private final class Connection: Sendable {
     private struct Requests {
       let arena: GrantArena
-      var ring: ByteRingProducer
+      var ring: ByteStreamProducer
       /// What the ring had no room for, from ``sentCount`` on.
       var waiting: [UInt8] = []
       var sentCount = 0
@@ -97,7 +98,7 @@ public final class XenStoreRingTransport: XenStoreTransport {
         }
         guard !isClosed, page.error == XenStoreRingError.none.rawValue else { break }
         let count: Int
-        do throws(ByteRingFault) { count = try responses.take(into: &buffer, limit: buffer.count) } catch { break }
+        do throws(ByteStreamFault) { count = try responses.take(into: &buffer, limit: buffer.count) } catch { break }
         // The store goes on when an index has moved, and not before it is told.
         if hasSent || count > 0 { EventDescriptor.signal(channel.signalDescriptor) }
         if count > 0 {
@@ -111,7 +112,7 @@ public final class XenStoreRingTransport: XenStoreTransport {
       }
       close()
       // What the store had sent before it ended the stream is delivered: at most as much as the ring holds.
-      do throws(ByteRingFault) {
+      do throws(ByteStreamFault) {
         let count = try responses.take(into: &buffer, limit: buffer.count)
         if count > 0 { receive(Array(buffer[..<count])) }
       } catch {}
@@ -120,7 +121,7 @@ public final class XenStoreRingTransport: XenStoreTransport {
     /// Puts into the ring what it has room for. Whether anything was.
     private static func flush(_ requests: inout Requests) -> Bool {
       guard !requests.isClosed, requests.sentCount < requests.waiting.count else { return false }
-      do throws(ByteRingFault) {
+      do throws(ByteStreamFault) {
         let count = try requests.ring.put(requests.waiting, from: requests.sentCount)
         requests.sentCount += count
         if requests.sentCount == requests.waiting.count {

@@ -1,4 +1,5 @@
 public import SharedMemory
+public import SharedRing
 public import XenInterface
 
 /// The page that a domain shares with the store (`struct xenstore_domain_interface`, xen/include/public/io/xs_wire.h): two byte rings
@@ -18,25 +19,23 @@ public struct XenStoreRingPage: Sendable {
   // MARK: The rings
 
   /// The store's end of the requests (`req`).
-  public var requestConsumer: ByteRingConsumer { ByteRingConsumer(requests) }
+  public var requestConsumer: ByteStreamConsumer { ByteStreamConsumer(requests) }
   /// The guest's end of the requests.
-  public var requestProducer: ByteRingProducer { ByteRingProducer(requests) }
+  public var requestProducer: ByteStreamProducer { ByteStreamProducer(requests) }
   /// The guest's end of the responses (`rsp`).
-  public var responseConsumer: ByteRingConsumer { ByteRingConsumer(responses) }
+  public var responseConsumer: ByteStreamConsumer { ByteStreamConsumer(responses) }
   /// The store's end of the responses.
-  public var responseProducer: ByteRingProducer { ByteRingProducer(responses) }
+  public var responseProducer: ByteStreamProducer { ByteStreamProducer(responses) }
 
-  private var requests: ByteRingPlace {
-    ByteRingPlace(
-      page: page, dataOffset: XenStoreInterfaceLayout.requestOffset, producerOffset: XenStoreInterfaceLayout.requestProducerOffset,
-      consumerOffset: XenStoreInterfaceLayout.requestConsumerOffset)
-  }
+  private var requests: ByteStreamPlace { ByteStreamPlace(Self.requestLayout, indices: page, data: page) }
+  private var responses: ByteStreamPlace { ByteStreamPlace(Self.responseLayout, indices: page, data: page) }
 
-  private var responses: ByteRingPlace {
-    ByteRingPlace(
-      page: page, dataOffset: XenStoreInterfaceLayout.responseOffset, producerOffset: XenStoreInterfaceLayout.responseProducerOffset,
-      consumerOffset: XenStoreInterfaceLayout.responseConsumerOffset)
-  }
+  private static let requestLayout = ByteStreamLayout(
+    producerOffset: XenStoreInterfaceLayout.requestProducerOffset, consumerOffset: XenStoreInterfaceLayout.requestConsumerOffset,
+    dataOffset: XenStoreInterfaceLayout.requestOffset, byteCount: XenStoreLimits.ringByteCount)
+  private static let responseLayout = ByteStreamLayout(
+    producerOffset: XenStoreInterfaceLayout.responseProducerOffset, consumerOffset: XenStoreInterfaceLayout.responseConsumerOffset,
+    dataOffset: XenStoreInterfaceLayout.responseOffset, byteCount: XenStoreLimits.ringByteCount)
 
   // MARK: About the connection
 
@@ -73,10 +72,8 @@ public struct XenStoreRingPage: Sendable {
 
   /// The store's part of beginning again: empties both rings, then lets the guest go on. The ends made before are void.
   public func restart() {
-    for offset in [
-      XenStoreInterfaceLayout.requestConsumerOffset, XenStoreInterfaceLayout.requestProducerOffset,
-      XenStoreInterfaceLayout.responseConsumerOffset, XenStoreInterfaceLayout.responseProducerOffset,
-    ] { page.store32(0, at: offset) }
+    requests.initialize()
+    responses.initialize()
     error = XenStoreRingError.none.rawValue
     // Last, and with release: a guest that sees it sees the empty rings.
     connection = .connected

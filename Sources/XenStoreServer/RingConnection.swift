@@ -1,6 +1,7 @@
 import EventLoop
 import Logging
 import SharedMemory
+import SharedRing
 import XenInterface
 import XenPlatform
 import XenStoreCore
@@ -29,8 +30,8 @@ final class RingConnection: StoreLink {
   private let page: XenStoreRingPage
   private var ring: StoreRing?
   private var channel: LoopEventChannel!
-  private var requests: ByteRingConsumer
-  private var responses: ByteRingProducer
+  private var requests: ByteStreamConsumer
+  private var responses: ByteStreamProducer
   private var life = Life.open
   /// Whether it lost everything since the server was last told to see to the others.
   private var wasEmptied = false
@@ -96,7 +97,7 @@ final class RingConnection: StoreLink {
     while life == .open {
       refill(from: core)
       guard hasUnsentBytes else { return .all }
-      do throws(ByteRingFault) {
+      do throws(ByteStreamFault) {
         let count = try responses.put(unsent, from: sentCount)
         guard count > 0 else { return .blocked }
         sentCount += count
@@ -168,7 +169,7 @@ final class RingConnection: StoreLink {
 
   private func read() {
     let count: Int
-    do throws(ByteRingFault) {
+    do throws(ByteStreamFault) {
       count = try requests.take(into: &server.inputBuffer, limit: XenStoreLimits.ringByteCount)
     } catch {
       return markBroken(.ringIndex, "\(error)")

@@ -1,5 +1,6 @@
 import LinuxSystem
 import SharedMemory
+import SharedRing
 import Synchronization
 import XenInterface
 import XenPlatform
@@ -67,8 +68,8 @@ final class RingGuest: Sendable {
 /// A client that says what it likes over a page.
 struct RawRingClient {
   let guest: RingGuest
-  private var requests: ByteRingProducer
-  private var responses: ByteRingConsumer
+  private var requests: ByteStreamProducer
+  private var responses: ByteStreamConsumer
   private var parser = XenStorePacketParser()
   private var buffer = [UInt8](repeating: 0, count: 1024)
 

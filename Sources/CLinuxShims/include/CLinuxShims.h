@@ -58,6 +58,8 @@ static inline void pvio_store_release_u32(void *p, uint32_t v) { __atomic_store_
 static inline int pvio_compare_exchange_u16(void *p, uint16_t *expected, uint16_t desired) {
   return __atomic_compare_exchange_n((uint16_t *)p, expected, desired, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
+static inline uint8_t pvio_fetch_and_u8(void *p, uint8_t v) { return __atomic_fetch_and((uint8_t *)p, v, __ATOMIC_SEQ_CST); }
+static inline uint8_t pvio_fetch_or_u8(void *p, uint8_t v) { return __atomic_fetch_or((uint8_t *)p, v, __ATOMIC_SEQ_CST); }
 static inline uint16_t pvio_fetch_and_u16(void *p, uint16_t v) { return __atomic_fetch_and((uint16_t *)p, v, __ATOMIC_SEQ_CST); }
 static inline uint16_t pvio_fetch_or_u16(void *p, uint16_t v) { return __atomic_fetch_or((uint16_t *)p, v, __ATOMIC_SEQ_CST); }
 // Loads before it are done before those after it. On x86 only the compiler has to be told.
@@ -124,6 +126,13 @@ static inline int pvio_get_fd_flags(int fd) { return fcntl(fd, F_GETFL); }
 static inline int pvio_set_fd_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags); }
 
 // BLKGETSIZE64, BLKSSZGET, BLKPBSZGET (linux/fs.h)
+// Pseudo terminals: lets the other end of a controlling end be opened, and says its number, or -1.
+static inline int pvio_terminal_number(int fd) {
+  int locked = 0;
+  unsigned number = 0;
+  if (ioctl(fd, TIOCSPTLCK, &locked) < 0 || ioctl(fd, TIOCGPTN, &number) < 0) return -1;
+  return (int)number;
+}
 static inline int pvio_block_device_byte_count(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
 static inline int pvio_block_device_sector_size(int fd, int *bytes) { return ioctl(fd, BLKSSZGET, bytes); }
 static inline int pvio_block_device_physical_sector_size(int fd, unsigned *bytes) { return ioctl(fd, BLKPBSZGET, bytes); }
