@@ -179,7 +179,7 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "DriverCommands", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
+        "DriverCommands", "ConsoleFront", "ConsoleBack", "ConsoleInterface", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
         "BlockEngine", "VhostUser",
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
@@ -220,6 +220,12 @@ let package = Package(
         "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),
+    tests(
+      "ByteStreamTests",
+      [
+        "ConsoleFront", "ConsoleBack", "ConsoleInterface", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop",
+        "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
+      ]),
     tests(
       "PlatformConformance",
       [

@@ -24,6 +24,8 @@ public struct ChildProcess: Sendable {
     public var standardInput: Int32?
     public var standardOutput: Int32?
     public var standardError: Int32?
+    /// A terminal that becomes the child's standard streams, and with ``newSession`` the one that controls it; instead of those above.
+    public var terminalPath: String?
     /// Descriptors of ours (right) that the child gets under the given numbers (left, 3 and above).
     public var descriptors: [Int32: Int32] = [:]
     /// Variables to set or replace in the environment.
@@ -49,6 +51,10 @@ public struct ChildProcess: Sendable {
       let copy = try check(fcntl(source, F_DUPFD_CLOEXEC, 200))
       temporaries.append(copy)
       unsafe posix_spawn_file_actions_adddup2(&actions, copy, target)
+    }
+    if let path = options.terminalPath {
+      unsafe posix_spawn_file_actions_addopen(&actions, 0, path, O_RDWR, 0)
+      for target in Int32(1)...2 { unsafe posix_spawn_file_actions_adddup2(&actions, 0, target) }
     }
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)

@@ -4,7 +4,7 @@ public import SystemPackage
 
 /// A pseudo terminal: the controlling end is ours, the other one is a device that programs open by its path.
 ///
-/// It passes bytes on as they are (no echo, no line editing, no translation). Nothing ends when the last program that has it open
+/// Nothing ends when the last program that has it open
 /// goes: this process keeps it open itself.
 public final class PseudoTerminal: Sendable {
   /// The controlling end, non-blocking.
@@ -13,11 +13,12 @@ public final class PseudoTerminal: Sendable {
   public let path: String
   private let device: OwnedDescriptor
 
-  public init() throws(Errno) {
+  /// - Parameter isRaw: bytes pass as they are: no echo, no line editing, no translation.
+  public init(isRaw: Bool = true) throws(Errno) {
     let controller = try OwnedDescriptor.open("/dev/ptmx", flags: O_RDWR | O_NOCTTY | O_NONBLOCK)
     path = "/dev/pts/\(try check(pvio_terminal_number(controller.rawValue)))"
     device = try OwnedDescriptor.open(path, flags: O_RDWR | O_NOCTTY)
-    try TerminalMode.raw(device.rawValue).apply(to: device.rawValue)
+    if isRaw { try TerminalMode.raw(device.rawValue).apply(to: device.rawValue) }
     self.controller = SharedDescriptor(controller)
   }
 }
@@ -25,6 +26,11 @@ public final class PseudoTerminal: Sendable {
 /// How a terminal treats what passes through it (`struct termios`).
 public struct TerminalMode: Sendable {
   private var settings: termios
+
+  /// How a terminal is opened that is not to become this process's own.
+  public static let openFlags = O_RDWR | O_NOCTTY
+  /// What the programs of a terminal get when it is gone.
+  public static let hangUpSignal = SIGHUP
 
   /// The mode that the terminal is in; throws `ENOTTY` for what is no terminal.
   public init(of descriptor: Int32) throws(Errno) {

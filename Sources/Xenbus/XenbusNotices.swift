@@ -39,6 +39,9 @@ public final class XenbusNotices: Sendable {
   /// grants and ports outlive a process; a device that is not connected is stopped.
   public func leave() { raise { $0.leave = true } }
 
+  /// Whether ``stop()`` or ``leave()`` was called.
+  public var isStopping: Bool { pending.withLock { $0.stop || $0.leave } }
+
   /// The peer's process is dead: nobody holds its end of the event channel. Only for the connection that is up now.
   public func peerVanished() { raise { $0.vanished = true } }
 

@@ -6,6 +6,7 @@ enum Drivers {
   static let all: [DriverRegistration] = [
     DriverRegistration(.disk, backend: BackendBlockCommand.self),
     DriverRegistration(.net, backend: BackendNetCommand.self),
+    DriverRegistration(BackendConsoleCommand.kind, backend: BackendConsoleCommand.self, commands: [ConsoleCommand.self]),
   ]
 
   static var kinds: DeviceKinds { DeviceKinds(all.map(\.kind)) }

@@ -1,5 +1,6 @@
 import LinuxSystem
 import SharedMemory
+import SharedRing
 import Synchronization
 import Testing
 import XenInterface

@@ -42,6 +42,14 @@ public final class ByteStreamBackendDriver<Device: ByteStreamBackendDevice, Endp
   /// What all streams have moved. From any task.
   public func counters() async -> ByteStreamCounters { await withEndpoints { $0.total } }
 
+  /// Ends the endpoints for good. After the life cycle has ended.
+  public func close() async {
+    await disconnect()
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      endpoints.loop.execute { [endpoints] in endpoints.value.close { continuation.resume() } }
+    }
+  }
+
   // MARK: The life cycle's calls
 
   public func advertise() async throws -> [String: String] { device.advertisement }
@@ -105,6 +113,12 @@ extension MappedStreamMemory {
 extension Array where Element: ByteStreamEndpoint {
   /// What all of them have moved. Loop thread only.
   public var total: ByteStreamCounters { reduce(into: ByteStreamCounters()) { $0.add($1.total) } }
+
+  /// Ends all of them for good, one after the other. Loop thread only.
+  public func close(_ done: @escaping () -> Void) {
+    guard let first else { return done() }
+    first.close { [Element](dropFirst()).close(done) }
+  }
 
   /// Ends the connections of all. `done` gets the number of pages that the peer still has mapped. Loop thread only.
   public func disconnect(_ done: @escaping (_ stillMapped: Int) -> Void) {

@@ -94,6 +94,13 @@ open class ByteStreamEndpoint: LoopSource {
   /// The stream is going: whatever the kernel may still do with its memory has to end before `done` is called. ``connection`` is nil.
   open func willDisconnect(_ done: @escaping () -> Void) { done() }
 
+  /// Ends the endpoint for good, with whatever it holds; it is not connected any more. `done` is called when the loop has let go of it.
+  open func close(_ done: @escaping () -> Void) {
+    precondition(!isConnected, "an endpoint is closed after its stream")
+    if loop != nil { loop.detach(self) }
+    done()
+  }
+
   /// Work of a turn that needs no connection.
   open func serviceAlways() -> Service { .idle }
 

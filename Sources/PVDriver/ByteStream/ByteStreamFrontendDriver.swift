@@ -44,6 +44,14 @@ public final class ByteStreamFrontendDriver<Device: ByteStreamFrontendDevice, En
   /// What all streams have moved. From any task.
   public func counters() async -> ByteStreamCounters { await withEndpoints { $0.total } }
 
+  /// Ends the endpoints for good. After the life cycle has ended.
+  public func close() async {
+    await disconnect()
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      loop.execute { [half] in half.value.endpoints.close { continuation.resume() } }
+    }
+  }
+
   // MARK: The life cycle's calls
 
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {

@@ -77,8 +77,8 @@ public final class ByteStreamPump: ByteStreamEndpoint {
     wantsBytes = true
   }
 
-  /// Stops using the descriptors; what is under way is cancelled. After ``disconnect(_:)``. `done` is called when the kernel holds nothing.
-  public func close(_ done: @escaping () -> Void) {
+  /// Stops using the descriptors; what is under way is cancelled, and the log is written out.
+  public override func close(_ done: @escaping () -> Void) {
     precondition(!isConnected, "a pump is closed after its stream")
     isClosing = true
     disconnecting = { [self] in
