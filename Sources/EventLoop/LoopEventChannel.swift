@@ -143,13 +143,17 @@ public import XenPlatform
     isClosed = true
     closing = done
     signalWanted = false
-    // A signal can be stuck as well as the wait: on a counter that the peer has filled.
+    cancel()
+    finishClosing()
+  }
+
+  /// Cancels what the kernel holds. A signal can be stuck as well as the wait: on a counter that the peer has filled.
+  private func cancel() {
     for target in [waitUserData, signalUserData] {
       guard let target, let userData = loop.begin(self, tag: Tag.cancel) else { continue }
       cancelsInFlight += 1
       precondition(loop.uring.prepareCancel(target: target, userData: userData))
     }
-    finishClosing()
   }
 
   public override func service() -> Service {
@@ -171,6 +175,9 @@ public import XenPlatform
       unmasksInFlight -= 1
     default:
       cancelsInFlight -= 1
+      // Between its poll and its read, the wait cannot be found. If somebody else has read the counter then, it goes on waiting: cancel
+      // that. One that has ended is not found either, and its completion comes next.
+      if result == -ENOENT, cancelsInFlight == 0 { cancel() }
     }
     if isClosed { finishClosing() }
   }

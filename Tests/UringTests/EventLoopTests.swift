@@ -152,6 +152,30 @@ import XenPlatform
     let inFlight = await loop.run { [loop] in loop.operationsInFlight }
     #expect(inFlight <= 2, "only the mailbox's watch may be left")
   }
+
+  /// Somebody else reads the counter after the kernel has found it readable and before it has read it for us: the wait can then not be
+  /// found by a cancellation for a moment, and goes on afterwards.
+  @Test(arguments: 0..<16)
+  func closingAChannelDoesNotWaitForAnEventThatAnotherHasTaken(order: Int) throws {
+    let loop = try EventLoop(name: "test")
+    defer { loop.shutDown() }
+    let idle = loop.operationsInFlight
+    func turn(_ count: Int) { for _ in 0..<count { loop.turn(maySleep: false) } }
+    let counter = SharedDescriptor(try EventDescriptor.create())
+    let channels = try [
+      LoopEventChannel(wait: counter, signal: nil, loop: loop) {}, LoopEventChannel(wait: counter, signal: counter, loop: loop) {},
+    ]
+    if order & 1 != 0 { turn(3) }
+    if order & 2 != 0 { channels[1].signal() } else { EventDescriptor.signal(counter.descriptor) }
+    if order & 4 != 0 { turn(1) }
+    var closed = 0
+    channels[order >> 3].close { closed += 1 }
+    turn(100)
+    #expect(closed == 1)
+    channels[1 - (order >> 3)].close { closed += 1 }
+    turn(100)
+    #expect(closed == 2 && loop.operationsInFlight == idle)
+  }
 }
 
 /// Two ends of a channel without a broker.
