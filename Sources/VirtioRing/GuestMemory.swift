@@ -201,6 +201,15 @@ public import SharedMemory
     dirtyLog.mark(range.guestAddress &+ UInt64(buffer.address &- range.hostAddress), byteCount: UInt64(buffer.byteCount))
   }
 
+  /// Marks the pages of memory that a buffer gave: for what knows the memory's address in this process only.
+  public func markWritten(_ vector: SharedVector) {
+    for index in 0..<bound.value where ranges[index].byteCount > 0 {
+      let offset = UInt64(vector.address &- ranges[index].hostAddress)
+      guard offset < ranges[index].byteCount else { continue }
+      return dirtyLog.mark(ranges[index].guestAddress &+ offset, byteCount: UInt64(vector.byteCount))
+    }
+  }
+
   /// Copies `count` bytes at `offset` of `buffer` out to the start of `destination`, once.
   @inlinable @inline(__always)
   public func copyOut(_ buffer: GuestBuffer, at offset: Int, byteCount count: Int, to destination: UnsafeMutableRawBufferPointer) {

@@ -133,7 +133,7 @@ extension BlockEngine {
     finish(request, .okay)
   }
 
-  /// Takes `byteCount` bytes off the front of what is left to do.
+  /// Takes `byteCount` bytes off the front of what is left to do. A vector that is done is whole again.
   private func advance(_ request: Int, by byteCount: Int) {
     var slot = pool.slots[request]
     slot.doneByteCount += UInt64(byteCount)
@@ -143,9 +143,14 @@ extension BlockEngine {
       let (address, length) = pool.table[index]
       if remaining < length {
         pool.table[index] = (address + UInt(remaining), length - remaining)
+        slot.doneVectorByteCount += Int32(remaining)
         break
       }
       remaining -= length
+      if slot.doneVectorByteCount > 0 {
+        pool.table[index] = (address - UInt(slot.doneVectorByteCount), length + Int(slot.doneVectorByteCount))
+        slot.doneVectorByteCount = 0
+      }
       slot.doneVectorCount += 1
     }
     pool.slots[request] = slot

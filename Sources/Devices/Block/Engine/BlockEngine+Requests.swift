@@ -34,6 +34,15 @@ extension BlockEngine {
     pool.slots[request] = slot
   }
 
+  /// Calls `body` with all memory of a request that has just been completed successfully; within the client's `completed(tag:status:)`.
+  public func forEachVector(of request: Int, _ body: (SharedVector) -> Void) {
+    let first = Int(pool.slots[request].firstVector)
+    for index in first..<first + Int(pool.slots[request].vectorCount) {
+      let (address, byteCount) = pool.table[index]
+      body(SharedVector(address: address, byteCount: byteCount))
+    }
+  }
+
   /// Gives up a request that was begun and not submitted.
   public func abandon(_ request: Int) {
     precondition(pool.slots[request].step == .building, "request \(request) was submitted already")

@@ -22,6 +22,8 @@ struct RequestPool: ~Copyable {
     var vectorCount: Int32 = 0
     /// Vectors that are done.
     var doneVectorCount: Int32 = 0
+    /// Bytes of the one after them that are done.
+    var doneVectorByteCount: Int32 = 0
     /// The arena that all vectors lie in; `mixedRegions` when there are several.
     var region: Int32 = 0
     var largeTable: Int32 = RequestPool.none

@@ -76,7 +76,6 @@ extension BlockVirtioPlane {
       return transferByBounce(index, operation, request, range: range, byteCount: byteCount, row, served)
     }
     rows[index] = row
-    if operation == .read, served.memory.dirtyLog.isActive { written[index] = range.map { elements(served, $0) } }
     served.inFlightCount += 1
     engine.submit(index, operation, sector: request.sectorNumber, tag: UInt64(index))
     return true
@@ -100,7 +99,6 @@ extension BlockVirtioPlane {
     bounces[index] = bounce
     engine.append(bounce.vector, region: -1, to: index)
     rows[index] = row
-    if operation == .read, served.memory.dirtyLog.isActive { written[index] = buffers }
     served.inFlightCount += 1
     engine.submit(index, operation, sector: request.sectorNumber, tag: UInt64(index))
     return true

@@ -27,8 +27,8 @@ final class BlockVirtioPlane: LoopSource {
     var workedSincePoll = false
     /// Until when the rings are looked at although the poller has given up: as in a blkif back-end.
     var lookUntil: UInt64 = 0
-    /// There are ``bounces`` or ``written``.
-    var hasAfterwork = false
+    /// There are ``bounces``.
+    var hasBounces = false
     var stoppingCount = 0
   }
 
@@ -49,9 +49,7 @@ final class BlockVirtioPlane: LoopSource {
   private let state: FixedCell<State>
   private var client: PlaneClient?
   /// Requests whose data goes through memory of ours, by the engine's index.
-  var bounces: [Int: BounceBuffer] = [:] { didSet { noteAfterwork() } }
-  /// What requests write, by the engine's index, while a migration wants it marked.
-  var written: [Int: [GuestBuffer]] = [:] { didSet { noteAfterwork() } }
+  var bounces: [Int: BounceBuffer] = [:] { didSet { state.value.hasBounces = !bounces.isEmpty } }
 
   init(engine: BlockEngine, queueCount: Int, identity: [UInt8], polling: PollingPolicy, logger: Logger) {
     self.engine = engine
@@ -205,20 +203,23 @@ final class BlockVirtioPlane: LoopSource {
   /// The engine has done request `index`.
   fileprivate func completed(_ index: Int, _ status: BlockStatus) {
     let row = rows[index]
-    if state.value.hasAfterwork { finishAfterwork(index, status) }
     let answered: Void? = queues.withObject(Int(row.queue)) { served in
+      if state.value.hasBounces || served.memory.dirtyLog.isActive { finishAfterwork(index, row, status) }
       served.inFlightCount -= 1
       answer(served, row, status.virtio)
     }
     precondition(answered != nil, "a request of a queue that has stopped")
   }
 
-  @inline(never) private func finishAfterwork(_ index: Int, _ status: BlockStatus) {
-    if let bounce = bounces.removeValue(forKey: index), status == .okay { bounce.spill(to: memory) }
-    if let buffers = written.removeValue(forKey: index) { for buffer in buffers { memory.markWritten(buffer) } }
+  /// Gives the guest what was read for it elsewhere, and marks what was read into its memory: whether or not a migration had begun when
+  /// the request did.
+  @inline(never) private func finishAfterwork(_ index: Int, _ row: Row, _ status: BlockStatus) {
+    if let bounce = bounces.removeValue(forKey: index) {
+      if status == .okay { bounce.spill(to: memory) }
+    } else if row.writtenByteCount > 1 {
+      engine.forEachVector(of: index) { memory.markWritten($0) }
+    }
   }
-
-  private func noteAfterwork() { state.value.hasAfterwork = !bounces.isEmpty || !written.isEmpty }
 
   /// Answers a chain. A queue that broke meanwhile is not touched.
   @inline(__always) func answer(_ served: BlockVirtioQueue, _ row: Row, _ status: VirtioBlockStatus) {

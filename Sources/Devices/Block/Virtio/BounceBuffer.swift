@@ -41,12 +41,13 @@ final class BounceBuffer {
     }
   }
 
-  /// Gives the data of a read to the guest.
+  /// Gives the data of a read to the guest, and marks it as written.
   func spill(to memory: GuestMemory) {
     guard isRead else { return }
     var offset = 0
     for buffer in buffers {
       memory.copy(bytes, at: offset, to: buffer)
+      if memory.dirtyLog.isActive { memory.markWritten(buffer) }
       offset += buffer.byteCount
     }
   }
