@@ -204,8 +204,8 @@ let package = Package(
     tests(
       "VhostUserTests",
       [
-        "BlockVirtio", "BlockEngine", "BlockInterface", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedMemory", "LinuxSystem",
-        system, logging,
+        "BlockVirtio", "BlockEngine", "BlockInterface", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory",
+        "LinuxSystem", system, logging,
       ]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreRingTests", ["XenStoreRing", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
@@ -278,8 +278,8 @@ let package = Package(
     tests(
       "Integration",
       [
-        "NetInterface", "NetPackets", "ProcessPlatform", "Xenbus", "XenStoreClient", "XenStoreWire", "XenPlatform", "SharedMemory", "XenInterface",
-        "LinuxSystem", system,
+        "NetInterface", "NetPackets", "VhostUser", "VirtioRing", "VirtioInterface", "ProcessPlatform", "Xenbus", "XenStoreClient", "XenStoreWire",
+        "XenPlatform", "SharedMemory", "XenInterface", "LinuxSystem", system,
       ]),
   ],
   swiftLanguageModes: [.v6]
