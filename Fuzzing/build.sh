@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the fuzz targets with libFuzzer: the modules they look into, instrumented, apart from the normal build.
-# Usage: Fuzzing/build.sh DIRECTORY; the programs are DIRECTORY/fuzz-store, fuzz-net, fuzz-split and fuzz-packed.
+# Usage: Fuzzing/build.sh DIRECTORY; the programs are DIRECTORY/fuzz-store, fuzz-net, fuzz-split, fuzz-packed and fuzz-vhost-user.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=$1
@@ -29,8 +29,8 @@ for module in XenInterface XenStoreWire XenStoreMigration XenStoreCore; do compi
 compile FuzzStore Fuzzing/Store
 swiftc -sanitize=fuzzer "${objects[@]}" -o "$out/fuzz-store"
 
-# Virtqueues: their memory comes from modules that use a package, so SwiftPM builds them.
-swift build -c release --target VirtioRing --scratch-path "$out/package" -Xswiftc -sanitize=fuzzer
+# Virtqueues and vhost-user: what they stand on are modules that use packages, so SwiftPM builds them.
+swift build -c release --target VhostUser --scratch-path "$out/package" -Xswiftc -sanitize=fuzzer
 built=$out/package/release
 queue=()
 for module in XenInterface VirtioInterface CLinuxShims LinuxSystem SharedMemory VirtioRing CSystem SystemPackage; do
@@ -43,6 +43,13 @@ for format in split packed; do
     -I "$out/package/checkouts/swift-system/Sources/CSystem/include" -module-name FuzzVirtqueue Fuzzing/Virtqueue/VirtqueueTarget.swift \
     "${queue[@]}" -o "$out/fuzz-$format"
 done
+session=("${queue[@]}")
+for module in SharedRing XenPlatform Uring EventLoop VhostUser Logging; do
+  while IFS= read -r object; do session+=("$object"); done < <(find "$built/$module.build" -name '*.o')
+done
+swiftc "${flags[@]}" -I "$built/Modules" -Xcc -fmodule-map-file="$built/CLinuxShims.build/module.modulemap" \
+  -I Sources/CLiburing -I "$out/package/checkouts/swift-system/Sources/CSystem/include" -module-name FuzzVhostUser \
+  Fuzzing/VhostUser/VhostUserTarget.swift "${session[@]}" -luring -o "$out/fuzz-vhost-user"
 
 (
   # The network's slots and headers: two modules instrumented, without the files that talk to a store or a ring; what they stand on is as

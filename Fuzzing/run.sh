@@ -29,5 +29,7 @@ store() { run store "${FUZZ_SECONDS:-60}" 16384 Fuzzing/Store/corpus -dict=Fuzzi
 net() { run net "${FUZZ_NET_SECONDS:-15}" 4096 Fuzzing/Net/corpus; }
 split() { run split "${FUZZ_SECONDS:-60}" 2048 Fuzzing/Virtqueue/corpus-split; }
 packed() { run packed "${FUZZ_SECONDS:-60}" 2048 Fuzzing/Virtqueue/corpus-packed; }
-together store net
+vhostUser() { run vhost-user "${FUZZ_SECONDS:-60}" 4096 Fuzzing/VhostUser/corpus; }
+together store vhostUser
 together split packed
+net
