@@ -59,6 +59,8 @@ extension DiskSpec {
       case .ram(let byteCount): .memory(byteCount: byteCount)
       case .null(let byteCount): .null(byteCount: byteCount)
       }
-    return BlockStoreSpec(backing, isReadOnly: isReadOnly, isDirect: usesDirectIO, sectorByteCount: sectorByteCount)
+    return BlockStoreSpec(
+      backing, isReadOnly: isReadOnly, isDirect: usesDirectIO, sectorByteCount: sectorByteCount,
+      rate: BlockRate(requestsPerSecond: requestsPerSecond, bytesPerSecond: bytesPerSecond))
   }
 }

@@ -23,6 +23,8 @@ struct DiskSpec: Sendable, Equatable {
   var usesDirectIO: Bool
   var queueCount: Int
   var sectorByteCount: Int
+  var requestsPerSecond: UInt64?
+  var bytesPerSecond: UInt64?
   var id: String?
   /// Nil: as the command that it is for likes it.
   var export: Export?
@@ -38,6 +40,8 @@ struct DiskSpec: Sendable, Equatable {
     .init(name: "direct", expectation: "on|off       bypass the page cache (on)"),
     .init(name: "queues", expectation: "N            most queues to offer, 1 to 16 (4)"),
     .init(name: "sector-size", expectation: "512|4096 logical sector size (512)"),
+    .init(name: "iops", expectation: "N              most requests a second, on average"),
+    .init(name: "bps", expectation: "SIZE            most bytes a second that are read and written, on average"),
     .init(name: "id", expectation: "NAME             name under the run directory"),
     .init(name: "export", expectation: "nbd|vhost-user|none  how the disk is reached (nbd)"),
   ]
@@ -59,6 +63,9 @@ struct DiskSpec: Sendable, Equatable {
     queueCount = try spec.number("queues", in: 1...16, default: 4)
     sectorByteCount = try spec.number("sector-size", in: 512...4096, default: 512)
     guard sectorByteCount == 512 || sectorByteCount == 4096 else { throw spec.bad("sector-size", "\(sectorByteCount)", "512 or 4096") }
+    requestsPerSecond = try spec["iops"] == nil ? nil : UInt64(spec.number("iops", in: 1...1_000_000_000, default: 1))
+    bytesPerSecond = try spec.byteCount("bps")
+    if let count = bytesPerSecond, count > 1 << 40 { throw spec.bad("bps", "\(count)", "at most 1T") }
     id = try spec["id"].map { try spec.name("id", $0) }
     export = try spec["export"].map { text in
       guard let export = Export(rawValue: text) else { throw spec.bad("export", text, "nbd, vhost-user or none") }

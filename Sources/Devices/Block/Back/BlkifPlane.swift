@@ -123,13 +123,13 @@ final class BlkifPlane: LoopSource {
     var worked = false
     var more = false
     if !state.value.isStopping, !queues.isEmpty {
-      // Another queue goes first each turn, so that none lives on what the others leave of the engine.
-      state.value.firstQueue += 1
-      if state.value.firstQueue >= queues.count { state.value.firstQueue = 0 }
+      // The one after the last that had a turn goes first, so that none lives on what the others leave of the engine.
+      let first = state.value.firstQueue
       for offset in queues.indices {
-        let position = state.value.firstQueue + offset
-        let queue = queues[position < queues.count ? position : position - queues.count]
-        switch take(from: queue) {
+        let position = first + offset < queues.count ? first + offset : first + offset - queues.count
+        let done = take(from: queues[position])
+        if done != .idle { state.value.firstQueue = position + 1 < queues.count ? position + 1 : 0 }
+        switch done {
         case .idle: break
         case .worked: worked = true
         case .moreToDo: more = true

@@ -4,9 +4,12 @@ import Uring
 
 // What a transport calls.
 extension BlockEngine {
-  /// Takes a request with room for `vectorCount` vectors. Nil when all are in use: take nothing more from the ring until a
-  /// completion has come.
-  public func begin(vectorCount: Int) -> Int? { pool.begin(vectorCount: vectorCount) }
+  /// Takes a request with room for `vectorCount` vectors. Nil when all are in use, or the disk's rate does not allow one now: take nothing
+  /// more from the ring until a completion has come or the loop turns again.
+  public func begin(vectorCount: Int) -> Int? {
+    if state.value.isLimited, isHeldBack() { return nil }
+    return pool.begin(vectorCount: vectorCount)
+  }
 
   /// Where the vectors of `request` begin in the engine's table, below ``vectorCapacity``.
   public func firstVector(of request: Int) -> Int { Int(pool.slots[request].firstVector) }
@@ -102,6 +105,7 @@ extension BlockEngine {
     pool.slots[request].byteOffset = byteCount == 0 ? 0 : sector * 512
     pool.slots[request].byteCount = byteCount
     count(operation, byteCount)
+    if state.value.isLimited { spend(operation, byteCount: byteCount) }
     admit(request)
   }
 

@@ -33,6 +33,8 @@ public final class BlockEngine: LoopSource {
 
   public let store: BlockStore
   let state: FixedCell<State>
+  /// What a limit of the rate goes by.
+  let clock = LoopClock()
 
   /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
   struct State: ~Copyable {
@@ -49,8 +51,14 @@ public final class BlockEngine: LoopSource {
     var isReleasingHeld = false
     var file = UringFile.descriptor(-1)
     var registration = BufferRegistration()
+    let isLimited: Bool
+    var pacer: BlockPacer
 
-    init(pool: consuming RequestPool) { self.pool = pool }
+    init(pool: consuming RequestPool, rate: BlockRate) {
+      self.pool = pool
+      pacer = BlockPacer(rate)
+      isLimited = pacer.isLimited
+    }
   }
 
   /// A table that fits a direct request, rounded to a cache line of vectors.
@@ -60,7 +68,7 @@ public final class BlockEngine: LoopSource {
 
   public init(store: sending BlockStore, loop: EventLoop, sizing: Sizing = Sizing()) {
     self.store = store
-    self.state = FixedCell(State(pool: Self.makePool(sizing)))
+    self.state = FixedCell(State(pool: Self.makePool(sizing), rate: store.rate))
     super.init()
     loop.attach(self)
     registerFile()

@@ -50,6 +50,8 @@ public final class BlockStore {
   public let discardGranularity: UInt32
   /// The page cache is not used.
   public let isDirect: Bool
+  /// How much may be done with it.
+  public internal(set) var rate = BlockRate()
   /// What a user should be told: where what was asked for could not be done as asked. One line each.
   public internal(set) var notices: [String]
 
@@ -67,6 +69,12 @@ public final class BlockStore {
   /// Opens what `spec` names. Blocks for as long as the file system does: not on a loop that serves others.
   public static func open(_ spec: BlockStoreSpec) throws(BlockOpenError) -> sending BlockStore {
     if let size = spec.sectorByteCount, size != 512, size != 4096 { throw .unsupportedSectorSize(size) }
+    let store = try openBacking(spec)
+    store.rate = spec.rate
+    return store
+  }
+
+  private static func openBacking(_ spec: BlockStoreSpec) throws(BlockOpenError) -> sending BlockStore {
     switch spec.backing {
     case .file(let path): return try openFile(path, spec)
     case .memory(let byteCount): return try makeMemory(byteCount, spec)

@@ -15,11 +15,16 @@ public struct BlockStoreSpec: Sendable, Equatable {
   public var isDirect: Bool
   /// Logical sector size in bytes, 512 or 4096; nil: 512, or what the file asks for.
   public var sectorByteCount: Int?
+  /// How much may be done with it.
+  public var rate: BlockRate
 
-  public init(_ backing: Backing, isReadOnly: Bool = false, isDirect: Bool = true, sectorByteCount: Int? = nil) {
+  public init(
+    _ backing: Backing, isReadOnly: Bool = false, isDirect: Bool = true, sectorByteCount: Int? = nil, rate: BlockRate = BlockRate()
+  ) {
     self.backing = backing
     self.isReadOnly = isReadOnly
     self.isDirect = isDirect
     self.sectorByteCount = sectorByteCount
+    self.rate = rate
   }
 }

@@ -30,6 +30,8 @@ final class BlockVirtioPlane: LoopSource {
     /// There are ``bounces``.
     var hasBounces = false
     var stoppingCount = 0
+    /// The queue that goes first: the one after the last that had a turn, so that none lives on what the others leave of the engine.
+    var firstQueue = 0
   }
 
   /// Requests that one queue may have handled in one turn.
@@ -107,7 +109,9 @@ final class BlockVirtioPlane: LoopSource {
   override func service() -> Service {
     var worked = false
     var more = false
-    for position in 0..<queues.count {
+    let first = state.value.firstQueue
+    for offset in 0..<queues.count {
+      let position = first + offset < queues.count ? first + offset : first + offset - queues.count
       let done = queues.withObject(position) { served in
         let done = take(from: served)
         if served.unpublishedCount > 0 {
@@ -121,6 +125,7 @@ final class BlockVirtioPlane: LoopSource {
       case .worked: worked = true
       case .moreToDo: more = true
       }
+      if done != .idle, done != nil { state.value.firstQueue = position + 1 < queues.count ? position + 1 : 0 }
       if state.value.stoppingCount > 0 { stopWhatIsDone(position) }
     }
     if worked || more { state.value.workedSincePoll = true }

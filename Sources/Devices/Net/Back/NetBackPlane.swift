@@ -52,7 +52,7 @@ final class NetBackPlane: LoopSource {
   var multicast = MulticastFilter()
   let control: NetControl?
   let state: FixedCell<State>
-  let clock = PlaneClock()
+  let clock = LoopClock()
   var limiter = LogLimiter()
   private var client: PlaneClient?
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
