@@ -61,26 +61,30 @@ public struct DiskFile: Sendable, Equatable {
   }
 
   /// Opens a file or block device; `direct` goes around the page cache, `exclusive` refuses a block device that is mounted
-  /// (`EBUSY`). Throws `EINVAL` when the file system has no direct I/O.
+  /// (`EBUSY`) and stays so for ``patienceMilliseconds``. Throws `EINVAL` when the file system has no direct I/O.
   public static func open(_ path: String, forWriting: Bool, direct: Bool, exclusive: Bool) throws(Errno) -> OwnedDescriptor {
     var flags = forWriting ? O_RDWR : O_RDONLY
     if direct { flags |= Int32(PVIO_O_DIRECT) }
     if exclusive { flags |= O_EXCL }
-    return try OwnedDescriptor.open(path, flags: flags)
+    return try patiently(while: .resourceBusy) { () throws(Errno) in try OwnedDescriptor.open(path, flags: flags) }
   }
 
   /// Locks the file against everybody else who locks (`flock`), until it is closed. Throws `EWOULDBLOCK` when it is locked already, and
-  /// stays so for half a second: what a killed process had under way keeps its files open for a moment.
+  /// stays so for ``patienceMilliseconds``.
   public static func lock(_ descriptor: borrowing OwnedDescriptor, shared: Bool) throws(Errno) {
-    for attempt in 0... {
-      do throws(Errno) {
-        try check(flock(descriptor.rawValue, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB))
-        return
-      } catch {
-        guard error == .wouldBlock, attempt < 50 else { throw error }
-        usleep(10_000)
-      }
+    let number = descriptor.rawValue
+    try patiently(while: .wouldBlock) { () throws(Errno) in _ = try check(flock(number, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB)) }
+  }
+
+  /// How long a file that somebody else has is waited for: what a process that has ended had under way keeps its files for a moment.
+  public static let patienceMilliseconds = 2000
+
+  private static func patiently<Result: ~Copyable>(while busy: Errno, _ attempt: () throws(Errno) -> Result) throws(Errno) -> Result {
+    for _ in 0..<patienceMilliseconds / 10 {
+      do throws(Errno) { return try attempt() } catch { if error != busy { throw error } }
+      usleep(10_000)
     }
+    return try attempt()
   }
 
   /// Goes around the page cache, or through it again, from the next transfer on (`O_DIRECT`).

@@ -27,7 +27,7 @@ public struct Host: Sendable {
       return Host(
         platform: try DaemonConnection.platform(common.runDirectory), store: try DaemonConnection.store(common.runDirectory), kind: .process)
     case .xen:
-      public let platform: XenHostPlatform
+      let platform: XenHostPlatform
       do throws(PlatformError) { platform = try XenHostPlatform() } catch {
         throw CommandFailure("\(error): --platform xen is for domain 0 of a Xen host, with the modules xen-gntdev and xen-evtchn, by root")
       }

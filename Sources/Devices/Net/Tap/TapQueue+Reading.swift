@@ -85,6 +85,8 @@ extension TapQueue {
   private func failedRead(_ errno: Errno) {
     switch errno {
     case .resourceTemporarilyUnavailable, .canceled, .interrupted: break
+    // A TAP interface that is down says so, and has nothing to lose (`tun_ring_recv` of Linux).
+    case .badAddress where medium == .tap: state.value.statistics.lastFailure = errno
     // A packet socket says once that its interface was switched off; it goes on when that is switched on.
     case .networkDown: state.value.statistics.lastFailure = errno
     case .badDescriptorState:

@@ -4,7 +4,7 @@ import DriverCommands
 import EventLoop
 import Logging
 import PVDriver
-import ProcessPlatform
+import XenPlatform
 import XenInterface
 import XenStoreClient
 import XenStoreWire
@@ -54,7 +54,7 @@ struct ConsoleService {
   let terminal: ConsoleTerminal
   let logger: Logger
 
-  func run(_ platform: ProcessPlatform, _ store: XenStoreClient) async throws -> BackendSupervisor.Report {
+  func run(_ platform: any XenPlatform, _ store: XenStoreClient) async throws -> BackendSupervisor.Report {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "console") } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
