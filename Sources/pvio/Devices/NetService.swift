@@ -31,11 +31,12 @@ struct NetService {
     var configuration = NetBackConfiguration()
     configuration.maximumQueueCount = spec.queueCount
     configuration.followsMulticastControl = true
+    let keptInterface = platform.capabilities.reportsClosedPeers ? nil : try await KeptInterface.note(spec, address, store)
     let driver: NetBackendDriver
     do {
       driver = try await NetBackendDriver(
         loop: thread.loop, platform: platform, notices: notices, configuration: configuration, logger: logger
-      ) { [spec] loop in try spec.makePort(on: loop) }
+      ) { [spec] loop in try spec.makePort(on: loop, keepsInterface: keptInterface != nil) }
     } catch {
       throw CommandFailure("\(error)")
     }
@@ -52,18 +53,20 @@ struct NetService {
     let report = await supervisor.run(driver)
     for helper in helpers { helper.cancel() }
     await driver.close()
+    if let keptInterface, !isStopped.isRaised { keptInterface.remove(logger) }
     return report
   }
 }
 
 extension NetSpec {
   /// What the vif is connected to. Throws when it cannot be had, with a line that says why.
-  func makePort(on loop: EventLoop) throws -> NetPort {
-    let port = try makeBarePort(on: loop)
+  /// - Parameter keepsInterface: a TAP interface stays when this process ends.
+  func makePort(on loop: EventLoop, keepsInterface: Bool = false) throws -> NetPort {
+    let port = try makeBarePort(on: loop, keepsInterface)
     return try recording.map { try PcapRecorder.recording(port, to: $0, on: loop) } ?? port
   }
 
-  private func makeBarePort(on loop: EventLoop) throws -> NetPort {
+  private func makeBarePort(on loop: EventLoop, _ keepsInterface: Bool) throws -> NetPort {
     switch backing {
     case .null: return NullPort()
     case .virtualSwitch(let name): throw CommandFailure("switch \(name) is served by a process of its own: pvio backend net --switch \(name)")
@@ -78,6 +81,7 @@ extension NetSpec {
       configuration.namespace = namespace.map(NetworkNamespace.init(text:))
       configuration.queueCount = queueCount
       configuration.mtu = mtu
+      if keepsInterface { configuration.isPersistent = true }
       return try TapPort(TapInterface.open(configuration), guestAddress: mac, on: loop)
     }
   }

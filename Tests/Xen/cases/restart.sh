@@ -22,14 +22,12 @@ kill $disks_PID $nics_PID; wait $disks_PID; wait $nics_PID
 same "left connected" "4 4" "$(xs_state $disk) $(xs_state $BE)"
 start_backend disks block --platform xen --all --type vbd
 start_backend nics net --platform xen --all --type vif
-ifconfig vif$DOMID.0 10.9.0.1 netmask 255.255.255.0 up
 check planned
 kill -9 $disks_PID $nics_PID; wait $disks_PID $nics_PID 2>/dev/null
 # The guest writes while nobody serves it: the request waits.
 domu_bg "echo waited | dd of=/dev/xvda bs=512 seek=200 count=1 conv=fsync,sync,notrunc"
 start_backend disks block --platform xen --all --type vbd
 start_backend nics net --platform xen --all --type vif
-ifconfig vif$DOMID.0 10.9.0.1 netmask 255.255.255.0 up
 check killed
 same "what was written meanwhile" waited "$(dd if=$device bs=512 skip=200 count=1 2>/dev/null | tr -d '\0')"
 ok "the guest's log is clean" clean_log

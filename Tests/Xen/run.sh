@@ -1,0 +1,34 @@
+#!/bin/bash
+# Runs cases on a real Xen host in QEMU: Tests/Xen/run.sh [CASE...], all when none is named. Needs dist/pvio (make dist).
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+cases=("$@")
+[ ${#cases[@]} -gt 0 ] || cases=(smoke block net restart xl compare)
+[ -x "$root/dist/pvio" ] || { echo "dist/pvio is missing: make dist" >&2; exit 1; }
+"$here/xenlab" build >"$root/.build/xenlab-build.log" 2>&1 || { tail -n 20 "$root/.build/xenlab-build.log" >&2; exit 1; }
+
+# What goes into domain 0 besides the system: the command, the C library's parts that it takes from the host, and the cases.
+extra=$(mktemp -d)
+trap 'rm -rf "$extra"' EXIT
+mkdir -p "$extra"/bin "$extra"/lib/x86_64-linux-gnu "$extra"/xenlab
+install -m 755 "$root/dist/pvio" "$root/Packaging/xen/block-pvio" "$extra/bin/"
+ldd "$root/dist/pvio" | sed -nE 's/^[^/]*(\/[^ ]+) \(0x.*/\1/p' | while read -r library; do
+  case $library in */libc.so.6 | */ld-linux*) ;; *) cp -L "$library" "$extra/lib/x86_64-linux-gnu/" ;; esac
+done
+cp -r "$here/cases" "$extra/xenlab/"
+
+failed=()
+for case in "${cases[@]}"; do
+  echo "=== $case"
+  start=$SECONDS
+  # A guest of its own processor beside domain 0's: the two ends run at the same time.
+  if "$here/xenlab" run --timeout "${PVIO_XEN_TIMEOUT:-900}" --smp 2 --mem 3072 --dom0-extra "$extra" --script "$here/cases/$case.sh" \
+    --console "$root/.build/xen-$case.log"; then
+    echo "=== $case: passed in $((SECONDS - start)) s"
+  else
+    echo "=== $case: FAILED after $((SECONDS - start)) s; the consoles of Xen and domain 0 are in .build/xen-$case.log"
+    failed+=("$case")
+  fi
+done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
