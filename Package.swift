@@ -28,6 +28,23 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
   .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
+/// A driver: its protocol file, and what Sources/Devices/NAME has beside the code that is generated from it.
+func driver(_ name: String) -> Target {
+  layer(
+    "\(name)Driver",
+    ["DriverCommands", "PVDriver", "Xenbus", "EventLoop", "SharedMemory", "LinuxSystem", "XenInterface", argumentParser],
+    path: "Sources/Devices/\(name)")
+}
+
+func driverTests(_ name: String) -> Target {
+  tests("\(name)Tests", [.target(name: "\(name)Driver"), "DriverTestSupport", "PVDriver", "XenInterface"])
+}
+
+/// The drivers of this package, each a word. Sources/pvio/Drivers.swift has the same list for the command.
+let drivers = [
+  "Entropy",
+]
+
 let package = Package(
   name: "pvio",
   products: [
@@ -37,6 +54,7 @@ let package = Package(
     .library(name: "XenStoreClient", targets: ["XenStoreClient"]),
     .library(name: "PVDriver", targets: ["PVDriver"]),
     .library(name: "DriverCommands", targets: ["DriverCommands"]),
+    .library(name: "DriverTestSupport", targets: ["DriverTestSupport"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -92,6 +110,13 @@ let package = Package(
         "Xenbus", "EventLoop", "XenStoreClient", "XenPlatform", "Uring", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     layer("VhostUser", ["VirtioRing", "VirtioInterface", "EventLoop", "SharedMemory", "LinuxSystem", system, logging]),
+
+    layer(
+      "DriverTestSupport",
+      [
+        "PVDriver", "Xenbus", "SimulatedPlatform", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface",
+        logging,
+      ]),
 
     // 5: devices
     layer("BlockInterface", ["SharedMemory", "SharedRing", "XenInterface", "Xenbus"], path: "Sources/Devices/Block/Interface"),
@@ -174,7 +199,7 @@ let package = Package(
         "PVDriver", "ProcessPlatform", "XenHostPlatform", "BrokerWire", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface",
         argumentParser, system, logging,
       ]),
-
+  ] + drivers.map(driver) + [
     // 7: commands
     .executableTarget(
       name: "pvio",
@@ -184,7 +209,7 @@ let package = Package(
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
         "LinuxSystem", "XenInterface", argumentParser, system, logging,
-      ],
+      ] + drivers.map { .target(name: "\($0)Driver") },
       swiftSettings: strict),
     .executableTarget(name: "pvgen", dependencies: [yams, argumentParser], swiftSettings: strict),
 
@@ -281,6 +306,6 @@ let package = Package(
         "NetInterface", "NetPackets", "VhostUser", "VirtioRing", "VirtioInterface", "ProcessPlatform", "Xenbus", "XenStoreClient", "XenStoreWire",
         "XenPlatform", "SharedMemory", "XenInterface", "LinuxSystem", system,
       ]),
-  ],
+  ] + drivers.map(driverTests),
   swiftLanguageModes: [.v6]
 )

@@ -23,6 +23,7 @@
 #include <linux/virtio_ring.h>
 #include <linux/virtio_config.h>
 #endif
+#include <drivers/entropy.h>
 #include "pvio_abi.h"
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == bytes, "size of " #type)
@@ -196,6 +197,25 @@ PLACE(struct xencons_interface, out_cons, 3080);
 VALUE(sizeof(((struct xencons_interface *)0)->out_cons), 4);
 PLACE(struct xencons_interface, out_prod, 3084);
 VALUE(sizeof(((struct xencons_interface *)0)->out_prod), 4);
+// entropy
+SIZE(struct pvio_entropy_request, 32);
+FIELD(struct pvio_entropy_request, id, 0, 8);
+FIELD(struct pvio_entropy_request, data_length, 8, 4);
+FIELD(struct pvio_entropy_request, data_offset, 12, 2);
+FIELD(struct pvio_entropy_request, data_ref, 16, 16);
+SIZE(struct entropy_request, 32);
+FIELD(struct entropy_request, id, 0, 8);
+FIELD(struct entropy_request, data_length, 8, 4);
+FIELD(struct entropy_request, data_offset, 12, 2);
+FIELD(struct entropy_request, data_ref, 16, 16);
+SIZE(struct pvio_entropy_response, 16);
+FIELD(struct pvio_entropy_response, id, 0, 8);
+FIELD(struct pvio_entropy_response, data_length, 8, 4);
+FIELD(struct pvio_entropy_response, status, 12, 2);
+SIZE(struct entropy_response, 16);
+FIELD(struct entropy_response, id, 0, 8);
+FIELD(struct entropy_response, data_length, 8, 4);
+FIELD(struct entropy_response, status, 12, 2);
 
 // event_channel
 #ifdef __x86_64__

@@ -101,6 +101,23 @@ struct pvio_blkif_response_x86_32 {
   int16_t status;
 } __attribute__((packed));
 
+// struct entropy_request, x86_64: A request of the entropy driver.
+struct pvio_entropy_request {
+  uint64_t id;
+  uint32_t data_length;
+  uint16_t data_offset;
+  uint8_t pad0[2];
+  uint32_t data_ref[4];
+} __attribute__((packed));
+
+// struct entropy_response, x86_64: A response of the entropy driver.
+struct pvio_entropy_response {
+  uint64_t id;
+  uint32_t data_length;
+  int16_t status;
+  uint8_t pad0[2];
+} __attribute__((packed));
+
 // struct evtchn_alloc_unbound, x86_64: Argument of `EventChannelOperation.allocateUnbound`.
 struct pvio_evtchn_alloc_unbound {
   uint16_t dom;

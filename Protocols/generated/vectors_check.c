@@ -26,6 +26,7 @@
 #include <linux/virtio_ring.h>
 #include <linux/virtio_config.h>
 #endif
+#include <drivers/entropy.h>
 #include "pvio_abi.h"
 
 struct field { const char *name; size_t offset, size; };
@@ -183,6 +184,22 @@ static const struct field BlkifResponse_x86_32[] = {
   FIELD(struct pvio_blkif_response_x86_32, id),
   FIELD(struct pvio_blkif_response_x86_32, operation),
   FIELD(struct pvio_blkif_response_x86_32, status),
+};
+
+static const struct field EntropyRequest_x86_64[] = {
+  FIELD(struct entropy_request, id),
+  FIELD(struct entropy_request, data_length),
+  FIELD(struct entropy_request, data_offset),
+  FIELD(struct entropy_request, data_ref[0]),
+  FIELD(struct entropy_request, data_ref[1]),
+  FIELD(struct entropy_request, data_ref[2]),
+  FIELD(struct entropy_request, data_ref[3]),
+};
+
+static const struct field EntropyResponse_x86_64[] = {
+  FIELD(struct entropy_response, id),
+  FIELD(struct entropy_response, data_length),
+  FIELD(struct entropy_response, status),
 };
 
 static const struct field EventChannelAllocateUnbound_x86_64[] = {
@@ -395,6 +412,8 @@ static const struct record records[] = {
   RECORD(BlkifRequestIndirect, x86_32, struct pvio_blkif_request_indirect_x86_32),
   RECORD(BlkifResponse, x86_64, struct blkif_response),
   RECORD(BlkifResponse, x86_32, struct pvio_blkif_response_x86_32),
+  RECORD(EntropyRequest, x86_64, struct entropy_request),
+  RECORD(EntropyResponse, x86_64, struct entropy_response),
   RECORD(EventChannelAllocateUnbound, x86_64, struct evtchn_alloc_unbound),
   RECORD(EventChannelBindInterdomain, x86_64, struct evtchn_bind_interdomain),
   RECORD(GrantEntryV2, x86_64, union grant_entry_v2),

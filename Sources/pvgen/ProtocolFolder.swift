@@ -48,7 +48,7 @@ struct ProtocolFolder {
       if present != Data(content.utf8) { stale.append(path) }
     }
     let wanted = Set(outputs.files.map(\.path))
-    for folder in Outputs.ownedFolders {
+    for folder in outputs.ownedFolders {
       let found = FileManager.default.enumerator(atPath: root.appendingPathComponent(folder).path)
       while let name = found?.nextObject() as? String {
         let path = folder + "/" + name

@@ -1,4 +1,5 @@
 import DriverCommands
+import EntropyDriver
 import PVDriver
 
 /// The drivers that this command is made of. A new one is a line here.
@@ -7,6 +8,7 @@ enum Drivers {
     DriverRegistration(.disk, backend: BackendBlockCommand.self),
     DriverRegistration(.net, backend: BackendNetCommand.self),
     DriverRegistration(BackendConsoleCommand.kind, backend: BackendConsoleCommand.self, commands: [ConsoleCommand.self]),
+    .entropy,
   ]
 
   static var kinds: DeviceKinds { DeviceKinds(all.map(\.kind)) }

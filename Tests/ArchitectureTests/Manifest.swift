@@ -12,6 +12,8 @@ struct Manifest {
     let path: String
     /// Built with the settings that every Swift target must have.
     let isStrict: Bool
+    /// Made from a word of the list of drivers.
+    var isDriver = false
     /// Belongs to the tests: is one, or supports them.
     var isForTests: Bool { kind == .tests || path.hasPrefix("Tests/") }
     var description: String { name }
@@ -36,11 +38,13 @@ struct Manifest {
       products[variable] = module
     }
     var targets: [Target] = []
+    let drivers = Self.drivers(tokens)
     for index in tokens.indices {
+      if tokens[index] == .word("drivers.map"), index + 2 < tokens.count { targets += Self.expanded(tokens[index + 2], drivers, from: targets) }
       guard case .word(let word) = tokens[index], let kind = Self.kinds[word], index > 0, tokens[index - 1] != .word("func") else { continue }
-      if let target = Self.target(kind, helper: word, Self.arguments(tokens, after: index), products) { targets.append(target) }
+      if let target = Self.target(kind, helper: word, Self.arguments(tokens, after: index), products, drivers) { targets.append(target) }
     }
-    self.targets = targets
+    self.targets = targets.filter { !$0.name.contains("\\(") }
     self.products = Set(products.values)
   }
 
@@ -49,8 +53,28 @@ struct Manifest {
     ".testTarget": .tests,
   ]
 
+  /// The words of `let drivers = [ … ]`.
+  private static func drivers(_ tokens: [Token]) -> [String] {
+    guard let start = tokens.indices.first(where: { tokens[$0] == .word("drivers") && $0 > 0 && tokens[$0 - 1] == .word("let") }) else { return [] }
+    return tokens[start...].prefix { $0 != .sign("]") }.compactMap { if case .text(let name) = $0 { name } else { nil } }
+  }
+
+  /// The targets that `drivers.map(helper)` makes: the helper's own declaration, with each driver's name in it.
+  private static func expanded(_ helper: Token, _ drivers: [String], from targets: [Target]) -> [Target] {
+    let kind: Target.Kind = helper == .word("driverTests") ? .tests : .library
+    guard [.word("driver"), .word("driverTests")].contains(helper),
+      let template = targets.first(where: { $0.name.contains("\\(") && $0.kind == kind })
+    else { return [] }
+    return drivers.map { name in
+      func filled(_ text: String) -> String { text.replacing("\\(name)", with: name) }
+      return Target(
+        name: filled(template.name), kind: kind, dependencies: template.dependencies.map(filled), path: filled(template.path),
+        isStrict: template.isStrict, isDriver: true)
+    }
+  }
+
   /// One declaration, or nil when it has no literal name: the helpers' own bodies.
-  private static func target(_ kind: Target.Kind, helper: String, _ arguments: [Token], _ products: [String: String]) -> Target? {
+  private static func target(_ kind: Target.Kind, helper: String, _ arguments: [Token], _ products: [String: String], _ drivers: [String]) -> Target? {
     let named = arguments.first == .word("name") ? arguments.dropFirst(2).first : arguments.first
     guard case .text(let name)? = named else { return nil }
     var dependencies: [String] = []
@@ -63,6 +87,7 @@ struct Manifest {
         }
       }
     }
+    if arguments.contains(.word("drivers.map")) { dependencies += drivers.map { $0 + "Driver" } }
     var path = (kind == .tests ? "Tests/" : "Sources/") + name
     if let label = arguments.firstIndex(of: .word("path")), case .text(let folder)? = arguments.dropFirst(label + 2).first { path = folder }
     let isStrict = helper == "layer" || helper == "tests" || arguments.contains(.word("strict"))

@@ -14,6 +14,7 @@ import Testing
     "Sources/LinuxSystem/EventDescriptor.swift",
     "Sources/LinuxSystem/EventChannelDevice.swift",
     "Sources/LinuxSystem/GrantDevice.swift",
+    "Sources/LinuxSystem/KernelRandom.swift",
     "Sources/LinuxSystem/LinkEvents.swift",
     "Sources/LinuxSystem/LockedFile.swift",
     "Sources/LinuxSystem/MemoryFile+Contents.swift",
@@ -52,6 +53,7 @@ import Testing
     "Sources/Devices/Block/Engine/BlockEngine+Memory.swift": "copies between a disk in memory and a granted page, both by address",
     "Sources/Devices/Net/Packets/Frame+Checksum.swift": "sums a frame's pieces, by address",
     "Sources/Devices/Net/Packets/Frame+Copy.swift": "copies a frame whose pieces are in a peer's pages, by address",
+    "Sources/pvgen/Emit/DriverTests.swift": "the word is in the text of a fuzz target that it writes",
     "Sources/pvgen/ProtocolFolder.swift": "Foundation says through a pointer whether a path is a folder",
     "Sources/pvio/Bench/BenchAllocations.swift": "gives its children a counting malloc, and removes its temporary file",
     "Sources/pvio/Bench/BenchFiles.swift": "removes its temporary files",
@@ -67,6 +69,7 @@ import Testing
     "Sources/DriverCommands/Support/Process.swift": "standard error, and the one object that holds the process's signals",
     "Sources/pvio/Run/RunSession.swift": "waits for a socket's file, removes its temporary folders",
     "Sources/pvio/Specs/DiskSpec.swift": "makes a relative path absolute",
+    "Sources/DriverCommands/Support/StandardOutput.swift": "writes bytes to standard output",
     "Sources/DriverCommands/Support/RunDirectory.swift": "environment and folders of the command",
   ]
 

@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -338,6 +339,9 @@ static inline int pvio_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_ope
 
 // Names the calling thread in ps and top (at most 15 bytes are kept).
 static inline void pvio_set_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+// getrandom(2), which the Glibc module does not have.
+static inline ssize_t pvio_getrandom(void *bytes, size_t count) { return getrandom(bytes, count, 0); }
 
 // --- memory that can vanish: ranges in which SIGBUS is survived
 

@@ -40,7 +40,9 @@ enum CNames {
   /// The include lines for the headers of all protocols.
   static func includes(_ descriptions: [ProtocolDescription], _ file: inout SourceText) {
     var seen: Set<String> = []
-    for module in InterfaceModule.allCases {
+    var modules: [InterfaceModule] = [.xen, .virtio]
+    for description in descriptions where !modules.contains(description.module) { modules.append(description.module) }
+    for module in modules {
       let headers = descriptions.filter { $0.module == module }.flatMap(\.headers).filter { seen.insert($0).inserted }
       if !headers.isEmpty { guarded(module, &file) { $0.lines(headers.map { "#include <\($0)>" }) } }
     }

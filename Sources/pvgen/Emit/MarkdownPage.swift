@@ -9,7 +9,13 @@ struct MarkdownPage {
     page.line()
     page.line(description.summary)
     page.line()
-    page.line("Reference: \(description.headers.map { "`\($0)`" }.joined(separator: ", ")) of \(description.module.authority).")
+    if description.driver == nil {
+      page.line("Reference: \(description.headers.map { "`\($0)`" }.joined(separator: ", ")) of \(description.module.authority).")
+    } else {
+      page.line(
+        "Defined here. C: `Protocols/generated/\(DriverHeader.path(of: description))`. How the ends agree on version and ring: "
+          + "`Protocols/request_ring/README.md` of pvio.")
+    }
     page.line()
     page.line("**Transport**: \(description.transport.summary.asSentence)")
     if !description.rules.isEmpty {

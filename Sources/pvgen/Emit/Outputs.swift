@@ -4,15 +4,27 @@ struct Outputs {
   let files: [(path: String, content: String)]
 
   /// Folders that hold generated files only: anything else in there is stale.
-  static let ownedFolders = InterfaceModule.allCases.map(\.folder) + ["Protocols/generated", "Tests/XenInterfaceTests/Generated"]
+  let ownedFolders: [String]
 
   init(_ descriptions: [ProtocolDescription]) {
+    let modules = Set(descriptions.map(\.module))
+    let drivers = descriptions.filter { $0.driver != nil }
+    ownedFolders = modules.map(\.folder).sorted() + ["Protocols/generated", "Tests/XenInterfaceTests/Generated"]
+      + drivers.map { DriverTests.folder(of: $0) }
     var files: [String: String] = [:]
     for description in descriptions { files.merge(Outputs.swift(description)) { first, _ in first } }
     files["Protocols/generated/pvio_abi.h"] = CMirrorHeader(descriptions: descriptions).file()
     files["Protocols/generated/abi_check.c"] = CABICheck(descriptions: descriptions).file()
     files["Protocols/generated/vectors_check.c"] = CVectorsCheck(descriptions: descriptions).file()
-    files["Tests/XenInterfaceTests/Generated/VectorTables.swift"] = SwiftVectorTables(descriptions: descriptions).file()
+    // A package of drivers has only those, whose tests bring their vectors along.
+    let shared = descriptions.filter { !$0.module.isDevice }
+    if !shared.isEmpty { files["Tests/XenInterfaceTests/Generated/VectorTables.swift"] = SwiftVectorTables(descriptions: shared).file() }
+    for description in drivers {
+      guard let driver = description.driver else { continue }
+      files.merge(SwiftDriver(description: description, driver: driver).files()) { first, _ in first }
+      files.merge(DriverTests(description: description, driver: driver).files()) { first, _ in first }
+      files["Protocols/generated/\(DriverHeader.path(of: description))"] = DriverHeader(description: description).file()
+    }
     for description in descriptions { files["Protocols/\(description.name)/README.md"] = MarkdownPage(description: description).file() }
     self.files = files.sorted { $0.key < $1.key }.map { (path: $0.key, content: $0.value) }
   }

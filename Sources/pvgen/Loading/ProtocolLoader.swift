@@ -12,11 +12,12 @@ struct ProtocolLoader {
       parse(text), "a protocol",
       [
         "protocol", "module", "title", "summary", "headers", "transport", "rules", "constants", "enumerations", "flags", "strings", "layouts",
-        "records", "keys",
+        "records", "keys", "driver",
       ])
+    if root.has("driver") { return try driverProtocol(root) }
     return ProtocolDescription(
       name: try root.string("protocol"),
-      module: root.has("module") ? try root.choice("module", InterfaceModule.self) : .xen,
+      module: try root.optionalString("module").map(InterfaceModule.init(named:)) ?? .xen,
       title: try root.string("title"),
       summary: try root.string("summary"),
       headers: try root.strings("headers"),

@@ -18,28 +18,47 @@ struct ProtocolDescription: Sendable {
   let layouts: [SharedLayout]
   let records: [Record]
   let keys: KeyGroup?
+  /// What the file says of a driver that is generated around the protocol; nil for a protocol that others define.
+  var driver: DriverSection?
   let location: SourceLocation
 
   /// Folder of the generated Swift, for example `Sources/XenInterface/Generated/GrantTable/`.
-  var swiftFolder: String { "\(module.folder)/\(Identifier.upperCamel(name))/" }
+  var swiftFolder: String { module.isDevice ? "\(module.folder)/" : "\(module.folder)/\(Identifier.upperCamel(name))/" }
 
   func record(named name: String) -> Record? { records.first { $0.name == name } }
 }
 
-/// A target that generated Swift belongs to: one for each party whose headers say what is right.
-enum InterfaceModule: String, CaseIterable, Sendable {
-  case xen = "XenInterface"
+/// A target that generated Swift belongs to: one for each party whose headers say what is right, and one for each driver of ours.
+struct InterfaceModule: Hashable, Sendable {
+  /// The target; for a device the word that its folder is called after.
+  let name: String
+  /// A device's own module, below `Sources/Devices/`.
+  let isDevice: Bool
+
+  static let xen = InterfaceModule(name: "XenInterface", isDevice: false)
   /// The records are copied as those of Xen are, so it builds on that module.
-  case virtio = "VirtioInterface"
+  static let virtio = InterfaceModule(name: "VirtioInterface", isDevice: false)
+
+  static func device(_ name: String) -> InterfaceModule { InterfaceModule(name: name, isDevice: true) }
+
+  /// The module that a protocol file names: one of the two above, or a device's.
+  init(named name: String) {
+    self.init(name: name, isDevice: ![Self.xen.name, Self.virtio.name].contains(name))
+  }
+
+  private init(name: String, isDevice: Bool) {
+    self.name = name
+    self.isDevice = isDevice
+  }
 
   /// Where the generated Swift is.
-  var folder: String { "Sources/\(rawValue)/Generated" }
+  var folder: String { isDevice ? "Sources/Devices/\(name)/Interface/Generated" : "Sources/\(name)/Generated" }
 
   /// Who defines the protocols, as a reference page names it.
   var authority: String {
     switch self {
-    case .xen: "Xen"
     case .virtio: "Linux (package linux-libc-dev), for virtio 1.2"
+    default: "Xen"
     }
   }
 
@@ -62,6 +81,12 @@ struct Transport: Sendable {
     case store
     /// A building block that other protocols use.
     case mechanism
+    /// Events that one end writes and the other reads, each way in a part of one page.
+    case events
+    /// One message at a time, and a byte that says whose turn it is.
+    case mailbox
+    /// Pages that list the grant references of others.
+    case directory
   }
 
   let kind: Kind

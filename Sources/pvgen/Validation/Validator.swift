@@ -17,6 +17,7 @@ struct Validator {
       found += records(description)
       found += layouts(description)
       found += keys(description)
+      found += driver(description)
     }
     return found + typeNames()
   }

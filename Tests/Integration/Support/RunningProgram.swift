@@ -7,7 +7,7 @@ final class RunningProgram {
   let name: String
   let processID: Int32
   private let process: ChildProcess
-  private let outputPath: String
+  let outputPath: String
   private let errorPath: String
   private(set) var ending: ChildProcess.Ending?
 

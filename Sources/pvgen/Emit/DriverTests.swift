@@ -1,0 +1,200 @@
+/// Writes the tests that every driver has: golden bytes, calls and reconnecting, hostile front-ends, random input, a benchmark.
+struct DriverTests {
+  let description: ProtocolDescription
+  let driver: DriverSection
+
+  private var prefix: String { driver.prefix }
+
+  static func folder(of description: ProtocolDescription) -> String { "Tests/\(Identifier.upperCamel(description.name))Tests/Generated" }
+
+  func files() -> [String: String] {
+    let folder = Self.folder(of: description) + "/"
+    return [
+      folder + "\(prefix)VectorTests.swift": vectors(), folder + "\(prefix)HostileTests.swift": hostile(),
+      folder + "\(prefix)LifeTests.swift": life(), folder + "\(prefix)Benchmark.swift": benchmark(),
+      "Fuzzing/Drivers/\(prefix)Target.swift": fuzzTarget(),
+    ]
+  }
+
+  // MARK: Golden bytes
+
+  private func vectors() -> String {
+    swiftFile(description) { file in
+      file.line("import Testing")
+      file.line("import XenInterface")
+      file.line("import \(prefix)Driver")
+      file.line()
+      file.comment("Every field of every record at the place that the protocol file gives it, whoever reads or writes it.")
+      file.block("@Suite struct \(prefix)VectorTests") { body in
+        for (index, record) in description.records.enumerated() {
+          if index > 0 { body.line() }
+          vector(record, &body)
+        }
+      }
+    }
+  }
+
+  private func vector(_ record: Record, _ body: inout SourceText) {
+    var bytes = [UInt8](repeating: 0, count: record.sizes[.x8664] ?? 0)
+    var sets: [String] = []
+    var next: UInt64 = 1
+    for field in record.fields {
+      guard let integer = field.type.integer, let start = field.offsets[.x8664] else { continue }
+      for index in 0..<(field.count ?? 1) {
+        // Different in every byte, and small enough for signed types.
+        let value = (0..<integer.byteCount).reduce(UInt64(0)) { $0 | (next + UInt64($1)) << UInt64($1 * 8) }
+        next = (next + 7) % 100 + 1
+        for byte in 0..<integer.byteCount { bytes[start + index * integer.byteCount + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8)) }
+        let literal: String
+        if case .identifier(let type) = field.type { literal = "\(type.swiftName)(rawValue: \(value))" } else { literal = "\(value)" }
+        let name = Identifier.escaped(field.name)
+        sets.append(field.count == nil ? "record.\(name) = \(literal)" : "record.set\(Identifier.capitalised(field.name))(\(literal), at: \(index))")
+      }
+    }
+    body.block("@Test func \(record.name.prefix(1).lowercased() + record.name.dropFirst())HasItsFieldsWhereTheProtocolSays()") { body in
+      body.line("var record = \(record.name)()")
+      for set in sets { body.line(set) }
+      body.line("let bytes: [UInt8] = [")
+      for start in stride(from: 0, to: bytes.count, by: 16) {
+        body.line("  " + bytes[start..<min(bytes.count, start + 16)].map { "\($0)," }.joined(separator: " "))
+      }
+      body.line("]")
+      body.line("#expect(WireBytes(record).bytes == bytes)")
+      body.line("#expect(\(record.name)(copying: WireBytes(bytes), at: 0) == record)")
+    }
+  }
+
+  // MARK: Behaviour
+
+  private func hostile() -> String {
+    swiftFile(description) { file in
+      file.line("import DriverTestSupport")
+      file.line("import PVDriver")
+      file.line("import Testing")
+      file.line("import XenInterface")
+      file.line("import \(prefix)Driver")
+      file.line()
+      file.comment("Front-ends that keep to no rule.")
+      file.block("@Suite struct \(prefix)HostileTests") { body in
+        body.line("typealias Hostile = HostileFrontend<\(prefix)Engine>")
+        body.line()
+        body.line("@Test(arguments: Hostile.Attack.allCases)")
+        body.block("func theBackEndOutlivesAHostileFrontEnd(attack: Hostile.Attack) async throws") { body in
+          body.line("let outcome = try await Hostile.attempt(attack)")
+          body.line("#expect(outcome.leftOver == \"\")")
+          body.block("switch attack") { body in
+            body.line("case .producerTooFarAhead, .producerGoesBack: #expect(outcome.counters.fault != nil)")
+            body.line("case .entriesThatChange: #expect(outcome.counters.fault == nil)")
+            body.line("case .eventStorm: #expect(outcome.counters.requests == 0)")
+            if driver.dataPageCount > 0 {
+              let grants = driver.dataDirection == .toBackend ? ".unknownGrants" : ".unknownGrants, .readOnlyGrants"
+              body.line("case \(grants):")
+              body.line("  #expect(outcome.statuses == [RequestRingResult.badGrant.rawValue: outcome.requestCount])")
+              body.line("case .dataBeyondItsPages, .dataOffsetBeyondItsPage:")
+              body.line("  #expect(outcome.statuses == [RequestRingResult.invalid.rawValue: outcome.requestCount])")
+            }
+            body.line("default: #expect(outcome.statuses.values.reduce(0, +) == outcome.requestCount)")
+          }
+        }
+        body.line()
+        body.comment("For longer: `PVIO_FUZZ_SECONDS=10`, or with libFuzzer `Fuzzing/driver.sh \(prefix)`.")
+        body.block("@Test func randomInputUpsetsNothing() async throws") { body in
+          body.line("let found = try await DriverFuzz<\(prefix)Engine>.search(seconds: TestSettings.fuzzSeconds, seed: TestSettings.seed)")
+          body.line("#expect(found == nil, \"\\(found?.wrong ?? \"\") for input \\(found?.input ?? [])\")")
+        }
+      }
+    }
+  }
+
+  private func life() -> String {
+    let sending = driver.dataPageCount > 0 && driver.dataDirection != .toFrontend ? "sending: [1, 2, 3, 4]" : nil
+    let receiving = driver.dataPageCount > 0 && driver.dataDirection != .toBackend ? "receiving: 64" : nil
+    let call = (["\(prefix)Request()"] + [sending, receiving].compactMap { $0 }).joined(separator: ", ")
+    return swiftFile(description) { file in
+      file.line("import DriverTestSupport")
+      file.line("import PVDriver")
+      file.line("import Testing")
+      file.line("import \(prefix)Driver")
+      file.line()
+      file.comment("The driver's calls through a real store and real rings.")
+      file.block("@Suite struct \(prefix)LifeTests") { body in
+        body.comment("Makes a call. An engine that needs more than an empty request may refuse it; it has to answer.", marker: "///")
+        body.block("private func call(_ pair: DriverPair<\(prefix)Engine>) async throws") { body in
+          body.line("do throws(RequestRingError) {")
+          body.line("  _ = try await pair.client.call(\(call))")
+          body.line("} catch {")
+          body.line("  guard case .failed = error else { throw error }")
+          body.line("}")
+        }
+        body.line()
+        body.block("@Test func callsAreAnsweredAndNothingIsLeft() async throws") { body in
+          body.line("let pair = try await DriverPair<\(prefix)Engine>()")
+          body.line("try await pair.startBackend()")
+          body.line("for _ in 0..<100 { try await call(pair) }")
+          body.line("#expect(await pair.counters()?.requests == 100)")
+          body.line("#expect(await pair.finish() == \"\")")
+        }
+        body.line()
+        body.block("@Test func callsWaitForABackEndAndGoOnWithTheNextOne() async throws") { body in
+          body.line("let pair = try await DriverPair<\(prefix)Engine>()")
+          body.line("async let early: Void = call(pair)")
+          body.line("try await pair.startBackend()")
+          body.line("try await early")
+          body.line("await pair.killBackend()")
+          body.line("async let between: Void = call(pair)")
+          body.line("try await pair.startBackend()")
+          body.line("try await between")
+          body.line("try await call(pair)")
+          body.line("#expect(await pair.finish() == \"\")")
+        }
+        body.line()
+        body.block("@Test func manyCallsAtOnceAllEnd() async throws") { body in
+          body.line("let pair = try await DriverPair<\(prefix)Engine>()")
+          body.line("try await pair.startBackend()")
+          body.line("try await withThrowingTaskGroup(of: Void.self) { group in")
+          body.line("  for _ in 0..<500 { group.addTask { try await call(pair) } }")
+          body.line("  try await group.waitForAll()")
+          body.line("}")
+          body.line("#expect(await pair.finish() == \"\")")
+        }
+      }
+    }
+  }
+
+  private func benchmark() -> String {
+    let receiving = driver.dataPageCount > 0 && driver.dataDirection != .toBackend ? ", receiving: \(driver.dataPageCount * 4096)" : ""
+    let sending = driver.dataPageCount > 0 && driver.dataDirection != .toFrontend
+      ? ", sending: [UInt8](repeating: 1, count: \(driver.dataPageCount * 4096))" : ""
+    return swiftFile(description) { file in
+      file.line("import DriverTestSupport")
+      file.line("import Testing")
+      file.line("import \(prefix)Driver")
+      file.line()
+      file.comment("What a call costs: `PVIO_BENCHMARK=1 swift test -c release --filter \(prefix)Benchmark`.")
+      file.block("@Suite struct \(prefix)Benchmark") { body in
+        body.line("@Test(.enabled(if: TestSettings.benchmarks), arguments: [1, 32])")
+        body.block("func calls(depth: Int) async throws") { body in
+          body.line("let figures = try await DriverBenchmark.run(\(prefix)Engine.self, callCount: TestSettings.callCount, depth: depth\(receiving)\(sending))")
+          body.line("print(\"\(driver.kind): \\(figures)\")")
+          body.line("#expect(figures.callCount == TestSettings.callCount)")
+        }
+      }
+    }
+  }
+
+  private func fuzzTarget() -> String {
+    swiftFile(description) { file in
+      file.line("import DriverTestSupport")
+      file.line("import \(prefix)Driver")
+      file.line()
+      file.comment("For libFuzzer: `Fuzzing/driver.sh \(prefix)`.")
+      file.line("@_cdecl(\"LLVMFuzzerTestOneInput\")")
+      file.block("public func fuzz\(prefix)(_ bytes: UnsafePointer<UInt8>?, _ byteCount: Int) -> CInt") { body in
+        body.line("// SAFETY: libFuzzer passes `byteCount` readable bytes for the length of this call; they are copied at once.")
+        body.line("let input = unsafe bytes.map { unsafe Array(UnsafeBufferPointer(start: $0, count: byteCount)) } ?? []")
+        body.line("FuzzRun.wait { try await DriverFuzz<\(prefix)Engine>.run(input) }")
+        body.line("return 0")
+      }
+    }
+  }
+}
