@@ -45,7 +45,7 @@ private final class ConsoleSystem: Sendable {
     let (platform, notices, thread) = (hypervisor.platform(for: .control), XenbusNotices(), try EventLoopThread.start(name: "back"))
     let loop = thread.loop
     let driver = try await ByteStreamBackendDriver(
-      ConsoleBackendDevice(terminalPath: "/dev/pts/99"), loop: loop, platform: platform, notices: notices
+      ConsoleBackendDevice(terminalPath: "/dev/pts/99", process: 4711), loop: loop, platform: platform, notices: notices
     ) { _ in try ByteStreamPump(loop: loop, input: end, output: end, overflow: .discardOldest(byteCount: 4096)) }
     let (paths, store) = (paths, store)
     let life = Task { try await XenbusBackend(driver: driver, paths: paths, store: store, notices: notices).run() }

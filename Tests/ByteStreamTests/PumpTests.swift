@@ -1,8 +1,11 @@
+import ConsoleInterface
+import EventLoop
 import Foundation
 import LinuxSystem
 import PVDriver
 import SharedMemory
 import SharedRing
+import SimulatedPlatform
 import SystemPackage
 import Testing
 import XenInterface
@@ -10,18 +13,23 @@ import XenInterface
 /// A stream with a pump at each end, and a socket at each pump.
 private struct PumpedLine {
   let system: StreamSystem
-  let (near, far): (Line, Line)
-  let (front, back): (ByteStreamPump, ByteStreamPump)
-  let (frontEndings, backEndings) = (Endings(), Endings())
+  let near: Line
+  let far: Line
+  let front: ByteStreamPump
+  let back: ByteStreamPump
+  let frontEndings = Endings()
+  let backEndings = Endings()
   let faults = Faults()
 
   final class Faults { var all: [ByteStreamFault] = [] }
 
   init(overflow: ByteStreamPump.Overflow = .hold, logPath: String? = nil) throws {
     system = try StreamSystem()
-    (near, far) = (try Line(), try Line())
+    near = try Line()
+    far = try Line()
     let (frontEndings, backEndings, faults) = (frontEndings, backEndings, faults)
-    let log = try logPath.map { try ByteLog(path: $0, loop: system.loop) { Issue.record("the log failed: \($0)") } }
+    let loop = system.loop
+    let log = try logPath.map { try ByteLog(path: $0, loop: loop) { Issue.record("the log failed: \($0)") } }
     front = try ByteStreamPump(loop: system.loop, input: near.pumpEnd, output: near.pumpEnd) { frontEndings.all.append($0) }
     back = try ByteStreamPump(loop: system.loop, input: far.pumpEnd, output: far.pumpEnd, overflow: overflow, log: log) { backEndings.all.append($0) }
     front.connect(system.front()) { faults.all.append($0) }
@@ -29,7 +37,7 @@ private struct PumpedLine {
   }
 
   func finish() throws {
-    for pump in [front, back] {
+    for pump in [back, front] {
       #expect(try system.disconnect(pump) == 0)
       try system.close(pump)
     }

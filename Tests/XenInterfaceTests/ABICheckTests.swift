@@ -53,8 +53,13 @@ struct ABICheckTests {
 
   @Test(.enabled(if: Compiler.have32Bit, "needs a C compiler with -m32"))
   func theDescriptionsAgreeWithXensHeadersOn32BitMachines() throws {
-    let result = try Compiler.check(abiCheck, ["-m32", "-ffreestanding"])
-    #expect(result.status == 0, "\(result.output)")
+    try Compiler.inScratchFolder { folder in
+      // libxenvchan.h includes a header of the C library, which is not there for this machine, and uses nothing of it.
+      try FileManager.default.createDirectory(at: folder.appendingPathComponent("sys"), withIntermediateDirectories: true)
+      try Data().write(to: folder.appendingPathComponent("sys/types.h"))
+      let result = try Compiler.check(abiCheck, ["-m32", "-ffreestanding", "-idirafter", folder.path])
+      #expect(result.status == 0, "\(result.output)")
+    }
   }
 
   @Test func aWrongOffsetDoesNotCompile() throws {

@@ -18,6 +18,8 @@ public final class ByteLog: LoopSource {
   private var onFailure: ((Errno) -> Void)?
   private var closing: (() -> Void)?
   private var hasFailed = false
+  /// A write is under way.
+  private var isBusy = false
 
   private struct Half {
     var offset = 0
@@ -56,6 +58,7 @@ public final class ByteLog: LoopSource {
   }
 
   private func writeNext() {
+    guard !isBusy else { return }
     if writing == nil {
       guard filling.count > 0 else { return finishClosing() }
       writing = filling
@@ -68,7 +71,6 @@ public final class ByteLog: LoopSource {
         byteCount: half.count - half.written, offset: .max, userData: userData))
     isBusy = true
   }
-  private var isBusy = false
 
   public override func completed(tag: UInt64, result: Int32) {
     isBusy = false

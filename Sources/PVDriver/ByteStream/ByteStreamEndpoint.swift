@@ -85,6 +85,10 @@ open class ByteStreamEndpoint: LoopSource {
 
   // MARK: For subclasses
 
+  /// The stream that an operation of the kernel was begun for, also while it is being disconnected: what was done has to be told to the
+  /// peer, or it would be done again for the next connection.
+  public final var connectionOfCompletion: ByteStreamConnection? { fault == nil ? held : nil }
+
   /// Moves a bounded number of bytes. Called each turn while connected.
   open func transfer(_ connection: ByteStreamConnection) throws(ByteStreamFault) -> Service { .idle }
 

@@ -45,6 +45,8 @@ public final class ByteStreamPump: ByteStreamEndpoint {
   private var isClosing = false
   private var inputHasEnded = false
   private var outputHasEnded = false
+  /// Whether a write from the spool would be taken at once.
+  private var outputIsReady = false
   /// Whether anything ever came from the input.
   public private(set) var hasReadInput = false
 
@@ -183,6 +185,12 @@ public final class ByteStreamPump: ByteStreamEndpoint {
       spool.drop(spool.byteCount)
       return false
     }
+    // The kernel would keep a write that has to wait, and what is being written cannot be dropped: so readiness is waited for first.
+    guard outputIsReady else {
+      poll(&writing, Tag.pollOutput, output, .writable)
+      return writing.isPolling
+    }
+    outputIsReady = false
     return write(spool.filled, to: output)
   }
 
@@ -193,7 +201,9 @@ public final class ByteStreamPump: ByteStreamEndpoint {
     case Tag.read: readCompleted(result)
     case Tag.write: writeCompleted(result)
     case Tag.pollInput: reading = Transfer()
-    case Tag.pollOutput: writing = Transfer()
+    case Tag.pollOutput:
+      writing = Transfer()
+      outputIsReady = result > 0
     default: cancelsInFlight -= 1
     }
     if disconnecting != nil { finishDisconnecting() }
@@ -203,7 +213,7 @@ public final class ByteStreamPump: ByteStreamEndpoint {
     reading = Transfer()
     if result > 0 {
       hasReadInput = true
-      guard let connection else { return }
+      guard let connection = connectionOfCompletion else { return }
       connection.cell.value.producer.advance(by: Int(result))
       didPut(Int(result), connection)
     } else if result == -EAGAIN {
@@ -220,11 +230,11 @@ public final class ByteStreamPump: ByteStreamEndpoint {
     writing = Transfer()
     if result > 0 {
       if let spool { return spool.drop(Int(result)) }
-      guard let connection else { return }
+      guard let connection = connectionOfCompletion else { return }
       connection.cell.value.consumer.advance(by: Int(result))
       didTake(Int(result), connection)
     } else if result == -EAGAIN {
-      poll(&writing, Tag.pollOutput, output, .writable)
+      if spool == nil { poll(&writing, Tag.pollOutput, output, .writable) }
     } else if result < 0, result != -ECANCELED, result != -EINTR, !outputHasEnded {
       outputHasEnded = true
       onEnding(.outputEnded(Errno(rawValue: -result)))

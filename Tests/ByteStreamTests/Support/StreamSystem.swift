@@ -1,5 +1,6 @@
 import ConsoleInterface
 import EventLoop
+import Glibc
 import LinuxSystem
 import PVDriver
 import SharedMemory
@@ -22,6 +23,8 @@ final class StreamSystem {
   private let backChannel: EventChannel
 
   init() throws {
+    // As the command does: a socket whose other end is gone is an error of the write.
+    signal(SIGPIPE, SIG_IGN)
     loop = try EventLoop(name: "test")
     frontPlatform = hypervisor.platform(for: Self.guest)
     backPlatform = hypervisor.platform(for: .control)
@@ -83,9 +86,9 @@ final class Line {
 
   init() throws {
     let pair = try UnixSocket.pair(.stream)
-    pumpEnd = SharedDescriptor(pair.first)
     try pair.second.setNonBlocking(true)
-    testEnd = SharedDescriptor(pair.second)
+    pumpEnd = SharedDescriptor(try pair.first.duplicate())
+    testEnd = SharedDescriptor(try pair.second.duplicate())
   }
 
   /// Sends as much as the socket takes; returns how many bytes.

@@ -10,12 +10,22 @@ public import Xenbus
 public struct ConsoleBackendDevice: ByteStreamBackendDevice {
   /// Where people attach, for the back-end's directory.
   private let terminalPath: String
+  private let process: Int32
 
-  public init(terminalPath: String) { self.terminalPath = terminalPath }
+  /// Key of ours: the process that keeps the terminal open. A path without it may be somebody else's terminal by now.
+  public static let processKey = "pvio-tty-process"
+
+  /// - Parameter process: the process that keeps the terminal open.
+  public init(terminalPath: String, process: Int32) {
+    self.terminalPath = terminalPath
+    self.process = process
+  }
 
   public var streamCount: Int { 1 }
 
-  public var advertisement: [String: String] { [ConsoleKeys.Backend.tty.name: ConsoleKeys.Backend.tty.format(terminalPath)] }
+  public var advertisement: [String: String] {
+    [ConsoleKeys.Backend.tty.name: ConsoleKeys.Backend.tty.format(terminalPath), Self.processKey: "\(process)"]
+  }
 
   public func streams(of frontend: XenbusDirectory) throws -> [PublishedByteStream] {
     // Linux (hvc_xen) writes `event-channel`; the keys of a domain's first console, and older front-ends, have `port`.

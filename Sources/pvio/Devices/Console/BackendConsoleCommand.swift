@@ -2,6 +2,7 @@ import ArgumentParser
 import ConsoleBack
 import DriverCommands
 import EventLoop
+import Glibc
 import Logging
 import PVDriver
 import XenPlatform
@@ -63,7 +64,7 @@ struct ConsoleService {
     let (terminal, logger, loop) = (terminal, logger, thread.loop)
     do {
       driver = try await ByteStreamBackendDriver(
-        ConsoleBackendDevice(terminalPath: terminal.path), loop: loop, platform: platform, notices: notices
+        ConsoleBackendDevice(terminalPath: terminal.path, process: getpid()), loop: loop, platform: platform, notices: notices
       ) { _ in
         try terminal.makePump(on: loop) { logger.error("the console's log cannot be written: \($0); what does not fit is lost") }
       }

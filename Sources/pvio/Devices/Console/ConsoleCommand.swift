@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConsoleBack
 import DriverCommands
 import LinuxSystem
 import SystemPackage
@@ -29,9 +30,9 @@ struct ConsoleCommand: AsyncParsableCommand {
     let stop = try StopDescriptor()
     let keyboard = try? TerminalMode(of: 0)
     defer { try? keyboard?.apply(to: 0) }
-    var last: String?
-    while let path = try await terminal(of: address, store, otherThan: last) {
-      last = path
+    var isFirst = true
+    while let path = try await terminal(of: address, store, mustBeThere: isFirst) {
+      isFirst = false
       if keyboard != nil { Process.writeError("\(address.device) of domain \(address.domain) is \(path); Ctrl-] leaves\n") }
       let ending: DescriptorRelay.Ending
       do throws(Errno) {
@@ -59,15 +60,17 @@ struct ConsoleCommand: AsyncParsableCommand {
     }
   }
 
-  /// Where the console is, as its back-end says in a directory that the guest cannot write; waited for if it is only the old one. Nil when
-  /// the device is removed.
-  private func terminal(of address: DeviceAddress, _ store: XenStoreClient, otherThan old: String?) async throws -> String? {
+  /// Where the console is, as the back-end says that is running now, in a directory that the guest cannot write. Waited for unless it
+  /// must be there; nil when the device is removed.
+  private func terminal(of address: DeviceAddress, _ store: XenStoreClient, mustBeThere: Bool) async throws -> String? {
+    let lock = common.runDirectory.device(address.id).backendLock
     let changes = try await store.watch(address.paths.backend)
     for await _ in changes {
       guard try await store.exists("\(address.paths.backend)/state") else { return nil }
       let path = try await store.readIfPresent("\(address.paths.backend)/\(ConsoleKeys.Backend.tty.name)")
-      if let path, path != old { return path }
-      if old == nil { throw CommandFailure("\(address.device) of domain \(address.domain) has no back-end: start one with 'pvio backend console'") }
+      let process = try await store.readIfPresent("\(address.paths.backend)/\(ConsoleBackendDevice.processKey)")
+      if let path, let holder = LockedFile.holder(of: lock), process == "\(holder)" { return path }
+      if mustBeThere { throw CommandFailure("\(address.device) of domain \(address.domain) has no back-end: start one with 'pvio backend console'") }
     }
     return nil
   }
