@@ -3,7 +3,7 @@ import EventLoop
 import LinuxSystem
 import Logging
 public import PVDriver
-import ProcessPlatform
+import XenPlatform
 import XenStoreClient
 import Xenbus
 
@@ -54,7 +54,7 @@ public struct RequestRingBackendCommand<Engine: RequestRingEngine>: AsyncParsabl
   }
 
   private func serve(
-    _ address: DeviceAddress, _ options: [String: String], _ platform: ProcessPlatform, _ store: XenStoreClient, _ logger: Logger
+    _ address: DeviceAddress, _ options: [String: String], _ platform: any XenPlatform, _ store: XenStoreClient, _ logger: Logger
   ) async throws -> BackendSupervisor.Report {
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: Engine.Interface.kind.name, processor: processor) } catch { throw CommandFailure("\(error)") }

@@ -3,7 +3,6 @@ import EventLoop
 import LinuxSystem
 import Logging
 import PVDriver
-import ProcessPlatform
 import XenInterface
 import XenStoreClient
 import Xenbus
