@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 .DEFAULT_GOAL := build
-.PHONY: build test demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz soak-net clean toolchain help
+.PHONY: build test test-xen demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz soak-net clean toolchain help
 
 ## build: everything, for development
 build: toolchain
@@ -29,6 +29,11 @@ demo: toolchain
 dist: toolchain
 	Scripts/install-packages.sh build
 	Scripts/build-dist.sh
+
+## test-xen: a real Xen host in QEMU serves unmodified guests; CASES="smoke block" for some of the cases only
+test-xen: dist
+	Scripts/install-packages.sh test-xen
+	Tests/Xen/run.sh $(CASES)
 
 ## bench: what is measured in docs/performance.md; the machine should be idle
 bench: toolchain

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian packages that a job needs and that are missing; nothing when all are there.
-# Usage: install-packages.sh build|test|demo|bench ...
+# Usage: install-packages.sh build|test|test-xen|demo|bench ...
 # As root it installs; otherwise it says what to install and fails.
 set -euo pipefail
 
@@ -11,13 +11,15 @@ packages_of() {
     # Xen's headers and store tools, NBD clients, the model checker, tools that tests run.
     test) echo "$(packages_of build)" libxen-dev linux-libc-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping qemu-system-x86 ;;
     demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps bsdextrautils iproute2 iputils-ping iperf3 python3 ;;
+    # What boots a Xen host in QEMU, and the programs that its domains get from here.
+    test-xen) echo qemu-system-x86 cpio binutils xz-utils python3 iperf3 e2fsprogs ;;
     # Peers to compare with.
     bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq dpdk iperf3 iproute2 iputils-ping ;;
-    *) echo "usage: install-packages.sh build|test|demo|bench ..." >&2; exit 2 ;;
+    *) echo "usage: install-packages.sh build|test|test-xen|demo|bench ..." >&2; exit 2 ;;
   esac
 }
 
-[ $# -gt 0 ] || { echo "usage: install-packages.sh build|test|demo|bench ..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: install-packages.sh build|test|test-xen|demo|bench ..." >&2; exit 2; }
 wanted=
 for job in "$@"; do wanted+=" $(packages_of "$job")"; done
 

@@ -17,8 +17,11 @@ final class RecordingBackend: BackendDriver {
     var seen: XenbusDirectory?
   }
 
+  let adoptsConnections: Bool
   let state = Mutex(State())
   var calls: [String] { state.withLock { $0.calls } }
+
+  init(adoptsConnections: Bool = false) { self.adoptsConnections = adoptsConnections }
 
   func advertise() async throws -> [String: String] {
     try state.withLock { state in

@@ -26,6 +26,7 @@ struct DiskService {
     let notices = XenbusNotices()
     var configuration = BlockBackendConfiguration()
     configuration.maximumQueueCount = spec.queueCount
+    configuration.frontendFamily = spec.frontendFamily
     let driver: BlockBackendDriver
     do {
       driver = try await BlockBackendDriver.open(

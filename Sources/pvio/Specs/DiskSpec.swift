@@ -1,3 +1,4 @@
+import BlockInterface
 import DriverCommands
 import Glibc
 
@@ -25,6 +26,8 @@ struct DiskSpec: Sendable, Equatable {
   var sectorByteCount: Int
   var requestsPerSecond: UInt64?
   var bytesPerSecond: UInt64?
+  /// In which units the guest's driver counts larger sectors.
+  var frontendFamily: FrontendFamily
   var id: String?
   /// Nil: as the command that it is for likes it.
   var export: Export?
@@ -42,6 +45,7 @@ struct DiskSpec: Sendable, Equatable {
     .init(name: "sector-size", expectation: "512|4096 logical sector size (512)"),
     .init(name: "iops", expectation: "N              most requests a second, on average"),
     .init(name: "bps", expectation: "SIZE            most bytes a second that are read and written, on average"),
+    .init(name: "frontend", expectation: "linux|freebsd|minios|windows  whose units, with 4096-byte sectors (linux)"),
     .init(name: "id", expectation: "NAME             name under the run directory"),
     .init(name: "export", expectation: "nbd|vhost-user|none  how the disk is reached (nbd)"),
   ]
@@ -66,6 +70,10 @@ struct DiskSpec: Sendable, Equatable {
     requestsPerSecond = try spec["iops"] == nil ? nil : UInt64(spec.number("iops", in: 1...1_000_000_000, default: 1))
     bytesPerSecond = try spec.byteCount("bps")
     if let count = bytesPerSecond, count > 1 << 40 { throw spec.bad("bps", "\(count)", "at most 1T") }
+    frontendFamily = try spec["frontend"].map { text in
+      guard let family = FrontendFamily(rawValue: text) else { throw spec.bad("frontend", text, "linux, freebsd, minios or windows") }
+      return family
+    } ?? .linux
     id = try spec["id"].map { try spec.name("id", $0) }
     export = try spec["export"].map { text in
       guard let export = Export(rawValue: text) else { throw spec.bad("export", text, "nbd, vhost-user or none") }

@@ -32,6 +32,7 @@ final class BackSystem {
   init(
     _ spec: BlockStoreSpec = BlockStoreSpec(.memory(byteCount: 4 << 20)), queueCount: Int = 1, order: Int = 0,
     layout: BlkifProtocol = .x8664, persistentGrantLimit: Int? = nil, maximumIndirectSegmentCount: Int = 4096, arenaPageCount: Int = 4600,
+    family: FrontendFamily = .linux,
     logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
   ) throws {
     let frontPlatform = hypervisor.platform(for: Self.guest)
@@ -48,6 +49,7 @@ final class BackSystem {
         discard: engine.store.supportsDiscard ? BlockDiscardLimits() : nil))
     configuration.polling = .never
     configuration.persistentGrantLimit = persistentGrantLimit ?? 0
+    configuration.frontendFamily = family
     self.configuration = configuration
     var queues: [RawQueue] = []
     for _ in 0..<queueCount {

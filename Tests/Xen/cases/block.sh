@@ -1,3 +1,4 @@
+#!/bin/sh
 # An unmodified guest's disk: 4 queues, rings of 4 pages, indirect segments, persistent grants; all that can be done with it.
 . /xenlab/cases/common.sh
 load_mod loop

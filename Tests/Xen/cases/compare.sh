@@ -1,3 +1,4 @@
+#!/bin/sh
 # The same image to the same guest through Linux's xen-blkback and through pvio: a ratio. The processor is software, so no more than that.
 . /xenlab/cases/common.sh
 load_mod loop; load_mod xen-blkback

@@ -1,3 +1,4 @@
+#!/bin/sh
 # An unmodified guest's network interface: 2 queues, split event channels, checksum and segmentation offload, traffic both ways.
 . /xenlab/cases/common.sh
 load_mod tun

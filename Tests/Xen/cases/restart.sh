@@ -1,3 +1,4 @@
+#!/bin/sh
 # A back-end goes and another one comes, and the guest, connected and idle, need not know.
 . /xenlab/cases/common.sh
 load_mod loop; load_mod tun

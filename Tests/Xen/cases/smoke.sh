@@ -1,3 +1,4 @@
+#!/bin/sh
 # A guest reads a whole disk, writes to it, and sends packets, all through pvio: the short part that CI runs.
 . /xenlab/cases/common.sh
 ok "modules" load_mod loop

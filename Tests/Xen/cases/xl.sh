@@ -1,3 +1,4 @@
+#!/bin/sh
 # A guest whose disk and interface stand in xl's configuration, as for any other guest.
 . /xenlab/cases/common.sh
 load_mod loop; load_mod tun; load_mod bridge

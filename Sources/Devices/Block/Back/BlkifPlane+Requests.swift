@@ -36,7 +36,7 @@ extension BlkifPlane {
     guard let index = engine.begin(vectorCount: count) else { return false }
     for position in 0..<count { segments[position] = request.segment(at: position) }
     let row = Row(identifier: request.identifier, queue: Int32(queue.index), operation: request.operation)
-    start(index, row, operation, sector: request.sectorNumber, segmentCount: count, of: queue)
+    start(index, row, operation, sector: sector(request.sectorNumber), segmentCount: count, of: queue)
     return true
   }
 
@@ -65,7 +65,7 @@ extension BlkifPlane {
       return true
     }
     let row = Row(identifier: request.identifier, queue: Int32(queue.index), operation: request.indirectOperation)
-    start(index, row, operation, sector: request.sectorNumber, segmentCount: count, of: queue)
+    start(index, row, operation, sector: sector(request.sectorNumber), segmentCount: count, of: queue)
     return true
   }
 
@@ -91,6 +91,9 @@ extension BlkifPlane {
 
   // MARK: Both
 
+  /// A number of the front-end's in units of 512 bytes; one that is too large for that is beyond every disk.
+  private func sector(_ number: UInt64) -> UInt64 { number > .max >> requestShift ? .max : number << requestShift }
+
   /// Checks the copied segments, maps their pages, and gives the request to the engine.
   private func start(
     _ index: Int, _ row: Row, _ operation: BlockOperation, sector: UInt64, segmentCount: Int, of queue: BlkifQueue
@@ -98,11 +101,11 @@ extension BlkifPlane {
     var sectorCount: UInt64 = 0
     for position in 0..<segmentCount {
       let segment = segments[position]
-      guard segment.firstSector <= segment.lastSector, Int(segment.lastSector) < BlkifLimits.sectorsPerPage else {
+      guard segment.firstSector <= segment.lastSector, Int(segment.lastSector) < BlkifLimits.sectorsPerPage >> segmentShift else {
         engine.abandon(index)
         return reject(.segment(first: segment.firstSector, last: segment.lastSector), queue, row)
       }
-      sectorCount += UInt64(segment.lastSector - segment.firstSector) + 1
+      sectorCount += (UInt64(segment.lastSector - segment.firstSector) + 1) << UInt64(segmentShift)
     }
     if let refusal = engine.refusal(of: operation, sector: sector, sectorCount: sectorCount) {
       engine.abandon(index)
@@ -133,8 +136,8 @@ extension BlkifPlane {
         throw error
       }
       if Int(page.arena) >= engine.knownRegionCount { engine.learnRegions(pages.grants.accessibleRanges) }
-      let start = Int(segment.firstSector) * BlkifLimits.sectorByteCount
-      let end = (Int(segment.lastSector) + 1) * BlkifLimits.sectorByteCount
+      let start = Int(segment.firstSector) * BlkifLimits.sectorByteCount << segmentShift
+      let end = (Int(segment.lastSector) + 1) * BlkifLimits.sectorByteCount << segmentShift
       engine.append(page.vector(at: start, byteCount: end - start), region: page.arena, to: index)
     }
   }
@@ -149,14 +152,14 @@ extension BlkifPlane {
       return true
     }
     guard let index = engine.begin(vectorCount: 0) else { return false }
-    if let refusal = engine.refusal(of: .discard, sector: request.sectorNumber, sectorCount: request.sectorCount) {
+    if let refusal = engine.refusal(of: .discard, sector: sector(request.sectorNumber), sectorCount: sector(request.sectorCount)) {
       engine.abandon(index)
       reject(.refused(refusal), queue, row)
       return true
     }
     rows[index] = row
     began()
-    engine.submitDiscard(index, sector: request.sectorNumber, sectorCount: request.sectorCount, tag: UInt64(index))
+    engine.submitDiscard(index, sector: sector(request.sectorNumber), sectorCount: sector(request.sectorCount), tag: UInt64(index))
     return true
   }
 

@@ -20,6 +20,7 @@ final class BlkifPlane: LoopSource {
     var persistentGrantLimit = 1056
     /// Memory for tables of large requests in bytes.
     var largeTableByteCount = 1 << 20
+    var frontendFamily = FrontendFamily.linux
   }
 
   /// A request between its ring and the engine, at the engine's index for it.
@@ -51,6 +52,9 @@ final class BlkifPlane: LoopSource {
 
   let engine: BlockEngine
   let features: BlockFeatures
+  /// From the front-end's units to those of 512 bytes.
+  let requestShift: UInt64
+  let segmentShift: Int
   let logger: Logger
   let isPersistent: Bool
   let onFault: (_ queue: Int, RingFault) -> Void
@@ -77,6 +81,8 @@ final class BlkifPlane: LoopSource {
     guard engine.client == nil else { throw .alreadyConnected }
     self.engine = engine
     self.features = configuration.features
+    requestShift = configuration.frontendFamily.requestShift(sectorByteCount: engine.geometry.sectorByteCount)
+    segmentShift = configuration.frontendFamily.segmentShift(sectorByteCount: engine.geometry.sectorByteCount)
     self.logger = logger
     self.onFault = onFault
     isPersistent = transport.persistentGrants && configuration.features.persistentGrants

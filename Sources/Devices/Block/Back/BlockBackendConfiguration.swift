@@ -1,4 +1,4 @@
-import BlockInterface
+public import BlockInterface
 public import SharedRing
 public import XenInterface
 
@@ -20,6 +20,8 @@ public struct BlockBackendConfiguration: Sendable {
   public var polling = PollingPolicy.standard
   /// Layout of a front-end that does not say which it has.
   public var defaultProtocol = BlkifProtocol.x8664
+  /// In which units the front-end counts, on a disk whose sectors are not of 512 bytes.
+  public var frontendFamily = FrontendFamily.linux
   /// Memory for the tables of requests with more than 11 segments, in bytes, beyond which they wait for each other.
   public var largeTableByteCount = 1 << 20
 

@@ -95,7 +95,7 @@ public final class BlockBackendDriver: BackendDriver {
       }
     }.get()
     for channel in channels { channel.onPeerClosed { notices.peerVanished() } }
-    return geometry.keys
+    return geometry.keys(for: configuration.frontendFamily)
   }
 
   private func bind(_ transport: BlockTransport, of frontend: XenbusDirectory) throws(BlkifConnectError) -> [EventChannel] {
@@ -138,7 +138,7 @@ public final class BlockBackendDriver: BackendDriver {
       return change(half.value.engine).map { (old, $0) }
     }.get()
     if new.sectorCount != old.sectorCount {
-      notices.capacityChanged([BlkifKeys.Backend.sectorCount.name: BlkifKeys.Backend.sectorCount.format(new.sectorCount)])
+      notices.capacityChanged(new.capacityKeys(for: configuration.frontendFamily))
     }
     return new
   }

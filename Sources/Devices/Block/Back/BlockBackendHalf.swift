@@ -50,7 +50,7 @@ final class BlockBackendHalf {
         engine: engine, grants: grants, transport: transport, channels: channels,
         configuration: BlkifPlane.Configuration(
           features: features, polling: configuration.polling, persistentGrantLimit: configuration.persistentGrantLimit,
-          largeTableByteCount: configuration.largeTableByteCount),
+          largeTableByteCount: configuration.largeTableByteCount, frontendFamily: configuration.frontendFamily),
         logger: logger, onFault: onFault)
       return .success(engine.geometry)
     } catch {
