@@ -209,6 +209,9 @@ static inline ssize_t pvio_receive_with_descriptors(int socket, void *bytes, siz
   return received;
 }
 
+// pipe2(2), both ends close-on-exec.
+static inline int pvio_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+
 static inline int pvio_peer_credentials(int socket, int *pid, unsigned *uid, unsigned *gid) {
   struct { int pid; unsigned uid, gid; } credentials; // struct ucred
   socklen_t length = sizeof credentials;

@@ -104,7 +104,7 @@ struct DeviceReport {
     let export = vhostUserSocket == nil ? "" : ",export=vhost-user"
     if source.hasPrefix(NetSpec.packetPrefix), address.device.kind == .net { return "packet=\(source.dropFirst(NetSpec.packetPrefix.count))" + export }
     if address.device.kind == .net { return (source == "null" ? source : "tap=\(source)") + export }
-    let backing = ["ram:", "null:"].contains { source.hasPrefix($0) } ? source.replacing(":", with: "=", maxReplacements: 1) : "file=\(source)"
+    let backing = ["ram:", "null:", "script:"].contains { source.hasPrefix($0) } ? source.replacing(":", with: "=", maxReplacements: 1) : "file=\(source)"
     return (isReadOnly ? backing + ",readonly=on" : backing) + export
   }
 

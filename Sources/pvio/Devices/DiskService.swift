@@ -59,6 +59,7 @@ extension DiskSpec {
       case .file(let path): .file(path: path)
       case .ram(let byteCount): .memory(byteCount: byteCount)
       case .null(let byteCount): .null(byteCount: byteCount)
+      case .script(let path): .script(path: path)
       }
     return BlockStoreSpec(
       backing, isReadOnly: isReadOnly, isDirect: usesDirectIO, sectorByteCount: sectorByteCount,

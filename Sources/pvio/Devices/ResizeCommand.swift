@@ -33,6 +33,7 @@ struct ResizeCommand: AsyncParsableCommand {
     let address = try await DeviceAddress.find(device, .disk, in: try await host.domain(named: domain), store)
     let parameters = try await store.readIfPresent("\(address.paths.backend)/params") ?? ""
     let isFile = !parameters.hasPrefix("ram:") && !parameters.hasPrefix("null:")
+    if parameters.hasPrefix("script:") { throw CommandFailure("a disk that a script serves keeps its size until it is attached anew") }
     if let wanted, isFile { try grow(parameters, to: wanted) }
     let wish = isFile ? DiskResizing.asTheFileIs : wanted.map { String($0) }
     guard let wish else { throw CommandFailure.usage("resize: a disk that is no file needs a SIZE") }

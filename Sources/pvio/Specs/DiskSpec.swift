@@ -11,6 +11,8 @@ struct DiskSpec: Sendable, Equatable {
     case ram(byteCount: UInt64)
     /// Reads nothing, keeps nothing: for measuring everything else.
     case null(byteCount: UInt64)
+    /// A program that is called for each read and write.
+    case script(path: String)
   }
 
   /// How the disk is reached: over rings and from there by NBD, over rings only, or by a VMM on a vhost-user socket.
@@ -38,6 +40,7 @@ struct DiskSpec: Sendable, Equatable {
     .init(name: "file", expectation: "PATH           an image file or block device"),
     .init(name: "ram", expectation: "SIZE            memory of the back-end, lost with it"),
     .init(name: "null", expectation: "SIZE           keeps nothing"),
+    .init(name: "script", expectation: "PATH         a program that reads and writes (docs/scripted-back-ends.md)"),
     .init(name: "format", expectation: "raw          the only format"),
     .init(name: "readonly", expectation: "on|off     refuse writes (off)"),
     .init(name: "direct", expectation: "on|off       bypass the page cache (on)"),
@@ -55,11 +58,12 @@ struct DiskSpec: Sendable, Equatable {
     self.text = text
     let ram = try spec.byteCount("ram")
     let null = try spec.byteCount("null")
-    switch (spec["file"], ram, null) {
-    case (let path?, nil, nil): backing = .file(path: path)
-    case (nil, let count?, nil): backing = .ram(byteCount: count)
-    case (nil, nil, let count?): backing = .null(byteCount: count)
-    default: throw CommandFailure.usage("\(option) \(text): expected exactly one of file=, ram= and null=")
+    switch (spec["file"], ram, null, spec["script"]) {
+    case (let path?, nil, nil, nil): backing = .file(path: path)
+    case (nil, let count?, nil, nil): backing = .ram(byteCount: count)
+    case (nil, nil, let count?, nil): backing = .null(byteCount: count)
+    case (nil, nil, nil, let path?): backing = .script(path: path)
+    default: throw CommandFailure.usage("\(option) \(text): expected exactly one of file=, ram=, null= and script=")
     }
     if let format = spec["format"], format != "raw" { throw spec.bad("format", format, "raw") }
     isReadOnly = try spec.flag("readonly", default: false)
@@ -84,10 +88,18 @@ struct DiskSpec: Sendable, Equatable {
   /// Takes a `--disk` argument apart. An image named relative to us is named in full afterwards: other processes get it.
   static func parse(_ text: String, option: String = "--disk") throws -> DiskSpec {
     var spec = try DiskSpec(text, option: option)
-    guard case .file(let path) = spec.backing else { return spec }
-    let full = inFull(path)
-    spec.backing = .file(path: full)
-    spec.text = text.split(separator: ",").map { $0.hasPrefix("file=") ? "file=\(full)" : String($0) }.joined(separator: ",")
+    let key: String
+    let full: String
+    switch spec.backing {
+    case .file(let path):
+      (key, full) = ("file=", inFull(path))
+      spec.backing = .file(path: full)
+    case .script(let path):
+      (key, full) = ("script=", inFull(path))
+      spec.backing = .script(path: full)
+    case .ram, .null: return spec
+    }
+    spec.text = text.split(separator: ",").map { $0.hasPrefix(key) ? key + full : String($0) }.joined(separator: ",")
     return spec
   }
 
@@ -107,6 +119,7 @@ struct DiskSpec: Sendable, Equatable {
     case .file(let path): path
     case .ram(let count): "ram:\(count)"
     case .null(let count): "null:\(count)"
+    case .script(let path): "script:\(path)"
     }
   }
 }

@@ -19,6 +19,7 @@ final class BlockBackendHalf {
     self.engine = engine
     self.configuration = configuration
     self.logger = logger
+    engine.store.onFailure = { logger.error("\($0)") }
   }
 
   /// What is offered to a front-end.

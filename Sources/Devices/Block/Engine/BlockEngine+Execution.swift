@@ -20,7 +20,7 @@ extension BlockEngine {
     case .memory:
       transferInMemory(request)
       finish(request, .okay)
-    case .file:
+    case .script, .file:
       enter(firstStep(of: pool.slots[request]), request)
     }
   }
@@ -47,6 +47,7 @@ extension BlockEngine {
 
   private func enter(_ step: RequestPool.Step, _ request: Int) {
     pool.slots[request].step = step
+    if case .script(let worker) = store.kind { return askScript(worker, request) }
     if !prepare(request) { stalled.append(request, in: &pool) }
   }
 
@@ -110,6 +111,7 @@ extension BlockEngine {
 
   // MARK: Completions
 
+  /// The operation of a request's step has ended; `result` is what moved, or a negative `errno`.
   func operationEnded(_ request: Int, result: Int32) {
     let slot = pool.slots[request]
     if result < 0 {

@@ -17,7 +17,7 @@ extension BlockEngine {
   /// Changes the size of a disk that is no file. Throws `EINVAL` for a file, or a size of less than one sector.
   public func resize(byteCount: UInt64) throws(Errno) -> BlockGeometry {
     switch store.kind {
-    case .file: throw .invalidArgument
+    case .file, .script: throw .invalidArgument
     case .null: break
     case .memory: try moveMemory(byteCount: Int(clamping: byteCount / 512 * 512))
     }

@@ -35,6 +35,8 @@ public final class BlockEngine: LoopSource {
   let state: FixedCell<State>
   /// What a limit of the rate goes by.
   let clock = LoopClock()
+  /// Five lines a second about failures, and no more.
+  let reportLimit = FixedCell(TokenBucket(count: 5, intervalNanoseconds: 1_000_000_000, burst: 5))
 
   /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
   struct State: ~Copyable {
@@ -49,6 +51,9 @@ public final class BlockEngine: LoopSource {
     var stalled = RequestQueue()
     var barrierIsRunning = false
     var isReleasingHeld = false
+    /// Requests that wait until the script has answered another one.
+    var scripted = RequestQueue()
+    var scriptIsBusy = false
     var file = UringFile.descriptor(-1)
     var registration = BufferRegistration()
     let isLimited: Bool
@@ -105,6 +110,7 @@ public final class BlockEngine: LoopSource {
   public func close() {
     precondition(pool.usedCount == 0, "\(pool.usedCount) requests are under way")
     guard let loop else { return }
+    if case .script(let worker) = store.kind { worker.stop() }
     forgetBuffers()
     unregisterFile()
     client = nil

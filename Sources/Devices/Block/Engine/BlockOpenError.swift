@@ -18,6 +18,8 @@ public enum BlockOpenError: Error, Sendable, Equatable {
   /// The device cannot do transfers that small.
   case sectorSizeTooSmall(path: String, asked: Int, needed: Int)
   case noMemory(byteCount: UInt64, Errno)
+  /// A script that cannot serve a disk.
+  case script(path: String, problem: String)
   case system(operation: String, path: String, Errno)
 }
 
@@ -37,6 +39,7 @@ extension BlockOpenError: CustomStringConvertible {
     case .unsupportedSectorSize(let size): "sector-size=\(size) is not supported; use 512 or 4096"
     case .sectorSizeTooSmall(let path, let asked, let needed): "\(path) has sectors of \(needed) bytes; sector-size=\(asked) is too small, use sector-size=\(needed)"
     case .noMemory(let size, let errno): "\(size) bytes of memory for a disk cannot be had: \(errno); use a smaller size"
+    case .script(let path, let problem): "\(path) \(problem)"
     case .system(let operation, let path, let errno): "\(operation) \(path): \(errno)"
     }
   }

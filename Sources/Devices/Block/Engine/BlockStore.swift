@@ -12,6 +12,7 @@ public final class BlockStore {
     case file(OwnedFile)
     case memory
     case null
+    case script(ScriptWorker)
   }
 
   /// An open file, closed with the store.
@@ -52,6 +53,8 @@ public final class BlockStore {
   public let isDirect: Bool
   /// How much may be done with it.
   public internal(set) var rate = BlockRate()
+  /// Told, in one line, why a request failed in what backs the disk, where that has words of its own. On the loop.
+  public var onFailure: ((String) -> Void)?
   /// What a user should be told: where what was asked for could not be done as asked. One line each.
   public internal(set) var notices: [String]
 
@@ -78,6 +81,7 @@ public final class BlockStore {
     switch spec.backing {
     case .file(let path): return try openFile(path, spec)
     case .memory(let byteCount): return try makeMemory(byteCount, spec)
+    case .script(let path): return try openScript(path, spec)
     case .null(let byteCount):
       let geometry = try geometry(of: "null disk", byteCount: byteCount, sectorByteCount: spec.sectorByteCount ?? 512, spec: spec)
       return BlockStore(kind: .null, geometry: geometry, supportsDiscard: !spec.isReadOnly)

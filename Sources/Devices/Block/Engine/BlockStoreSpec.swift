@@ -7,6 +7,8 @@ public struct BlockStoreSpec: Sendable, Equatable {
     case memory(byteCount: UInt64)
     /// Nothing: every request succeeds at once, and reads leave the buffer as it is.
     case null(byteCount: UInt64)
+    /// A program that is called once for each read and write.
+    case script(path: String)
   }
 
   public var backing: Backing

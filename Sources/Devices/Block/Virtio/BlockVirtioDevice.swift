@@ -34,6 +34,7 @@ public final class BlockVirtioDevice: VhostUserDevice {
         requestCount: min(2048, 128 * queueCount), maximumVectorCount: DiskDescription.segmentLimit + 4, largeTableByteCount: 1 << 20))
     plane = BlockVirtioPlane(
       engine: engine, queueCount: queueCount, identity: Array(identity.utf8.prefix(20)), polling: polling, logger: logger)
+    engine.store.onFailure = { logger.error("\($0)") }
     super.init(loop: loop)
     loop.attach(plane)
   }
