@@ -254,7 +254,7 @@ let package = Package(
     tests(
       "PlatformConformance",
       [
-        "ProcessPlatform", "Broker", "XenStoreMigration", "BrokerWire", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop", "SharedMemory",
+        "ProcessPlatform", "XenHostPlatform", "Broker", "XenStoreMigration", "BrokerWire", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop", "SharedMemory",
         "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests(

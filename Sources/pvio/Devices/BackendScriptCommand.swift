@@ -1,4 +1,5 @@
 import ArgumentParser
+import DriverCommands
 
 /// `pvio backend script ./my.sh`: a disk that a script reads and writes. The same as `backend block --disk script=./my.sh`.
 struct BackendScriptCommand: AsyncParsableCommand {

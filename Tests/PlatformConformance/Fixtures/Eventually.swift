@@ -30,7 +30,7 @@ func inParallel(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) 
 func takesEvent(_ channel: EventChannel) -> Bool {
   var poll = pollfd(fd: channel.waitDescriptor.rawValue, events: Int16(POLLIN), revents: 0)
   guard unsafe Glibc.poll(&poll, 1, 10_000) == 1 else { return false }
-  return EventDescriptor.drain(channel.waitDescriptor) > 0
+  return channel.takeEvent()
 }
 
 /// Whether an event is at `channel` now.

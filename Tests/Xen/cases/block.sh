@@ -6,7 +6,7 @@ device=$(disk_image /disk.img 256)
 start_backend fleet block --platform xen --all --type vbd
 DOMU_VCPUS=4 DOMU_CMDLINE="xen_blkfront.max_queues=4 xen_blkfront.max_ring_page_order=2" start_domu u1 256 || exit 1
 attach_vbd vbd 51712 params=$device
-wait_state $BE 4 || fail "the disk does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the disk does not connect: $(xenstore-ls $BE)"
 same "queues" 4 "$(xenstore-read $FE/multi-queue-num-queues)"
 same "pages of a ring" 2 "$(xenstore-read $FE/ring-page-order)"
 same "persistent grants" 1 "$(xenstore-read $FE/feature-persistent)"
@@ -30,7 +30,7 @@ same "the guest sees the new size" $((300 * 2048)) "$(domu_run 'for i in 1 2 3 4
 
 first_be=$BE first_fe=$FE
 attach_vbd vbd 51728 params=$device mode=r
-wait_state $BE 4 || fail "the read-only disk does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the read-only disk does not connect: $(xenstore-ls $BE)"
 same "a read-only disk says so" 1 "$(domu_run 'cat /sys/block/xvdb/ro')"
 domu_run 'dd if=/dev/zero of=/dev/xvdb bs=4k count=1' >/dev/null 2>&1 && fail "a write to a read-only disk succeeded"
 detach_dev $BE $FE
@@ -38,7 +38,7 @@ BE=$first_be FE=$first_fe
 detach_dev $BE $FE
 ok "the guest's disk is gone" domu_run '! [ -e /sys/block/xvda ]'
 attach_vbd vbd 51712 params=$device
-wait_state $BE 4 || fail "the disk does not connect again: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the disk does not connect again: $(xenstore-ls $BE)"
 same "attached again, the same bytes" "$(dd if=$device bs=1M count=16 2>/dev/null | sha256sum)" "$(domu_run 'dd if=/dev/xvda bs=1M count=16 2>/dev/null | sha256sum')"
 ok "the guest's log is clean" clean_log
 ok "the guest goes" xl destroy u1

@@ -16,7 +16,7 @@ start_backend() {
   local name=$1; shift
   pvio backend "$@" >/tmp/pvio-$name.log 2>&1 &
   eval ${name}_PID=$!
-  wait_for 30 grep -q "ready" /tmp/pvio-$name.log || fail "the back-end $name did not come up"
+  wait_for 120 grep -q "ready" /tmp/pvio-$name.log || fail "the back-end $name did not come up"
 }
 
 # disk_image FILE MEGABYTES : a block device over a file of random bytes in memory; prints its path.

@@ -7,9 +7,9 @@ DOMU_CMDLINE="xen_blkfront.max_ring_page_order=2" start_domu u1 256 || exit 1
 numbers=$(stat -L -c '%t:%T' $device)
 start_backend fleet block --platform xen --all --type pvio-vbd
 attach_vbd vbd 51712 params=$device physical-device=$numbers type=phy hotplug-status=connected
-wait_state $BE 4 || fail "blkback does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "blkback does not connect: $(xenstore-ls $BE)"
 attach_vbd pvio-vbd 51728 params=$device
-wait_state $BE 4 || fail "pvio does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "pvio does not connect: $(xenstore-ls $BE)"
 same "the same bytes" "$(domu_run -t 300 'sha256sum /dev/xvda' | cut -d' ' -f1)" "$(domu_run -t 300 'sha256sum /dev/xvdb' | cut -d' ' -f1)"
 speed() { # DEVICE ARGS: MB/s of a read without the guest's cache
   domu_run -t 300 "dd if=/dev/$1 of=/dev/null iflag=direct $2 2>&1" | sed -n 's/.* \([0-9.]*\) seconds.*/\1/p'

@@ -5,7 +5,7 @@ load_mod tun
 start_backend fleet net --platform xen --all --type vif
 DOMU_VCPUS=2 DOMU_CMDLINE="xen_netfront.max_queues=2" start_domu u1 256 || exit 1
 attach_vif vif 0
-wait_state $BE 4 || fail "the interface does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the interface does not connect: $(xenstore-ls $BE)"
 same "queues" 2 "$(xenstore-read $FE/multi-queue-num-queues)"
 ok "split event channels" sh -c "xenstore-read $FE/queue-0/event-channel-tx && xenstore-read $FE/queue-1/event-channel-rx"
 same "segmentation offload is agreed" "1 1" "$(xenstore-read $FE/feature-gso-tcpv4) $(xenstore-read $BE/feature-gso-tcpv4)"
@@ -32,7 +32,7 @@ echo "ok - the guest hands over large segments ($(($1 / $2)) bytes on average)"
 detach_dev
 ok "the guest's interface is gone" domu_run '! [ -e /sys/class/net/eth0 ]'
 attach_vif vif 0
-wait_state $BE 4 || fail "the interface does not connect again: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the interface does not connect again: $(xenstore-ls $BE)"
 ifconfig vif$DOMID.0 10.9.0.1 netmask 255.255.255.0 up
 ok "plugged again" domu_run 'ifconfig eth0 10.9.0.2 netmask 255.255.255.0 up; ping -c 3 -W 5 10.9.0.1'
 pvio status --platform xen

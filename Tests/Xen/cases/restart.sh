@@ -7,10 +7,10 @@ start_backend disks block --platform xen --all --type vbd
 start_backend nics net --platform xen --all --type vif
 start_domu u1 256 || exit 1
 attach_vbd vbd 51712 params=$device
-wait_state $BE 4 || fail "the disk does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the disk does not connect: $(xenstore-ls $BE)"
 disk=$BE
 attach_vif vif 0
-wait_state $BE 4 || fail "the interface does not connect: $(xenstore-ls $BE)"
+wait_state $BE 4 120 || fail "the interface does not connect: $(xenstore-ls $BE)"
 ifconfig vif$DOMID.0 10.9.0.1 netmask 255.255.255.0 up
 check() { # WHAT
   same "$1: the disk" "$(sha256sum $device | cut -d' ' -f1)" "$(domu_run 'echo 3 >/proc/sys/vm/drop_caches; sha256sum /dev/xvda' | cut -d' ' -f1)"

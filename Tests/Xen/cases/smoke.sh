@@ -8,7 +8,7 @@ sum=$(sha256sum $device | cut -d' ' -f1)
 start_domu u1 256 || exit 1
 ok "attach a disk" pvio attach --platform xen u1 disk file=$device
 be=$(xenstore-ls -f /local/domain/0/backend/pvio-vbd | sed -n 's/\/frontend = .*//p' | head -n 1)
-wait_state $be 4 || fail "the disk does not connect: $(xenstore-ls $be)"
+wait_state $be 4 120 || fail "the disk does not connect: $(xenstore-ls $be)"
 same "the disk's bytes" "$sum" "$(domu_run 'sha256sum /dev/xvda' | cut -d' ' -f1)"
 ok "write" domu_run 'dd if=/dev/zero of=/dev/xvda bs=64k count=16 seek=4 conv=fsync'
 same "the disk's bytes after writing" "$(sha256sum $device | cut -d' ' -f1)" "$(domu_run 'echo 3 > /proc/sys/vm/drop_caches; sha256sum /dev/xvda' | cut -d' ' -f1)"
