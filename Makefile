@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 .DEFAULT_GOAL := build
-.PHONY: build test test-xen demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz soak-net clean toolchain help
+.PHONY: build test test-xen demo dist bench generate check-generated model single-access crash-store soak-vmm fuzz soak-net new-driver tutorial clean toolchain help
 
 ## build: everything, for development
 build: toolchain
@@ -74,6 +74,18 @@ soak-net: toolchain
 	Scripts/install-packages.sh demo
 	$(SWIFT) build -c release --product pvio
 	Scripts/soak-net.sh
+
+## new-driver: write, build and test a driver (NAME=)
+new-driver: toolchain
+	$(SWIFT) build --product pvgen
+	$(SWIFT) build --product pvio
+	.build/debug/pvio new-driver $(NAME)
+
+## tutorial: execute docs/adding-a-driver.md in a package of its own
+tutorial: toolchain
+	$(SWIFT) build --product pvgen
+	$(SWIFT) build --product pvio
+	Tests/Tutorial/run.sh
 
 ## model: check the ring's notification protocol with spin
 model:

@@ -32,16 +32,23 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 func driver(_ name: String) -> Target {
   layer(
     "\(name)Driver",
-    ["DriverCommands", "PVDriver", "Xenbus", "EventLoop", "SharedMemory", "LinuxSystem", "XenInterface", argumentParser],
+    [
+      "DriverCommands", "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
+      "XenInterface", argumentParser, system, logging,
+    ],
     path: "Sources/Devices/\(name)")
 }
 
 func driverTests(_ name: String) -> Target {
-  tests("\(name)Tests", [.target(name: "\(name)Driver"), "DriverTestSupport", "PVDriver", "XenInterface"])
+  tests("\(name)Tests", [
+      .target(name: "\(name)Driver"), "DriverTestSupport", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient", "EventLoop", "XenPlatform",
+      "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", logging,
+    ])
 }
 
 /// The drivers of this package, each a word. Sources/pvio/Drivers.swift has the same list for the command.
 let drivers = [
+  "Keyboard",
   "Entropy",
 ]
 
@@ -53,8 +60,13 @@ let package = Package(
     .library(name: "SharedRing", targets: ["SharedRing"]),
     .library(name: "XenStoreClient", targets: ["XenStoreClient"]),
     .library(name: "PVDriver", targets: ["PVDriver"]),
+    // For drivers in packages of their own.
     .library(name: "DriverCommands", targets: ["DriverCommands"]),
     .library(name: "DriverTestSupport", targets: ["DriverTestSupport"]),
+    .library(name: "Xenbus", targets: ["Xenbus"]),
+    .library(name: "EventLoop", targets: ["EventLoop"]),
+    .library(name: "SharedMemory", targets: ["SharedMemory"]),
+    .library(name: "LinuxSystem", targets: ["LinuxSystem"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -12,6 +12,7 @@
 #include <xen/io/console.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/io/kbdif.h>
 #include <xen/io/netif.h>
 #include <xen/io/ring.h>
 #include <xen/io/libxenvchan.h>
@@ -197,6 +198,7 @@ PLACE(struct xencons_interface, out_cons, 3080);
 VALUE(sizeof(((struct xencons_interface *)0)->out_cons), 4);
 PLACE(struct xencons_interface, out_prod, 3084);
 VALUE(sizeof(((struct xencons_interface *)0)->out_prod), 4);
+
 // entropy
 SIZE(struct pvio_entropy_request, 32);
 FIELD(struct pvio_entropy_request, id, 0, 8);
@@ -324,6 +326,64 @@ SIZE(union grant_entry_v2, 16);
 FIELD(union grant_entry_v2, full_page.hdr.flags, 0, 2);
 FIELD(union grant_entry_v2, full_page.hdr.domid, 2, 2);
 FIELD(union grant_entry_v2, full_page.frame, 8, 8);
+
+// kbdif
+VALUE(XENKBD_IN_EVENT_SIZE, 40LL);
+VALUE(XENKBD_IN_RING_OFFS, 1024LL);
+VALUE(XENKBD_IN_RING_LEN, 51LL);
+VALUE(XENKBD_OUT_RING_OFFS, 3072LL);
+VALUE(XENKBD_OUT_RING_LEN, 25LL);
+VALUE(XENKBD_TYPE_MOTION, 1LL);
+VALUE(XENKBD_TYPE_RESERVED, 2LL);
+VALUE(XENKBD_TYPE_KEY, 3LL);
+VALUE(XENKBD_TYPE_POS, 4LL);
+VALUE(XENKBD_TYPE_MTOUCH, 5LL);
+VALUE(XENKBD_MT_EV_DOWN, 0LL);
+VALUE(XENKBD_MT_EV_UP, 1LL);
+VALUE(XENKBD_MT_EV_MOTION, 2LL);
+VALUE(XENKBD_MT_EV_SYN, 3LL);
+VALUE(XENKBD_MT_EV_SHAPE, 4LL);
+VALUE(XENKBD_MT_EV_ORIENT, 5LL);
+PLACE(struct xenkbd_page, in_cons, 0);
+VALUE(sizeof(((struct xenkbd_page *)0)->in_cons), 4);
+PLACE(struct xenkbd_page, in_prod, 4);
+VALUE(sizeof(((struct xenkbd_page *)0)->in_prod), 4);
+PLACE(struct xenkbd_page, out_cons, 8);
+VALUE(sizeof(((struct xenkbd_page *)0)->out_cons), 4);
+PLACE(struct xenkbd_page, out_prod, 12);
+VALUE(sizeof(((struct xenkbd_page *)0)->out_prod), 4);
+SIZE(struct pvio_xenkbd_in_event, 40);
+FIELD(struct pvio_xenkbd_in_event, type, 0, 1);
+SIZE(union xenkbd_in_event, 40);
+FIELD(union xenkbd_in_event, type, 0, 1);
+SIZE(struct pvio_xenkbd_motion, 16);
+FIELD(struct pvio_xenkbd_motion, type, 0, 1);
+FIELD(struct pvio_xenkbd_motion, rel_x, 4, 4);
+FIELD(struct pvio_xenkbd_motion, rel_y, 8, 4);
+FIELD(struct pvio_xenkbd_motion, rel_z, 12, 4);
+SIZE(struct xenkbd_motion, 16);
+FIELD(struct xenkbd_motion, type, 0, 1);
+FIELD(struct xenkbd_motion, rel_x, 4, 4);
+FIELD(struct xenkbd_motion, rel_y, 8, 4);
+FIELD(struct xenkbd_motion, rel_z, 12, 4);
+SIZE(struct pvio_xenkbd_key, 8);
+FIELD(struct pvio_xenkbd_key, type, 0, 1);
+FIELD(struct pvio_xenkbd_key, pressed, 1, 1);
+FIELD(struct pvio_xenkbd_key, keycode, 4, 4);
+SIZE(struct xenkbd_key, 8);
+FIELD(struct xenkbd_key, type, 0, 1);
+FIELD(struct xenkbd_key, pressed, 1, 1);
+FIELD(struct xenkbd_key, keycode, 4, 4);
+SIZE(struct pvio_xenkbd_position, 16);
+FIELD(struct pvio_xenkbd_position, type, 0, 1);
+FIELD(struct pvio_xenkbd_position, abs_x, 4, 4);
+FIELD(struct pvio_xenkbd_position, abs_y, 8, 4);
+FIELD(struct pvio_xenkbd_position, rel_z, 12, 4);
+SIZE(struct xenkbd_position, 16);
+FIELD(struct xenkbd_position, type, 0, 1);
+FIELD(struct xenkbd_position, abs_x, 4, 4);
+FIELD(struct xenkbd_position, abs_y, 8, 4);
+FIELD(struct xenkbd_position, rel_z, 12, 4);
 
 // netif
 VALUE(__CONST_RING_SIZE(netif_tx, 4096), 256LL);

@@ -141,6 +141,38 @@ struct pvio_grant_entry_v2 {
   uint64_t frame;
 } __attribute__((packed));
 
+// union xenkbd_in_event, x86_64: Any event to the front-end, and the place that every one is copied in: look at `type` first.
+struct pvio_xenkbd_in_event {
+  uint8_t type;
+  uint8_t pad0[39];
+} __attribute__((packed));
+
+// struct xenkbd_motion, x86_64: The pointer moved.
+struct pvio_xenkbd_motion {
+  uint8_t type;
+  uint8_t pad0[3];
+  int32_t rel_x;
+  int32_t rel_y;
+  int32_t rel_z;
+} __attribute__((packed));
+
+// struct xenkbd_key, x86_64: A key or a button.
+struct pvio_xenkbd_key {
+  uint8_t type;
+  uint8_t pressed;
+  uint8_t pad0[2];
+  uint32_t keycode;
+} __attribute__((packed));
+
+// struct xenkbd_position, x86_64: The pointer is at a place.
+struct pvio_xenkbd_position {
+  uint8_t type;
+  uint8_t pad0[3];
+  int32_t abs_x;
+  int32_t abs_y;
+  int32_t rel_z;
+} __attribute__((packed));
+
 // struct netif_tx_request, x86_64: A piece of a frame to send.
 struct pvio_netif_tx_request {
   uint32_t gref;

@@ -15,6 +15,7 @@
 #include <xen/io/console.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/io/kbdif.h>
 #include <xen/io/netif.h>
 #include <xen/io/ring.h>
 #include <xen/io/libxenvchan.h>
@@ -220,6 +221,30 @@ static const struct field GrantEntryV2_x86_64[] = {
   FIELD(union grant_entry_v2, full_page.frame),
 };
 
+static const struct field KeyboardEvent_x86_64[] = {
+  FIELD(union xenkbd_in_event, type),
+};
+
+static const struct field KeyboardMotion_x86_64[] = {
+  FIELD(struct xenkbd_motion, type),
+  FIELD(struct xenkbd_motion, rel_x),
+  FIELD(struct xenkbd_motion, rel_y),
+  FIELD(struct xenkbd_motion, rel_z),
+};
+
+static const struct field KeyboardKey_x86_64[] = {
+  FIELD(struct xenkbd_key, type),
+  FIELD(struct xenkbd_key, pressed),
+  FIELD(struct xenkbd_key, keycode),
+};
+
+static const struct field KeyboardPosition_x86_64[] = {
+  FIELD(struct xenkbd_position, type),
+  FIELD(struct xenkbd_position, abs_x),
+  FIELD(struct xenkbd_position, abs_y),
+  FIELD(struct xenkbd_position, rel_z),
+};
+
 static const struct field NetifTransmitRequest_x86_64[] = {
   FIELD(struct netif_tx_request, gref),
   FIELD(struct netif_tx_request, offset),
@@ -417,6 +442,10 @@ static const struct record records[] = {
   RECORD(EventChannelAllocateUnbound, x86_64, struct evtchn_alloc_unbound),
   RECORD(EventChannelBindInterdomain, x86_64, struct evtchn_bind_interdomain),
   RECORD(GrantEntryV2, x86_64, union grant_entry_v2),
+  RECORD(KeyboardEvent, x86_64, union xenkbd_in_event),
+  RECORD(KeyboardMotion, x86_64, struct xenkbd_motion),
+  RECORD(KeyboardKey, x86_64, struct xenkbd_key),
+  RECORD(KeyboardPosition, x86_64, struct xenkbd_position),
   RECORD(NetifTransmitRequest, x86_64, struct netif_tx_request),
   RECORD(NetifTransmitResponse, x86_64, struct netif_tx_response),
   RECORD(NetifReceiveRequest, x86_64, struct netif_rx_request),

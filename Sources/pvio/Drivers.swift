@@ -1,5 +1,6 @@
 import DriverCommands
 import EntropyDriver
+import KeyboardDriver
 import PVDriver
 
 /// The drivers that this command is made of. A new one is a line here.
@@ -8,6 +9,7 @@ enum Drivers {
     DriverRegistration(.disk, backend: BackendBlockCommand.self),
     DriverRegistration(.net, backend: BackendNetCommand.self),
     DriverRegistration(BackendConsoleCommand.kind, backend: BackendConsoleCommand.self, commands: [ConsoleCommand.self]),
+    .keyboard,
     .entropy,
   ]
 

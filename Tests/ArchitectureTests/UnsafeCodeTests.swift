@@ -21,6 +21,7 @@ import Testing
     "Sources/LinuxSystem/MemoryFile+Contents.swift",
     "Sources/LinuxSystem/MemoryFile.swift",
     "Sources/LinuxSystem/OwnedChildProcess.swift",
+    "Sources/LinuxSystem/OwnedDescriptor+Reading.swift",
     "Sources/LinuxSystem/OwnedDescriptor.swift",
     "Sources/LinuxSystem/ProcessLimits.swift",
     "Sources/LinuxSystem/ProgramCall.swift",

@@ -66,24 +66,10 @@ public struct RequestRingBackendCommand<Engine: RequestRingEngine>: AsyncParsabl
     } catch {
       throw CommandFailure("\(error)")
     }
-    let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let helpers = [
-      Task {
-        let signal = await Process.nextSignal()
-        logger.info("signal \(signal): finishing requests and closing")
-        supervisor.stop()
-      },
-      Task { [path = common.runDirectory.device(address.id).backendStatus] in
-        await DriverStatus.keepWriting(to: path) {
-          let (isConnected, counters) = await driver.status()
-          return DriverStatus(isConnected, counters)
-        }
-      },
-    ]
-    let report = await supervisor.run(driver)
-    for helper in helpers { helper.cancel() }
-    await driver.disconnect()
-    return report
+    return await DriverService(address: address, directory: common.runDirectory, logger: logger).run(driver, notices: notices, store: store) {
+      let (isConnected, counters) = await driver.status()
+      return DriverStatus(isConnected, counters)
+    }
   }
 }
 

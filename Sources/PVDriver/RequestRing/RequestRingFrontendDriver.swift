@@ -40,7 +40,7 @@ public final class RequestRingFrontendDriver<Interface: RequestRingInterface>: F
         RequestRingKeys.Backend.maximumVersion.name, expected: "a version from \(ours.lowerBound) to \(ours.upperBound), as this front-end speaks")
     }
     // Off the loop: the platform may have to ask the broker, and a new arena's pages take a while.
-    let handOver = ArenaHandOver(
+    let handOver = HandOver(
       try platform.makeGrantArena(
         for: backend.domain, access: .readWrite, pageCount: RequestRingFrontConnection<Interface>.arenaPageCount(choice)))
     let channel = try platform.allocateUnboundChannel(for: backend.domain)

@@ -187,7 +187,7 @@ struct SwiftRecord {
   private func decoded(_ field: Record.Field, _ bits: String) -> String {
     switch field.type {
     case .identifier(let type): "\(type.swiftName)(rawValue: \(bits))"
-    case .integer(.i16): "Int16(bitPattern: \(bits))"
+    case .integer(let type) where type.isSigned: "\(type.swiftName)(bitPattern: \(bits))"
     default: bits
     }
   }
@@ -195,7 +195,7 @@ struct SwiftRecord {
   private func encoded(_ field: Record.Field, _ value: String) -> String {
     switch field.type {
     case .identifier: "\(value).rawValue"
-    case .integer(.i16): "UInt16(bitPattern: \(value))"
+    case .integer(let type) where type.isSigned: "\(type.swiftBitsName)(bitPattern: \(value))"
     default: value
     }
   }

@@ -66,7 +66,7 @@ struct SwiftVectorTables {
   private func bits(_ type: WireType, _ value: String) -> String {
     switch type {
     case .identifier: "UInt64(\(value).rawValue)"
-    case .integer(.i16): "UInt64(UInt16(bitPattern: \(value)))"
+    case .integer(let type) where type.isSigned: "UInt64(\(type.swiftBitsName)(bitPattern: \(value)))"
     default: "UInt64(\(value))"
     }
   }

@@ -40,28 +40,31 @@ enum WireType: Hashable, Sendable {
 
 /// A fixed-width little-endian integer.
 enum IntegerType: String, CaseIterable, Hashable, Sendable {
-  case u8, u16, u32, u64, i16
+  case u8, u16, u32, u64, i16, i32
 
   var byteCount: Int {
     switch self {
     case .u8: 1
     case .u16, .i16: 2
-    case .u32: 4
+    case .u32, .i32: 4
     case .u64: 8
     }
   }
 
-  var swiftName: String { self == .i16 ? "Int16" : "UInt\(byteCount * 8)" }
+  var swiftName: String { (isSigned ? "Int" : "UInt") + "\(byteCount * 8)" }
+
+  var isSigned: Bool { self == .i16 || self == .i32 }
 
   /// The unsigned type of the same width, which bits are moved in.
   var swiftBitsName: String { "UInt\(byteCount * 8)" }
 
-  var cName: String { self == .i16 ? "int16_t" : "uint\(byteCount * 8)_t" }
+  var cName: String { (isSigned ? "int" : "uint") + "\(byteCount * 8)_t" }
 
   /// Values that fit.
   var range: ClosedRange<Int128> {
     switch self {
     case .i16: Int128(Int16.min)...Int128(Int16.max)
+    case .i32: Int128(Int32.min)...Int128(Int32.max)
     default: 0...((Int128(1) << Int128(byteCount * 8)) - 1)
     }
   }

@@ -12,7 +12,7 @@ extension Validator {
     }
     for flags in description.flags {
       found += named(flags.bits, "flag", flags.type.range, flags.type.rawValue, uniqueValues: true)
-      if flags.type == .i16 {
+      if flags.type.isSigned {
         found.append(Diagnostic(location: flags.location, reason: "flag set '\(flags.name)' needs an unsigned type"))
       }
     }

@@ -17,6 +17,10 @@ let vectorTables: [VectorTable] = [
   VectorTable("EventChannelAllocateUnbound", "x86_64", fieldsEventChannelAllocateUnbound),
   VectorTable("EventChannelBindInterdomain", "x86_64", fieldsEventChannelBindInterdomain),
   VectorTable("GrantEntryV2", "x86_64", fieldsGrantEntryV2),
+  VectorTable("KeyboardEvent", "x86_64", fieldsKeyboardEvent),
+  VectorTable("KeyboardMotion", "x86_64", fieldsKeyboardMotion),
+  VectorTable("KeyboardKey", "x86_64", fieldsKeyboardKey),
+  VectorTable("KeyboardPosition", "x86_64", fieldsKeyboardPosition),
   VectorTable("NetifTransmitRequest", "x86_64", fieldsNetifTransmitRequest),
   VectorTable("NetifTransmitResponse", "x86_64", fieldsNetifTransmitResponse),
   VectorTable("NetifReceiveRequest", "x86_64", fieldsNetifReceiveRequest),
@@ -209,6 +213,30 @@ private let fieldsGrantEntryV2: [VectorField<GrantEntryV2>] = [
   VectorField("full_page.hdr.flags", byteCount: 2, get: { UInt64($0.flags) }, set: { $0.flags = UInt16(truncatingIfNeeded: $1) }),
   VectorField("full_page.hdr.domid", byteCount: 2, get: { UInt64($0.domain.rawValue) }, set: { $0.domain = DomainID(rawValue: UInt16(truncatingIfNeeded: $1)) }),
   VectorField("full_page.frame", byteCount: 8, get: { UInt64($0.frame) }, set: { $0.frame = UInt64(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsKeyboardEvent: [VectorField<KeyboardEvent>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsKeyboardMotion: [VectorField<KeyboardMotion>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("rel_x", byteCount: 4, get: { UInt64(UInt32(bitPattern: $0.x)) }, set: { $0.x = Int32(truncatingIfNeeded: $1) }),
+  VectorField("rel_y", byteCount: 4, get: { UInt64(UInt32(bitPattern: $0.y)) }, set: { $0.y = Int32(truncatingIfNeeded: $1) }),
+  VectorField("rel_z", byteCount: 4, get: { UInt64(UInt32(bitPattern: $0.wheel)) }, set: { $0.wheel = Int32(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsKeyboardKey: [VectorField<KeyboardKey>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("pressed", byteCount: 1, get: { UInt64($0.pressed) }, set: { $0.pressed = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("keycode", byteCount: 4, get: { UInt64($0.keyCode) }, set: { $0.keyCode = UInt32(truncatingIfNeeded: $1) }),
+]
+
+private let fieldsKeyboardPosition: [VectorField<KeyboardPosition>] = [
+  VectorField("type", byteCount: 1, get: { UInt64($0.type) }, set: { $0.type = UInt8(truncatingIfNeeded: $1) }),
+  VectorField("abs_x", byteCount: 4, get: { UInt64(UInt32(bitPattern: $0.x)) }, set: { $0.x = Int32(truncatingIfNeeded: $1) }),
+  VectorField("abs_y", byteCount: 4, get: { UInt64(UInt32(bitPattern: $0.y)) }, set: { $0.y = Int32(truncatingIfNeeded: $1) }),
+  VectorField("rel_z", byteCount: 4, get: { UInt64(UInt32(bitPattern: $0.wheel)) }, set: { $0.wheel = Int32(truncatingIfNeeded: $1) }),
 ]
 
 private let fieldsNetifTransmitRequest: [VectorField<NetifTransmitRequest>] = [

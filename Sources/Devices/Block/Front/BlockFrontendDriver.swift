@@ -1,6 +1,7 @@
 import BlockInterface
 import EventLoop
 public import Logging
+import PVDriver
 import Synchronization
 import XenInterface
 public import XenPlatform
@@ -33,10 +34,8 @@ public final class BlockFrontendDriver: FrontendDriver {
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
     let shape = try BlockFrontConnection.Shape(backend: backend, configuration: frontend.configuration)
     // Off the loop: the platform may have to ask the broker, and a new arena's pages take a while.
-    let arena = Mutex<GrantArena?>(
-      try platform.makeGrantArena(for: backend.domain, access: .readWrite, pageCount: shape.pageCount))
+    let handOver = HandOver(try platform.makeGrantArena(for: backend.domain, access: .readWrite, pageCount: shape.pageCount))
     let made = try makeChannels(shape.queueCount, for: backend.domain)
-    let handOver = ArenaHandOver(arena)
     let rings = await frontend.loop.run { [frontend, notices] in
       let plane = frontend.plane.value
       let connection = BlockFrontConnection(shape: shape, arena: handOver.take(), channels: made)
@@ -104,17 +103,5 @@ public final class BlockFrontendDriver: FrontendDriver {
       // A back-end that closes with us closes its ports before it has unmapped everything: its state says when it has.
       if frontend.plane.value.backendVanished(reason) { notices.peerVanished() }
     }
-  }
-}
-
-/// Carries a new arena to the loop that will own it.
-private final class ArenaHandOver: Sendable {
-  private let arena: Mutex<GrantArena?>
-
-  init(_ arena: consuming sending Mutex<GrantArena?>) { self.arena = arena }
-
-  func take() -> sending GrantArena {
-    guard let taken = arena.withLock({ $0.take() }) else { preconditionFailure("an arena was handed over twice") }
-    return taken
   }
 }

@@ -2,6 +2,7 @@ import EventLoop
 public import Logging
 import NetInterface
 public import NetPackets
+import PVDriver
 import Synchronization
 import SystemPackage
 import XenInterface
@@ -137,17 +138,5 @@ public final class NetFrontendDriver: FrontendDriver {
       // A back-end that closes with us closes its ports before it has unmapped everything: its state says when it has.
       if frontend.plane.value.backendVanished(reason) { notices.peerVanished() }
     }
-  }
-}
-
-/// Carries new arenas to the loop that will own them.
-private final class HandOver: Sendable {
-  private let arenas: Mutex<NetFrontArenas?>
-
-  init(_ arenas: sending NetFrontArenas) { self.arenas = Mutex(arenas) }
-
-  func take() -> sending NetFrontArenas {
-    guard let taken = arenas.withLock({ $0.take() }) else { preconditionFailure("arenas were handed over twice") }
-    return taken
   }
 }

@@ -1,14 +1,14 @@
 public import ArgumentParser
-import EventLoop
+public import EventLoop
 import LinuxSystem
-import Logging
+public import Logging
 public import PVDriver
-import ProcessPlatform
+public import ProcessPlatform
 import XenInterface
 import XenStoreClient
-import Xenbus
+public import Xenbus
 
-/// What every command takes that uses a device of a driver: where the daemon is, which domain, which device.
+/// What every command takes that uses a device: where the daemon is, which domain, which device.
 ///
 /// ```swift
 /// @OptionGroup var device: FrontendOptions
@@ -21,13 +21,44 @@ public struct FrontendOptions: ParsableArguments, Sendable {
 
   public init() {}
 
-  /// Becomes the device's front-end, as its domain, while `body` runs with a connected client. Ends it in good order.
-  /// - Throws: ``CommandFailure`` when there is no such device or nobody serves it; what `body` throws, as one too.
-  public func use<Interface: RequestRingInterface>(
-    _ interface: Interface.Type, _ body: (RequestRingClient<Interface>) async throws -> Void
-  ) async throws {
+  /// What a front-end is made from.
+  public struct Session: Sendable {
+    public var address: DeviceAddress
+    /// As the device's domain.
+    public var platform: ProcessPlatform
+    public var loop: EventLoop
+    /// For the driver, and for whoever wants to end the device's life.
+    public var notices: XenbusNotices
+    public var logger: Logger
+  }
+
+  /// A front-end, and what is done with it.
+  public struct Use {
+    /// The store half.
+    public var driver: any FrontendDriver
+    /// Returns true once a back-end is connected; false when none will be.
+    public var isConnected: @Sendable () async -> Bool
+    /// What the command is for; begins when a back-end is connected.
+    public var body: () async throws -> Void
+    /// Ends what `body` waits for, from any task; called for a signal, and when all is over.
+    public var close: @Sendable () async -> Void
+
+    public init(
+      driver: any FrontendDriver, isConnected: @escaping @Sendable () async -> Bool, body: @escaping () async throws -> Void,
+      close: @escaping @Sendable () async -> Void
+    ) {
+      self.driver = driver
+      self.isConnected = isConnected
+      self.body = body
+      self.close = close
+    }
+  }
+
+  /// Becomes the front-end of a device of `kind`, as its domain, and does what `make` says. Ends it in good order.
+  /// - Throws: ``CommandFailure`` when there is no such device or nobody serves it; what the body throws.
+  public func use(_ kind: DeviceKind, _ make: (Session) async throws -> Use) async throws {
     Process.takeSignals()
-    let address = try await lookUp(Interface.kind)
+    let address = try await lookUp(kind)
     let pidfile = try common.holdPIDFile()
     let lock = try await DeviceLock.takeFrontend(address, common.runDirectory)
     defer {
@@ -36,37 +67,34 @@ public struct FrontendOptions: ParsableArguments, Sendable {
     }
     let platform = try DaemonConnection.platform(common.runDirectory, as: address.domain)
     let store = try DaemonConnection.store(common.runDirectory, as: address.domain)
+    defer { store.close() }
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "front") } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
-    let client = RequestRingClient<Interface>(on: thread.loop)
-    let logger = common.logger("pvio.\(Interface.kind.name)")
-    let driver = RequestRingFrontendDriver(client, platform: platform, notices: notices, logger: logger)
-    let life = XenbusFrontend(driver: driver, paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let signals = Task {
+    let logger = common.logger("pvio.\(kind.name)")
+    let use = try await make(Session(address: address, platform: platform, loop: thread.loop, notices: notices, logger: logger))
+    let life = XenbusFrontend(driver: use.driver, paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
+    let signals = Task { [close = use.close] in
       _ = await Process.nextSignal()
       notices.stop()
-      await client.close()
+      await close()
     }
-    let reports = Task { await Self.report(client, address, logger) }
     let ending = Task { try await life.run() }
     let outcome: Result<Void, any Error>
     do {
-      guard await FirstConnection.isMade(before: ending, connected: { await client.waitUntilConnected() }) else {
+      guard await FirstConnection.isMade(before: ending, connected: use.isConnected) else {
         throw CommandFailure("\(address.device) of domain \(address.domain) did not connect: see 'pvio status \(address.id)'")
       }
-      outcome = .success(try await body(client))
+      outcome = .success(try await use.body())
     } catch {
       outcome = .failure(error)
     }
     signals.cancel()
     notices.stop()
     _ = await ending.result
-    await client.close()
-    await reports.value
-    store.close()
-    do { try outcome.get() } catch let error as RequestRingError { throw CommandFailure("\(address.device): \(error)") }
+    await use.close()
+    try outcome.get()
   }
 
   /// Names are resolved as the control domain; everything after that happens as the device's own domain.
@@ -83,12 +111,13 @@ public struct FrontendOptions: ParsableArguments, Sendable {
     return first
   }
 
-  private static func report<Interface>(_ client: RequestRingClient<Interface>, _ address: DeviceAddress, _ logger: Logger) async {
+  /// Says what happens to a connection, until the front-end is closed.
+  public static func report<Fault>(_ reports: AsyncStream<ConnectionReport<Fault>>, _ address: DeviceAddress, _ logger: Logger) async {
     let name = "\(address.device) of domain \(address.domain)"
-    for await report in client.reports() {
+    for await report in reports {
       switch report {
       case .connected(let again): again ? logger.notice("\(name): connected again") : logger.info("\(name): connected")
-      case .backendLost(let reason): logger.error("\(name): back-end lost (\(reason)); calls wait for it to return")
+      case .backendLost(let reason): logger.error("\(name): back-end lost (\(reason)); the next one is waited for")
       case .disconnected: logger.info("\(name): disconnected")
       case .broken(let fault): logger.error("\(name): \(fault); the connection is given up")
       case .closed: return
