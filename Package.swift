@@ -263,6 +263,7 @@ let package = Package(
         "ConsoleFront", "ConsoleBack", "ConsoleInterface", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop",
         "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
+    tests("PVDriverTests", ["PVDriver", "DriverTestSupport", "Xenbus", "EventLoop", "XenInterface"]),
     tests(
       "PlatformConformance",
       [

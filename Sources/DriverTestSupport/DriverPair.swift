@@ -16,7 +16,10 @@ public import Xenbus
 /// let reply = try await pair.client.call(EntropyRequest(), receiving: 16)
 /// #expect(await pair.finish() == "")
 /// ```
-public final class DriverPair<Engine: RequestRingEngine>: Sendable {
+public typealias DriverPair<Engine: RequestRingEngine> = MixedDriverPair<Engine, Engine.Interface>
+
+/// The same for ends of different builds: an old front-end and a new back-end, or the other way round.
+public final class MixedDriverPair<Engine: RequestRingEngine, Front: RequestRingInterface>: Sendable {
   /// One process of the back-end.
   private struct Backend: Sendable {
     let platform: SimulatedPlatform
@@ -27,7 +30,7 @@ public final class DriverPair<Engine: RequestRingEngine>: Sendable {
   }
 
   public let hypervisor = SimulatedHypervisor()
-  public let client: RequestRingClient<Engine.Interface>
+  public let client: RequestRingClient<Front>
   public let paths = XenbusDevicePaths(kind: Engine.Interface.kind.storeName, device: 0, frontendDomain: DomainID(rawValue: 7))
   private let options: [String: String]
   private let polling: PollingPolicy
@@ -44,7 +47,7 @@ public final class DriverPair<Engine: RequestRingEngine>: Sendable {
   ///   - polling: of both ends.
   public init(
     options: [String: String] = [:], polling: PollingPolicy = .never,
-    configure: (inout RequestRingFrontConfiguration<Engine.Interface>) -> Void = { _ in }
+    configure: (inout RequestRingFrontConfiguration<Front>) -> Void = { _ in }
   ) async throws {
     self.options = options
     self.polling = polling
@@ -58,7 +61,7 @@ public final class DriverPair<Engine: RequestRingEngine>: Sendable {
       try await transaction.setPermissions(errors, ["n\(paths.frontendDomain)"])
     }
     frontThread = try EventLoopThread.start(name: "front")
-    var configuration = RequestRingFrontConfiguration<Engine.Interface>()
+    var configuration = RequestRingFrontConfiguration<Front>()
     configuration.polling = polling
     configure(&configuration)
     client = RequestRingClient(on: frontThread.loop, configuration: configuration)

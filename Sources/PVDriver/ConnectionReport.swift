@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What happens to a front-end's connection.
 public enum ConnectionReport<Fault: Error & Sendable & Equatable>: Sendable, Equatable {
   /// A back-end is connected, for the first time or again.
@@ -25,34 +23,14 @@ public struct ConnectionStatus: Sendable, Equatable, Codable {
 
 /// Tells everybody who asked what happens to a connection. Thread-safe.
 public final class ConnectionReporter<Fault: Error & Sendable & Equatable & CustomStringConvertible>: Sendable {
-  private struct State {
-    var status = ConnectionStatus()
-    var listeners: [Int: AsyncStream<ConnectionReport<Fault>>.Continuation] = [:]
-    var nextListener = 0
-    var isClosed = false
-  }
-  private let state = Mutex(State())
+  private let board = ReportBoard<ConnectionStatus, ConnectionReport<Fault>>(ConnectionStatus())
 
   public init() {}
 
-  public var status: ConnectionStatus { state.withLock { $0.status } }
+  public var status: ConnectionStatus { board.status }
 
   /// Reports from now on; the last 64 are kept for a listener that is slow. Ends when the front-end is closed.
-  public func reports() -> AsyncStream<ConnectionReport<Fault>> {
-    let (stream, continuation) = AsyncStream<ConnectionReport<Fault>>.makeStream(bufferingPolicy: .bufferingNewest(64))
-    let key = state.withLock { state -> Int? in
-      if state.isClosed { return nil }
-      state.nextListener += 1
-      state.listeners[state.nextListener] = continuation
-      return state.nextListener
-    }
-    if let key {
-      continuation.onTermination = { [weak self] _ in self?.state.withLock { _ = $0.listeners.removeValue(forKey: key) } }
-    } else {
-      continuation.finish()
-    }
-    return stream
-  }
+  public func reports() -> AsyncStream<ConnectionReport<Fault>> { board.reports() }
 
   /// Returns true when a back-end is connected, at once or later; false when the front-end is closed first.
   public func waitUntilConnected() async -> Bool {
@@ -66,11 +44,11 @@ public final class ConnectionReporter<Fault: Error & Sendable & Equatable & Cust
   }
 
   public func connected() {
-    let again = status.connectionCount > 0
-    report(.connected(again: again)) { status in
+    board.report { status in
       status.isConnected = true
       status.failure = nil
       status.connectionCount += 1
+      return .connected(again: status.connectionCount > 1)
     }
   }
 
@@ -79,21 +57,17 @@ public final class ConnectionReporter<Fault: Error & Sendable & Equatable & Cust
   public func broken(_ fault: Fault) { report(.broken(fault)) { $0.end(fault.description) } }
 
   public func closed() {
-    report(.closed) { $0.end($0.failure ?? "closed") }
-    let listeners = state.withLock { state in
-      state.isClosed = true
-      defer { state.listeners = [:] }
-      return Array(state.listeners.values)
+    board.close { status in
+      status.end(status.failure ?? "closed")
+      return .closed
     }
-    for listener in listeners { listener.finish() }
   }
 
   private func report(_ report: ConnectionReport<Fault>, _ change: (inout ConnectionStatus) -> Void) {
-    let listeners = state.withLock { state in
-      change(&state.status)
-      return Array(state.listeners.values)
+    board.report { status in
+      change(&status)
+      return report
     }
-    for listener in listeners { listener.yield(report) }
   }
 }
 

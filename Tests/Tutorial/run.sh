@@ -58,7 +58,7 @@ output=$PACKAGE/.build/use.log
 } | bash -euo pipefail > "$output" 2>&1 || { cat "$output"; exit 1; }
 cat "$output"
 rm -rf "$PVIO_RUN_DIR"
-for text in '100000' '7-random0: random0 of domain 7' 'served:    7 requests'; do
+for text in '100000' '7-random0: random 0 in domain 7' 'served:    7 requests'; do
   grep -qF "$text" "$output" || { echo "the page promises: $text"; exit 1; }
 done
 echo "tutorial: done"

@@ -95,6 +95,11 @@ public struct EngineOptionError: Error, Sendable, Equatable, CustomStringConvert
   public var key: String
   public var known: [String]
 
+  public init(key: String, known: [String]) {
+    self.key = key
+    self.known = known
+  }
+
   public var description: String {
     "unknown key '\(key)'; expected \(known.isEmpty ? "none but id" : known.sorted().joined(separator: ", ") + " or id")"
   }

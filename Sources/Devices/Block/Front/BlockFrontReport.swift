@@ -1,5 +1,5 @@
+import PVDriver
 public import XenInterface
-import Synchronization
 
 /// What happens to a front-end's connection.
 public enum BlockFrontReport: Sendable, Equatable {
@@ -33,37 +33,17 @@ public struct BlockFrontStatus: Sendable, Equatable {
 
 /// Tells everybody who asked. Thread-safe.
 public final class BlockFrontReporter: Sendable {
-  private struct State {
-    var status = BlockFrontStatus()
-    var listeners: [Int: AsyncStream<BlockFrontReport>.Continuation] = [:]
-    var nextListener = 0
-    var isClosed = false
-  }
-  private let state = Mutex(State())
+  private let board = ReportBoard<BlockFrontStatus, BlockFrontReport>(BlockFrontStatus())
 
   public init() {}
 
-  public var status: BlockFrontStatus { state.withLock { $0.status } }
+  public var status: BlockFrontStatus { board.status }
 
   /// Reports from now on; the last 64 are kept for a listener that is slow. Ends when the front-end is closed.
-  public func reports() -> AsyncStream<BlockFrontReport> {
-    let (stream, continuation) = AsyncStream<BlockFrontReport>.makeStream(bufferingPolicy: .bufferingNewest(64))
-    let key = state.withLock { state -> Int? in
-      if state.isClosed { return nil }
-      state.nextListener += 1
-      state.listeners[state.nextListener] = continuation
-      return state.nextListener
-    }
-    if let key {
-      continuation.onTermination = { [weak self] _ in self?.state.withLock { _ = $0.listeners.removeValue(forKey: key) } }
-    } else {
-      continuation.finish()
-    }
-    return stream
-  }
+  public func reports() -> AsyncStream<BlockFrontReport> { board.reports() }
 
   func connected(_ geometry: BlockFrontGeometry) {
-    report { status in
+    board.report { status in
       status.isConnected = true
       status.geometry = geometry
       status.failure = nil
@@ -73,21 +53,21 @@ public final class BlockFrontReporter: Sendable {
   }
 
   func changed(_ geometry: BlockFrontGeometry) {
-    report { status in
+    board.report { status in
       status.geometry = geometry
       return .changed(geometry)
     }
   }
 
   func featureRefused(_ operation: BlkifOperation, geometry: BlockFrontGeometry) {
-    report { status in
+    board.report { status in
       status.geometry = geometry
       return .featureRefused(operation)
     }
   }
 
   func lost(_ reason: String) {
-    report { status in
+    board.report { status in
       status.isConnected = false
       status.failure = reason
       return .backendLost(reason)
@@ -95,7 +75,7 @@ public final class BlockFrontReporter: Sendable {
   }
 
   func disconnected() {
-    report { status in
+    board.report { status in
       status.isConnected = false
       status.failure = "the connection was closed"
       return .disconnected
@@ -103,7 +83,7 @@ public final class BlockFrontReporter: Sendable {
   }
 
   func broken(_ fault: BlockFrontFault) {
-    report { status in
+    board.report { status in
       status.isConnected = false
       status.failure = fault.description
       return .broken(fault)
@@ -111,21 +91,10 @@ public final class BlockFrontReporter: Sendable {
   }
 
   func closed() {
-    report { status in
+    board.close { status in
       status.isConnected = false
       status.failure = status.failure ?? "closed"
       return .closed
     }
-    let listeners = state.withLock { state in
-      state.isClosed = true
-      defer { state.listeners = [:] }
-      return Array(state.listeners.values)
-    }
-    for listener in listeners { listener.finish() }
-  }
-
-  private func report(_ change: (inout BlockFrontStatus) -> BlockFrontReport) {
-    let (report, listeners) = state.withLock { (change(&$0.status), Array($0.listeners.values)) }
-    for listener in listeners { listener.yield(report) }
   }
 }

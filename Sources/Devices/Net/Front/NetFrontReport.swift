@@ -1,5 +1,5 @@
 public import NetPackets
-import Synchronization
+import PVDriver
 
 /// What a front-end knows of its interface.
 public struct NetFrontLink: Sendable, Equatable {
@@ -42,32 +42,12 @@ public struct NetFrontStatus: Sendable, Equatable {
 
 /// Tells everybody who asked. Thread-safe.
 final class NetFrontReporter: Sendable {
-  private struct State {
-    var status = NetFrontStatus()
-    var listeners: [Int: AsyncStream<NetFrontReport>.Continuation] = [:]
-    var nextListener = 0
-    var isClosed = false
-  }
-  private let state = Mutex(State())
+  private let board = ReportBoard<NetFrontStatus, NetFrontReport>(NetFrontStatus())
 
-  var status: NetFrontStatus { state.withLock { $0.status } }
+  var status: NetFrontStatus { board.status }
 
   /// Reports from now on; the last 64 are kept for a listener that is slow. Ends when the front-end is closed.
-  func reports() -> AsyncStream<NetFrontReport> {
-    let (stream, continuation) = AsyncStream<NetFrontReport>.makeStream(bufferingPolicy: .bufferingNewest(64))
-    let key = state.withLock { state -> Int? in
-      if state.isClosed { return nil }
-      state.nextListener += 1
-      state.listeners[state.nextListener] = continuation
-      return state.nextListener
-    }
-    if let key {
-      continuation.onTermination = { [weak self] _ in self?.state.withLock { _ = $0.listeners.removeValue(forKey: key) } }
-    } else {
-      continuation.finish()
-    }
-    return stream
-  }
+  func reports() -> AsyncStream<NetFrontReport> { board.reports() }
 
   func connected(_ link: NetFrontLink) {
     report(.connected(link)) { status in
@@ -84,21 +64,17 @@ final class NetFrontReporter: Sendable {
   func broken(_ fault: NetFrontFault) { report(.broken(fault)) { $0.end(fault.description) } }
 
   func closed() {
-    report(.closed) { $0.end($0.failure ?? "closed") }
-    let listeners = state.withLock { state in
-      state.isClosed = true
-      defer { state.listeners = [:] }
-      return Array(state.listeners.values)
+    board.close { status in
+      status.end(status.failure ?? "closed")
+      return .closed
     }
-    for listener in listeners { listener.finish() }
   }
 
   private func report(_ report: NetFrontReport, _ change: (inout NetFrontStatus) -> Void) {
-    let listeners = state.withLock { state in
-      change(&state.status)
-      return Array(state.listeners.values)
+    board.report { status in
+      change(&status)
+      return report
     }
-    for listener in listeners { listener.yield(report) }
   }
 }
 
