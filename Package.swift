@@ -280,8 +280,8 @@ let package = Package(
     tests(
       "BlockVirtioTests",
       [
-        "BlockVirtio", "BlockEngine", "BlockInterface", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem",
-        "XenInterface", system, logging,
+        "BlockVirtio", "BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing",
+        "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("NetPacketsTests", ["NetPackets", "SharedMemory", "LinuxSystem", system]),
     tests(

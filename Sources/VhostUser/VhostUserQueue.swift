@@ -26,9 +26,11 @@ public final class VhostUserQueue {
     self.onFault = onFault
   }
 
-  /// Shows all answers to the driver, and calls it if it wants that.
-  @inline(__always) public func publish() {
-    if fault == nil, ring.value.publish() { events?.signal() }
+  /// Shows all answers to the driver, and calls it if it wants that. Returns whether it did.
+  @discardableResult @inline(__always) public func publish() -> Bool {
+    guard fault == nil, ring.value.publish() else { return false }
+    events?.signal()
+    return true
   }
 
   /// The driver did what no driver does.

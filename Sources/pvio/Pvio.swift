@@ -10,7 +10,7 @@ struct Pvio: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       DaemonCommand.self, RunCommand.self, BackendCommand.self, DomainCommand.self, AttachCommand.self, DetachCommand.self,
-      ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, DoctorCommand.self, Bench.self,
+      ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, TraceCommand.self, DoctorCommand.self, Bench.self,
       NewDriverCommand.self, CompletionsCommand.self,
     ] + Drivers.all.flatMap(\.commands))
 

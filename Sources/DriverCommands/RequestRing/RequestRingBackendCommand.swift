@@ -62,7 +62,8 @@ public struct RequestRingBackendCommand<Engine: RequestRingEngine>: AsyncParsabl
     let notices = XenbusNotices()
     let driver: RequestRingBackendDriver<Engine>
     do {
-      driver = try await .open(options: options, loop: thread.loop, platform: platform, notices: notices, logger: logger)
+      let trace = common.runDirectory.device(address.id).makeTrace(operations: [Engine.Interface.kind.name], logger: logger)
+      driver = try await .open(options: options, loop: thread.loop, platform: platform, notices: notices, trace: trace, logger: logger)
     } catch {
       throw CommandFailure("\(error)")
     }

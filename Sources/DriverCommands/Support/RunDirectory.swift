@@ -64,6 +64,8 @@ public struct DeviceFiles: Sendable {
   public var nbdSocket: String { "\(path)/nbd.sock" }
   /// Where a VMM comes to.
   public var vhostUserSocket: String { "\(path)/vhost-user.sock" }
+  /// What the back-end tells of its requests while somebody traces them.
+  public var trace: String { "\(path)/trace" }
   /// Held by the process whose terminal is attached to a console.
   public var consoleLock: String { "\(path)/console.pid" }
 }
@@ -78,7 +80,7 @@ extension DeviceFiles {
 
   /// Removes the device's directory. What is not there need not be removed.
   public func remove() {
-    for file in [backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket, vhostUserSocket, consoleLock] { unsafe unlink(file) }
+    for file in [backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket, vhostUserSocket, trace, consoleLock] { unsafe unlink(file) }
     unsafe rmdir(path)
   }
 }

@@ -9,16 +9,18 @@ final class RequestRingBackHalf<Engine: RequestRingEngine> {
   let engine: Engine
   private let loop: EventLoop
   private let polling: PollingPolicy
+  private let trace: TraceFile?
   private let logger: Logger
   private var plane: RequestRingBackPlane<Engine>?
   private var past = RequestRingCounters()
   /// Who waits for a disconnect that is under way.
   private var disconnecting: [(Int) -> Void] = []
 
-  init(engine: Engine, loop: EventLoop, polling: PollingPolicy, logger: Logger) {
+  init(engine: Engine, loop: EventLoop, polling: PollingPolicy, trace: TraceFile?, logger: Logger) {
     self.engine = engine
     self.loop = loop
     self.polling = polling
+    self.trace = trace
     self.logger = logger
   }
 
@@ -31,7 +33,7 @@ final class RequestRingBackHalf<Engine: RequestRingEngine> {
       let grants: ForeignGrants
       do throws(PlatformError) { grants = try platform.foreignGrants(of: granter) } catch { throw .platform(error) }
       plane = try RequestRingBackPlane(
-        engine: engine, loop: loop, grants: grants, transport: transport, channel: channel, polling: polling, logger: logger, onFault: onFault)
+        engine: engine, loop: loop, grants: grants, transport: transport, channel: channel, polling: polling, trace: trace, logger: logger, onFault: onFault)
     } catch {
       return .failure(error)
     }

@@ -42,6 +42,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   private let version: UInt32
   private let ring: MappedBackRing<Request, Response>
   private let pages: GrantedPages
+  private let tracer: RequestTracer
   private let rows: FixedTable<Row>
   private let state: FixedCell<State>
   private var channel: LoopEventChannel?
@@ -53,7 +54,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   /// - Parameter onFault: told once when the front-end broke its ring; on the loop.
   init(
     engine: Engine, loop: EventLoop, grants: ForeignGrants, transport: RequestRingTransport, channel: EventChannel, polling: PollingPolicy,
-    logger: Logger, onFault: @escaping (RingFault) -> Void
+    trace: TraceFile?, logger: Logger, onFault: @escaping (RingFault) -> Void
   ) throws(RequestRingConnectError) {
     self.engine = engine
     self.logger = logger
@@ -70,6 +71,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     let count = ring.cell.value.entryCount
     pages = GrantedPages(grants: grants, rowCount: count, pagesPerRow: Request.dataPageCapacity)
     rows = FixedTable(repeating: Row(), count: count)
+    tracer = RequestTracer(trace, rowCount: count, queueCount: 1)
     state = FixedCell(State(poller: AdaptivePoller(polling), freeRows: (0..<Int32(count)).reversed()))
     super.init()
     loop.attach(self)
@@ -81,6 +83,8 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
 
   override func service() -> Service {
     var result = Service.idle
+    tracer.refresh()
+    if tracer.isOn { tracer.noticed(events: channel?.counters.events ?? 0, queue: 0) }
     if !state.value.isStopping, state.value.fault == nil { result = takeRequests() }
     if state.value.hasUnpublished {
       publish()
@@ -117,6 +121,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     guard offset < pageByteCount, offset + length <= Engine.Interface.maximumDataByteCount || length == 0 else {
       return reject(row, .invalid, "its data has \(length) bytes at \(offset); at most \(Engine.Interface.maximumDataByteCount) are possible")
     }
+    if tracer.isOn { tracer.begin(row, queue: 0, operation: 0, byteCount: UInt64(length), position: 0) }
     let pageCount = length == 0 ? 0 : (offset + length + pageByteCount - 1) / pageByteCount
     do throws(GrantError) {
       try pages.map(row, pageCount: pageCount, writable: Engine.Interface.dataDirection.isWritable) { request.dataReference(at: $0) }
@@ -125,6 +130,10 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     }
     state.value.counters.bytes &+= UInt64(length)
     let generation = pages.generation(of: row)
+    if tracer.isOn {
+      if pageCount > 0 { tracer.mark(.map, row) }
+      tracer.mark(.submit, row)
+    }
     engine.begin(
       request, GrantedBytes(byteCount: length, pages: pages, row: row, generation: generation, offset: offset),
       RequestRingAnswer(sink: self, row: row, generation: generation))
@@ -140,6 +149,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
 
   override func answer(_ row: Int, _ generation: UInt32, _ response: Response) {
     precondition(pages.generation(of: row) == generation && rows[row].isTaken, "a request was answered twice")
+    if tracer.isOn { tracer.mark(.complete, row) }
     if response.status != RequestRingResult.okay.rawValue { state.value.counters.failures &+= 1 }
     finish(row, response)
     if state.value.isStopping { finishStopping() }
@@ -151,6 +161,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     response.identifier = rows[row].identifier
     response.forget(newerThan: version)
     let written = pages.release(row)
+    if tracer.isOn, Request.dataPageCapacity > 0 { tracer.mark(.unmap, row) }
     if Engine.Interface.dataDirection.isWritable { response.dataLength = UInt32(written) }
     rows[row].isTaken = false
     state.value.freeRows.append(Int32(row))
@@ -158,11 +169,14 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     guard state.value.fault == nil else { return }
     ring.cell.value.putResponse(response)
     state.value.hasUnpublished = true
+    if tracer.isOn { tracer.end(row, status: Int(response.status)) }
   }
 
   private func publish() {
     state.value.hasUnpublished = false
-    if state.value.fault == nil, ring.cell.value.publishResponses() { channel?.signal() }
+    let isWanted = state.value.fault == nil && ring.cell.value.publishResponses()
+    if isWanted { channel?.signal() }
+    if tracer.isOn { tracer.published(queue: 0, isSignalled: isWanted) }
   }
 
   /// The front-end has done what no front-end can: its ring is not touched any more, and whoever runs the device is told.

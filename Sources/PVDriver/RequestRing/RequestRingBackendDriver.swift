@@ -35,15 +35,16 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: BackendD
   /// - Parameters:
   ///   - options: what the user gave, by key.
   ///   - notices: the same that the life cycle gets.
+  ///   - trace: where requests are told of while somebody traces the device; nil: nowhere.
   public static func open(
     options: [String: String] = [:], loop: EventLoop, platform: any XenPlatform, notices: XenbusNotices,
-    polling: PollingPolicy = .standard, logger: Logger = Logger(label: "driver.backend")
+    polling: PollingPolicy = .standard, trace: TraceFile? = nil, logger: Logger = Logger(label: "driver.backend")
   ) async throws -> RequestRingBackendDriver {
     for key in options.keys.sorted() where !Engine.optionKeys.contains(key) { throw EngineOptionError(key: key, known: Engine.optionKeys) }
     let half = try await loop.run { () -> Result<LoopConfined<RequestRingBackHalf<Engine>>, any Error> in
       Result {
         let engine = try Engine(EngineSetup(options: options, loop: loop, logger: logger))
-        return LoopConfined(RequestRingBackHalf(engine: engine, loop: loop, polling: polling, logger: logger), on: loop)
+        return LoopConfined(RequestRingBackHalf(engine: engine, loop: loop, polling: polling, trace: trace, logger: logger), on: loop)
       }
     }.get()
     return RequestRingBackendDriver(half: half, platform: platform, notices: notices, logger: logger)

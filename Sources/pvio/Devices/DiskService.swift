@@ -27,6 +27,7 @@ struct DiskService {
     var configuration = BlockBackendConfiguration()
     configuration.maximumQueueCount = spec.queueCount
     configuration.frontendFamily = spec.frontendFamily
+    configuration.trace = directory.device(address.id).makeTrace(operations: BlockOperation.allCases.map { "\($0)" }, logger: logger)
     let driver: BlockBackendDriver
     do {
       driver = try await BlockBackendDriver.open(

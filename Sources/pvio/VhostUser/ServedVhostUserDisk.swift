@@ -5,6 +5,7 @@ import DriverCommands
 import EventLoop
 import LinuxSystem
 import Logging
+import PVDriver
 import SystemPackage
 import VhostUser
 
@@ -28,13 +29,17 @@ final class ServedVhostUserDisk: ResizableDisk {
 
   /// Opens the disk and its socket. Throws one line that says what is wrong with either.
   /// - Parameter name: what the guest sees as the disk's serial.
-  static func open(_ spec: DiskSpec, name: String, at socket: VMMSocket, loop: EventLoop, logger: Logger) async throws -> ServedVhostUserDisk {
+  /// - Parameter trace: where requests are told of while somebody traces the disk.
+  static func open(
+    _ spec: DiskSpec, name: String, at socket: VMMSocket, loop: EventLoop, trace: TraceFile? = nil, logger: Logger
+  ) async throws -> ServedVhostUserDisk {
     let (notices, tell) = AsyncStream.makeStream(of: VhostUserServer.Notice.self)
     let parts = try await loop.run { () -> Result<LoopConfined<Parts>, CommandFailure> in
       let store: BlockStore
       do throws(BlockOpenError) { store = try BlockStore.open(spec.store) } catch { return .failure(CommandFailure("\(error)")) }
       for notice in store.notices { logger.notice("\(notice)") }
-      let device = BlockVirtioDevice(engine: BlockEngine(store: store, loop: loop), queueCount: spec.queueCount, identity: name, logger: logger)
+      let device = BlockVirtioDevice(
+        engine: BlockEngine(store: store, loop: loop), queueCount: spec.queueCount, identity: name, trace: trace, logger: logger)
       do throws(Errno) {
         let server = try socket.serve(device, logger: logger) { tell.yield($0) }
         return .success(LoopConfined(Parts(device: device, server: server), on: loop))

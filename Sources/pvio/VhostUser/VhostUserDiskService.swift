@@ -1,3 +1,4 @@
+import BlockEngine
 import BlockInterface
 import DriverCommands
 import EventLoop
@@ -22,7 +23,8 @@ struct VhostUserDiskService {
     defer { thread.stopAndJoin() }
     let files = directory.device(address.id)
     let disk = try await ServedVhostUserDisk.open(
-      spec, name: address.id, at: .path(files.vhostUserSocket), loop: thread.loop, logger: logger)
+      spec, name: address.id, at: .path(files.vhostUserSocket), loop: thread.loop,
+      trace: files.makeTrace(operations: BlockOperation.allCases.map { "\($0)" }, logger: logger), logger: logger)
     let life = VhostUserLife(address: address, store: store, logger: logger)
     let isStopped = StopRequest()
     let helpers = [

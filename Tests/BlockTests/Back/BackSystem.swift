@@ -3,6 +3,7 @@ import BlockEngine
 import BlockInterface
 import EventLoop
 import Logging
+import PVDriver
 import SharedMemory
 import SharedRing
 import SimulatedPlatform
@@ -32,7 +33,7 @@ final class BackSystem {
   init(
     _ spec: BlockStoreSpec = BlockStoreSpec(.memory(byteCount: 4 << 20)), queueCount: Int = 1, order: Int = 0,
     layout: BlkifProtocol = .x8664, persistentGrantLimit: Int? = nil, maximumIndirectSegmentCount: Int = 4096, arenaPageCount: Int = 4600,
-    family: FrontendFamily = .linux,
+    family: FrontendFamily = .linux, trace: TraceFile? = nil,
     logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
   ) throws {
     let frontPlatform = hypervisor.platform(for: Self.guest)
@@ -48,6 +49,7 @@ final class BackSystem {
         persistentGrants: persistentGrantLimit != nil, flush: true, barrier: true,
         discard: engine.store.supportsDiscard ? BlockDiscardLimits() : nil))
     configuration.polling = .never
+    configuration.trace = trace
     configuration.persistentGrantLimit = persistentGrantLimit ?? 0
     configuration.frontendFamily = family
     self.configuration = configuration

@@ -1,6 +1,7 @@
 import BlockEngine
 import BlockVirtio
 import EventLoop
+import PVDriver
 import SharedMemory
 import SharedRing
 import Testing
@@ -54,9 +55,14 @@ final class VirtioDisk {
     var writtenByteCount: UInt32
   }
 
-  init(_ spec: BlockStoreSpec, format: DeviceQueue.Format = .split, queueCount: Int = 1, entryCount: Int = 64, identity: String = "disk0") throws {
+  init(
+    _ spec: BlockStoreSpec, format: DeviceQueue.Format = .split, queueCount: Int = 1, entryCount: Int = 64, identity: String = "disk0",
+    trace: TraceFile? = nil
+  ) throws {
     loop = try EventLoop(name: "test", configuration: EventLoop.Configuration())
-    device = BlockVirtioDevice(engine: BlockEngine(store: try BlockStore.open(spec), loop: loop), queueCount: queueCount, identity: identity, polling: .never)
+    device = BlockVirtioDevice(
+      engine: BlockEngine(store: try BlockStore.open(spec), loop: loop), queueCount: queueCount, identity: identity, polling: .never,
+      trace: trace)
     bytes = try SharedRegion(anonymousByteCount: queueCount * Self.ringByteCount + Self.dataByteCount).bytes
     cursor = queueCount * Self.ringByteCount
     try memory.add(bytes, guestAddress: Self.guestAddress, userAddress: 0)

@@ -111,6 +111,9 @@ extension BlkifPlane {
       engine.abandon(index)
       return reject(.refused(refusal), queue, row)
     }
+    if tracer.isOn {
+      tracer.begin(index, queue: queue.index, operation: Int(operation.rawValue), byteCount: sectorCount * 512, position: sector &* 512)
+    }
     do throws(GrantError) {
       try mapSegments(index, count: segmentCount, writable: operation == .read)
     } catch {
@@ -120,6 +123,10 @@ extension BlkifPlane {
     rows[index] = row
     rows[index].pageCount = Int32(segmentCount)
     began()
+    if tracer.isOn {
+      if segmentCount > 0 { tracer.mark(.map, index) }
+      tracer.mark(.submit, index)
+    }
     engine.submit(index, operation, sector: sector, tag: UInt64(index))
   }
 
@@ -159,7 +166,13 @@ extension BlkifPlane {
     }
     rows[index] = row
     began()
-    engine.submitDiscard(index, sector: sector(request.sectorNumber), sectorCount: sector(request.sectorCount), tag: UInt64(index))
+    let (first, count) = (sector(request.sectorNumber), sector(request.sectorCount))
+    if tracer.isOn {
+      tracer.begin(
+        index, queue: queue.index, operation: Int(BlockOperation.discard.rawValue), byteCount: count &* 512, position: first &* 512)
+      tracer.mark(.submit, index)
+    }
+    engine.submitDiscard(index, sector: first, sectorCount: count, tag: UInt64(index))
     return true
   }
 

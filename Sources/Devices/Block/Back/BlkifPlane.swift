@@ -21,6 +21,8 @@ final class BlkifPlane: LoopSource {
     /// Memory for tables of large requests in bytes.
     var largeTableByteCount = 1 << 20
     var frontendFamily = FrontendFamily.linux
+    /// Where requests are told of while somebody traces the device.
+    var trace: TraceFile?
   }
 
   /// A request between its ring and the engine, at the engine's index for it.
@@ -63,6 +65,7 @@ final class BlkifPlane: LoopSource {
   /// Segments of the request that is being handled, copied once.
   let segments: FixedTable<BlkifSegment>
   let pages: HeldPages
+  let tracer: RequestTracer
   private let state: FixedCell<State>
   var limiter = LogLimiter()
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
@@ -101,6 +104,7 @@ final class BlkifPlane: LoopSource {
       repeating: BlkifSegment(), count: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount))
     pages = HeldPages(
       grants: grants, capacity: engine.vectorCapacity, persistentLimit: isPersistent ? configuration.persistentGrantLimit : 0)
+    tracer = RequestTracer(configuration.trace, rowCount: engine.requestCapacity, queueCount: queues.count)
     state = FixedCell(State(poller: AdaptivePoller(configuration.polling)))
     self.queues = queues
     super.init()
@@ -128,6 +132,8 @@ final class BlkifPlane: LoopSource {
   override func service() -> Service {
     var worked = false
     var more = false
+    tracer.refresh()
+    if tracer.isOn { for queue in queues { tracer.noticed(events: queue.channel?.counters.events ?? 0, queue: queue.index) } }
     if !state.value.isStopping, !queues.isEmpty {
       // The one after the last that had a turn goes first, so that none lives on what the others leave of the engine.
       let first = state.value.firstQueue
@@ -182,7 +188,9 @@ final class BlkifPlane: LoopSource {
 
   private func publish(_ queue: BlkifQueue) {
     queue.hasUnpublished = false
-    if queue.fault == nil, queue.ring.publishResponses() { queue.channel?.signal() }
+    let isWanted = queue.fault == nil && queue.ring.publishResponses()
+    if isWanted { queue.channel?.signal() }
+    if tracer.isOn { tracer.published(queue: queue.index, isSignalled: isWanted) }
   }
 
   /// The front-end has done what no front-end can: its ring is not touched any more, and whoever runs the device is told.
@@ -232,9 +240,12 @@ final class BlkifPlane: LoopSource {
   /// The engine has done request `index`: its pages go back before its answer goes out.
   func completed(_ index: Int, _ status: BlockStatus) {
     let row = rows[index]
+    if tracer.isOn { tracer.mark(.complete, index) }
     if row.pageCount > 0 { pages.release(first: engine.firstVector(of: index), count: Int(row.pageCount)) }
+    if tracer.isOn, row.pageCount > 0 { tracer.mark(.unmap, index) }
     state.value.inFlightCount -= 1
     answer(queues[Int(row.queue)], identifier: row.identifier, operation: row.operation, status)
+    if tracer.isOn { tracer.end(index, status: Int(status.rawValue)) }
     if state.value.isStopping { finishStopping() }
   }
 

@@ -1,4 +1,5 @@
 public import BlockInterface
+public import PVDriver
 public import SharedRing
 public import XenInterface
 
@@ -24,6 +25,8 @@ public struct BlockBackendConfiguration: Sendable {
   public var frontendFamily = FrontendFamily.linux
   /// Memory for the tables of requests with more than 11 segments, in bytes, beyond which they wait for each other.
   public var largeTableByteCount = 1 << 20
+  /// Where requests are told of while somebody traces the device (`pvio trace`); nil: nowhere.
+  public var trace: TraceFile?
 
   public init() {}
 }

@@ -51,7 +51,7 @@ final class BlockBackendHalf {
         engine: engine, grants: grants, transport: transport, channels: channels,
         configuration: BlkifPlane.Configuration(
           features: features, polling: configuration.polling, persistentGrantLimit: configuration.persistentGrantLimit,
-          largeTableByteCount: configuration.largeTableByteCount, frontendFamily: configuration.frontendFamily),
+          largeTableByteCount: configuration.largeTableByteCount, frontendFamily: configuration.frontendFamily, trace: configuration.trace),
         logger: logger, onFault: onFault)
       return .success(engine.geometry)
     } catch {

@@ -4,6 +4,7 @@ public import VhostUser
 public import VirtioInterface
 public import VirtioRing
 public import Logging
+public import PVDriver
 public import SystemPackage
 public import SharedRing
 import EventLoop
@@ -23,8 +24,10 @@ public final class BlockVirtioDevice: VhostUserDevice {
   /// - Parameters:
   ///   - queueCount: most queues to offer.
   ///   - identity: what the guest sees as the disk's serial; at most 20 bytes of it.
+  ///   - trace: where requests are told of while somebody traces the device; nil: nowhere.
   public init(
-    engine: BlockEngine, queueCount: Int, identity: String, polling: PollingPolicy = .standard, logger: Logger = Logger(label: "block.vhost-user")
+    engine: BlockEngine, queueCount: Int, identity: String, polling: PollingPolicy = .standard, trace: TraceFile? = nil,
+    logger: Logger = Logger(label: "block.vhost-user")
   ) {
     guard let loop = engine.loop else { preconditionFailure("the engine has no loop") }
     self.engine = engine
@@ -33,7 +36,7 @@ public final class BlockVirtioDevice: VhostUserDevice {
       BlockEngine.Sizing(
         requestCount: min(2048, 128 * queueCount), maximumVectorCount: DiskDescription.segmentLimit + 4, largeTableByteCount: 1 << 20))
     plane = BlockVirtioPlane(
-      engine: engine, queueCount: queueCount, identity: Array(identity.utf8.prefix(20)), polling: polling, logger: logger)
+      engine: engine, queueCount: queueCount, identity: Array(identity.utf8.prefix(20)), polling: polling, trace: trace, logger: logger)
     engine.store.onFailure = { logger.error("\($0)") }
     super.init(loop: loop)
     loop.attach(plane)

@@ -75,10 +75,21 @@ extension BlockVirtioPlane {
     if misaligned & UInt(engine.geometry.sectorByteCount - 1) != 0, engine.store.isDirect {
       return transferByBounce(index, operation, request, range: range, byteCount: byteCount, row, served)
     }
-    rows[index] = row
-    served.inFlightCount += 1
+    began(index, row, operation, byteCount: UInt64(byteCount), sector: request.sectorNumber, served)
     engine.submit(index, operation, sector: request.sectorNumber, tag: UInt64(index))
     return true
+  }
+
+  /// A request goes to the engine.
+  @inline(__always)
+  private func began(
+    _ index: Int, _ row: Row, _ operation: BlockOperation, byteCount: UInt64, sector: UInt64, _ served: BlockVirtioQueue
+  ) {
+    rows[index] = row
+    served.inFlightCount += 1
+    guard tracer.isOn else { return }
+    tracer.begin(index, queue: served.queue.index, operation: Int(operation.rawValue), byteCount: byteCount, position: sector &* 512)
+    tracer.mark(.submit, index)
   }
 
   /// The kernel takes no unaligned memory around the page cache: data goes through memory of ours then. Firmware does that, systems hardly.
@@ -98,8 +109,7 @@ extension BlockVirtioPlane {
     if operation == .write { bounce.fill(from: served.memory) }
     bounces[index] = bounce
     engine.append(bounce.vector, region: -1, to: index)
-    rows[index] = row
-    served.inFlightCount += 1
+    began(index, row, operation, byteCount: UInt64(byteCount), sector: request.sectorNumber, served)
     engine.submit(index, operation, sector: request.sectorNumber, tag: UInt64(index))
     return true
   }
@@ -112,8 +122,7 @@ extension BlockVirtioPlane {
       return true
     }
     guard let index = engine.begin(vectorCount: 0) else { return false }
-    rows[index] = row
-    served.inFlightCount += 1
+    began(index, row, .flush, byteCount: 0, sector: 0, served)
     engine.submit(index, .flush, sector: 0, tag: UInt64(index))
     return true
   }
@@ -155,8 +164,7 @@ extension BlockVirtioPlane {
       return refuse(served, row, refusal.status.virtio)
     }
     guard let index = engine.begin(vectorCount: 0) else { return false }
-    rows[index] = row
-    served.inFlightCount += 1
+    began(index, row, operation, byteCount: UInt64(range.sectorCount) * 512, sector: range.sectorNumber, served)
     if discards {
       engine.submitDiscard(index, sector: range.sectorNumber, sectorCount: UInt64(range.sectorCount), tag: UInt64(index))
     } else {

@@ -45,6 +45,7 @@ final class BlockVirtioPlane: LoopSource {
   let logger: Logger
   var memory = GuestMemory()
   let rows: FixedTable<Row>
+  let tracer: RequestTracer
   var limiter = LogLimiter()
   /// By number; empty while not running.
   private let queues: ObjectSlots<BlockVirtioQueue>
@@ -53,12 +54,13 @@ final class BlockVirtioPlane: LoopSource {
   /// Requests whose data goes through memory of ours, by the engine's index.
   var bounces: [Int: BounceBuffer] = [:] { didSet { state.value.hasBounces = !bounces.isEmpty } }
 
-  init(engine: BlockEngine, queueCount: Int, identity: [UInt8], polling: PollingPolicy, logger: Logger) {
+  init(engine: BlockEngine, queueCount: Int, identity: [UInt8], polling: PollingPolicy, trace: TraceFile?, logger: Logger) {
     self.engine = engine
     self.identity = identity
     self.logger = logger
     queues = ObjectSlots(count: queueCount)
     rows = FixedTable(repeating: Row(), count: engine.requestCapacity)
+    tracer = RequestTracer(trace, rowCount: engine.requestCapacity, queueCount: queueCount)
     state = FixedCell(State(poller: AdaptivePoller(polling)))
     super.init()
     let client = PlaneClient(self)
@@ -109,6 +111,8 @@ final class BlockVirtioPlane: LoopSource {
   override func service() -> Service {
     var worked = false
     var more = false
+    tracer.refresh()
+    if tracer.isOn { noticeEvents() }
     let first = state.value.firstQueue
     for offset in 0..<queues.count {
       let position = first + offset < queues.count ? first + offset : first + offset - queues.count
@@ -130,6 +134,12 @@ final class BlockVirtioPlane: LoopSource {
     }
     if worked || more { state.value.workedSincePoll = true }
     return more ? .moreToDo : worked ? .worked : .idle
+  }
+
+  @inline(never) private func noticeEvents() {
+    for position in 0..<queues.count {
+      if let queue = queues[position]?.queue { tracer.noticed(events: queue.events?.counters.events ?? 0, queue: position) }
+    }
   }
 
   /// Queues that are to stop, looked for only when there are some.
@@ -174,7 +184,8 @@ final class BlockVirtioPlane: LoopSource {
 
   private func publish(_ served: BlockVirtioQueue) {
     served.unpublishedCount = 0
-    served.queue.publish()
+    let isSignalled = served.queue.publish()
+    if tracer.isOn { tracer.published(queue: served.queue.index, isSignalled: isSignalled) }
   }
 
   override func hasWork() -> Bool {
@@ -208,12 +219,14 @@ final class BlockVirtioPlane: LoopSource {
   /// The engine has done request `index`.
   fileprivate func completed(_ index: Int, _ status: BlockStatus) {
     let row = rows[index]
+    if tracer.isOn { tracer.mark(.complete, index) }
     let answered: Void? = queues.withObject(Int(row.queue)) { served in
       if state.value.hasBounces || served.memory.dirtyLog.isActive { finishAfterwork(index, row, status) }
       served.inFlightCount -= 1
       answer(served, row, status.virtio)
     }
     precondition(answered != nil, "a request of a queue that has stopped")
+    if tracer.isOn { tracer.end(index, status: Int(status.rawValue)) }
   }
 
   /// Gives the guest what was read for it elsewhere, and marks what was read into its memory: whether or not a migration had begun when
