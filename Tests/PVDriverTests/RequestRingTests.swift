@@ -66,7 +66,7 @@ import Xenbus
     let pair = try await DriverPair<NewSumEngine>(options: ["later": "yes"])
     try await pair.startBackend()
     async let pending = pair.client.call(SumRequest<Three>())
-    while await pair.counters()?.inFlight == 0 { await Task.yield() }
+    while await pair.counters()?.requests == 0 { try await Task.sleep(for: .milliseconds(1)) }
     await pair.stopBackend()
     #expect(try await pending.response.sum == 0)
     #expect(await pair.finish() == "")
@@ -76,7 +76,7 @@ import Xenbus
     let pair = try await MixedDriverPair<NewSumEngine, SumOld>(options: ["later": "yes"])
     try await pair.startBackend()
     let pending = Task { try await pair.client.call(SumRequest<Two>()) }
-    while await pair.counters()?.inFlight == 0 { await Task.yield() }
+    while await pair.counters()?.requests == 0 { try await Task.sleep(for: .milliseconds(1)) }
     await pair.killBackend()
     do {
       _ = try await pending.value
@@ -103,8 +103,9 @@ import Xenbus
     let pair = try await DriverPair<NewSumEngine>(configure: { $0.reconnectTimeoutNanoseconds = 20_000_000 })
     await #expect(throws: RequestRingError.notConnected(waitedNanoseconds: 20_000_000)) { try await pair.client.call(SumRequest<Three>()) }
     await #expect(throws: RequestRingError.tooLarge(byteCount: 1, maximum: 0)) { try await pair.client.call(SumRequest<Three>(), receiving: 1) }
-    #expect(await pair.finish() == "")
+    await pair.client.close()
     await #expect(throws: RequestRingError.closed) { try await pair.client.call(SumRequest<Three>()) }
+    #expect(await pair.finish() == "")
   }
 
   @Test func moreCallsThanMayWaitFailAtOnce() async throws {

@@ -93,7 +93,7 @@ private let sampleDriver = """
     ("pages: 3", "pages: 65", "p.yaml:8: 'pages' of the driver is 65, expected 1 to 64"),
     ("type: u8, doc: What", "type: u7, doc: What", "p.yaml:10: unknown type 'u7'; known: u8, u16, u32, u64, i16, i32, grant_ref, domid, port"),
     ("type: i32, doc: How much", "type: i32, offset: 8, doc: How much", "p.yaml:15: unknown key 'offset' in a field of the driver's response; known: count, doc, name, since, type, unit"),
-    ("since: 2, doc: Words", "doc: Words", "p.yaml:9: a field of version 1 after one of version 2: new fields go to the end"),
+    ("since: 2, doc: Words", "doc: Words", "p.yaml:13: a field of version 1 after one of version 2: new fields go to the end"),
     ("version: 2\n", "version: 1\n", "p.yaml:5: field 'page' is of version 2, but the protocol's version is 1"),
     ("agreement: both, value: \"1\"", "agreement: minimum, value: \"1\"", "p.yaml:17: feature 'feature-fast': 'minimum' needs a number; a bool is agreed by 'both'"),
     ("value: \"8\"", "value: \"80\"", "p.yaml:18: 'value' 80 of feature 'max-depth' is outside 1 to 64"),
