@@ -48,7 +48,7 @@ struct VirtqueueFuzz {
     let options = input.first ?? 0
     position = 1
     entryCount = format == .split ? 1 << Int(options >> 4 & 3) : 1 + Int(options >> 4 & 7)
-    features = DeviceQueue.Features(eventIndex: options & 1 != 0, indirect: options & 2 != 0)
+    features = DeviceQueue.Features(eventIndex: options & 1 != 0, indirect: options & 2 != 0, inOrder: options & 0x80 != 0)
     hasRecord = options & 4 != 0
     for bytes in [Guest.bytes, Guest.more, Guest.record] { bytes.zero(at: 0, byteCount: bytes.byteCount) }
     let sizes = DeviceQueue.partByteCounts(format, entryCount: entryCount)

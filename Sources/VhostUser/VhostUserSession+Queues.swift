@@ -100,7 +100,9 @@ extension VhostUserSession {
     do throws(VirtqueueFault) {
       let ring = try DeviceQueue(
         format, entryCount: entryCount, parts: parts,
-        features: DeviceQueue.Features(eventIndex: features.contains(.eventIndex), indirect: features.contains(.indirectDescriptors)), memory: memory,
+        features: DeviceQueue.Features(
+          eventIndex: features.contains(.eventIndex), indirect: features.contains(.indirectDescriptors), inOrder: features.contains(.inOrder)),
+        memory: memory,
         base: vring.base ?? DeviceQueue.firstBase(format), inflight: inflightRecord(index, format, entryCount: entryCount), packedInflight: packedInflightRecord(index, format, entryCount: entryCount))
       queue = VhostUserQueue(index: index, features: features, ring: ring) { [weak self] in self?.queueBroke($0, $1) }
     } catch {

@@ -20,10 +20,13 @@ public struct DeviceQueue: ~Copyable {
     public var eventIndex: Bool
     /// `VIRTIO_F_INDIRECT_DESC`.
     public var indirect: Bool
+    /// `VIRTIO_F_IN_ORDER`: the driver sees answers in the order of its chains, whatever order they were given in.
+    public var inOrder: Bool
 
-    public init(eventIndex: Bool = false, indirect: Bool = false) {
+    public init(eventIndex: Bool = false, indirect: Bool = false, inOrder: Bool = false) {
       self.eventIndex = eventIndex
       self.indirect = indirect
+      self.inOrder = inOrder
     }
   }
 
@@ -89,6 +92,9 @@ public struct DeviceQueue: ~Copyable {
 
   /// By chain id: places that it takes up in the ring while it is under way, else zero.
   @usableFromInline let underWay: FixedTable<UInt16>
+  /// The chains under way in the order in which they were taken, where that matters.
+  @usableFromInline let order: ChainOrder?
+
   /// Chains taken and not answered.
   public var unansweredCount: Int { openCount }
   @usableFromInline var openCount = 0
@@ -140,6 +146,7 @@ public struct DeviceQueue: ~Copyable {
     self.packedInflight = format == .packed ? packedInflight : nil
     elements = FixedTable(repeating: GuestBuffer(address: 0, byteCount: 0, region: 0), count: Self.elementLimit)
     underWay = FixedTable(repeating: 0, count: entryCount)
+    order = features.inOrder ? ChainOrder(entryCount: entryCount) : nil
     nextAvailable = 0
     knownAvailable = 0
     nextUsed = 0
@@ -180,8 +187,9 @@ public struct DeviceQueue: ~Copyable {
   /// Throws when the driver did what no honest driver does, now and on every later call.
   @inlinable @inline(__always) public mutating func take() throws(VirtqueueFault) -> Chain? {
     if let fault { throw fault }
-    if format == .split { return try takeSplit() }
-    return try takePacked()
+    let chain = format == .split ? try takeSplit() : try takePacked()
+    if let order, let chain { order.took(chain.id) }
+    return chain
   }
 
   /// Whether ``take()`` would return or throw something. One plain load at most: for polling loops.
@@ -195,13 +203,23 @@ public struct DeviceQueue: ~Copyable {
   /// from the front. Traps when the chain is not under way.
   @inlinable @inline(__always) public mutating func put(_ id: UInt16, writtenByteCount: UInt32) {
     precondition(Int(id) < entryCount && underWay[Int(id)] > 0, "an answer to a chain that is not under way")
-    if format == .split { putSplit(id, writtenByteCount) } else { putPacked(id, writtenByteCount) }
     openCount -= 1
+    if let order { return putInOrder(order, id, writtenByteCount) }
+    if format == .split { putSplit(id, writtenByteCount) } else { putPacked(id, writtenByteCount) }
+  }
+
+  /// An answer waits for those to the chains before it.
+  @inlinable mutating func putInOrder(_ order: ChainOrder, _ id: UInt16, _ writtenByteCount: UInt32) {
+    order.answered(id, writtenByteCount)
+    while let next = order.takeAnswered() {
+      if format == .split { putSplit(next.id, next.writtenByteCount) } else { putPacked(next.id, next.writtenByteCount) }
+    }
   }
 
   /// Puts the chain that was taken last, of those that are not answered or given back, back into the ring: it comes out again.
   public mutating func giveBack(_ chain: Chain) {
     precondition(underWay[Int(chain.id)] > 0, "a chain that is not under way")
+    order?.gaveBack(chain.id)
     underWay[Int(chain.id)] = 0
     openCount -= 1
     if format == .split {

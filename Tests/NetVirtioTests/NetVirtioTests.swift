@@ -62,6 +62,13 @@ import VirtioRing
     }
   }
 
+  @Test func framesInOrderAndAnnouncementsAreOffered() throws {
+    try withInterface { interface, _ in
+      #expect(interface.device.features.contains(.inOrder))
+      #expect(VirtioNetFeatures(rawValue: interface.device.features.rawValue).contains(.guestAnnounce))
+    }
+  }
+
   @Test func framesThatBreakARuleAreAnsweredAndCounted() throws {
     try withInterface { interface, port in
       var segments = VirtioNetHeader()

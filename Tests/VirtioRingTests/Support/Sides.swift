@@ -14,6 +14,7 @@ final class DeviceSide {
   func take() throws(VirtqueueFault) -> DeviceQueue.Chain? { try queue.take() }
   func hasChains() -> Bool { queue.hasChains() }
   func put(_ id: UInt16, writtenByteCount: UInt32 = 0) { queue.put(id, writtenByteCount: writtenByteCount) }
+  func giveBack(_ chain: DeviceQueue.Chain) { queue.giveBack(chain) }
   @discardableResult func publish() -> Bool { queue.publish() }
   func armKick() -> Bool { queue.armKick() }
   func disarmKick() { queue.disarmKick() }

@@ -16,10 +16,10 @@ struct TestQueue {
   /// Where the data begins, in `bytes`.
   let dataOffset: Int
 
-  init(_ format: DeviceQueue.Format, entryCount: Int, eventIndex: Bool = true, indirect: Bool = true) throws {
+  init(_ format: DeviceQueue.Format, entryCount: Int, eventIndex: Bool = true, indirect: Bool = true, inOrder: Bool = false) throws {
     self.format = format
     self.entryCount = entryCount
-    features = DeviceQueue.Features(eventIndex: eventIndex, indirect: indirect)
+    features = DeviceQueue.Features(eventIndex: eventIndex, indirect: indirect, inOrder: inOrder)
     let sizes = DeviceQueue.partByteCounts(format, entryCount: entryCount)
     let driver = (sizes.descriptors + 63) & ~63
     let device = (driver + sizes.driver + 63) & ~63

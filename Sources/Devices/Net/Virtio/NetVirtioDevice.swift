@@ -45,7 +45,8 @@ public final class NetVirtioDevice: VhostUserDevice {
   }
 
   public override var features: VirtioFeatures {
-    var features: VirtioNetFeatures = [.mergeableReceiveBuffers, .status, .guestChecksum, .guestTCPv4, .guestTCPv6]
+    // After a migration the guest says by itself where it is: the VMM asks it to, and sends nothing in its name.
+    var features: VirtioNetFeatures = [.mergeableReceiveBuffers, .status, .guestChecksum, .guestTCPv4, .guestTCPv6, .guestAnnounce]
     let capabilities = port.capabilities
     if capabilities.isSuperset(of: [.checksumV4, .checksumV6]) {
       features.insert(.checksum)
@@ -55,7 +56,8 @@ public final class NetVirtioDevice: VhostUserDevice {
     if settings.queuePairCount > 1 { features.insert(.multipleQueues) }
     if settings.address != nil { features.insert(.address) }
     if settings.mtu != nil { features.insert(.mtu) }
-    return VirtioFeatures(rawValue: features.rawValue)
+    // Frames come and go in order anyway: nothing is held back for it. A disk's requests do not, so disks do not offer it.
+    return VirtioFeatures(rawValue: features.rawValue).union(.inOrder)
   }
 
   public override var protocolFeatures: VhostUserFeatures { .mtu }
