@@ -13,7 +13,8 @@ built=$scratch/debug
 objects=()
 while IFS= read -r object; do objects+=("$object"); done < <(find "$built"/*.build -name '*.o' ! -path '*pvio.build*' ! -path '*pvgen.build*' ! -path '*Tests.build*')
 swiftc -swift-version 6 -parse-as-library -sanitize=fuzzer -strict-memory-safety -I "$built/Modules" \
-  -Xcc -fmodule-map-file="$built/CLinuxShims.build/module.modulemap" -Xcc -I"$scratch/checkouts/swift-system/Sources/CSystem/include" \
+  -Xcc -fmodule-map-file="$built/CLinuxShims.build/module.modulemap" -Xcc -fmodule-map-file=Sources/CLiburing/module.modulemap \
+  -Xcc -I"$scratch/checkouts/swift-system/Sources/CSystem/include" \
   -module-name "Fuzz$name" "Fuzzing/Drivers/${name}Target.swift" "${objects[@]}" -luring -o "$scratch/fuzz-$name"
 mkdir -p "$scratch/corpus-$name"
 "$scratch/fuzz-$name" -max_total_time="$seconds" -max_len=2048 -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \
