@@ -231,35 +231,40 @@ let package = Package(
       ["BlockFront", "BlockInterface", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"],
       path: "Tests/BlockTestSupport"),
 
+    // What tests of several targets share: seeds, threads, images.
+    layer("TestSupport", ["LinuxSystem", system], path: "Tests/TestSupport"),
+
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),
     tests("XenInterfaceTests", ["VirtioInterface", "XenInterface"]),
     tests("PvgenTests", ["pvgen"]),
     tests("SharedMemoryTests", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
-    tests("SharedRingTests", ["SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
-    tests("VirtioRingTests", ["VirtioRing", "VirtioInterface", "SharedMemory"]),
+    tests("SharedRingTests", ["TestSupport", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
+    tests("VirtioRingTests", ["TestSupport", "VirtioRing", "VirtioInterface", "SharedMemory"]),
     tests(
       "VhostUserTests",
       [
+        "TestSupport",
         "BlockVirtio", "BlockEngine", "BlockInterface", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing", "SharedMemory",
         "LinuxSystem", system, logging,
       ]),
     tests("UringTests", ["Uring", "EventLoop", "XenPlatform", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreRingTests", ["XenStoreRing", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system]),
     tests("XenStoreMigrationTests", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
-    tests("XenStoreCoreTests", ["XenStoreCore", "XenStoreMigration", "XenStoreWire", "XenInterface"]),
-    tests("XenStoreModelTests", ["XenStoreCore", "XenStoreWire", "XenInterface", "LinuxSystem", system]),
+    tests("XenStoreCoreTests", ["TestSupport", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "XenInterface"]),
+    tests("XenStoreModelTests", ["TestSupport", "XenStoreCore", "XenStoreWire", "XenInterface", "LinuxSystem", system]),
     tests("XenStoreLogTests", ["XenStoreLog", "XenStoreCore", "XenStoreWire", "LinuxSystem", "XenInterface", system]),
     tests(
       "XenStoreServerTests",
       [
-        "XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreRing", "XenStoreWire",
+        "TestSupport", "XenStoreServer", "XenStoreLog", "XenStoreClient", "XenStoreCore", "XenStoreRing", "XenStoreWire",
         "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("XenbusTests", ["PVDriver", "Xenbus", "XenStoreClient", "XenStoreCore", "XenStoreWire", "XenInterface"]),
     tests(
       "ByteStreamTests",
       [
+        "TestSupport",
         "ConsoleFront", "ConsoleBack", "ConsoleInterface", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop",
         "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
@@ -273,13 +278,14 @@ let package = Package(
     tests(
       "BlockTests",
       [
-        "BlockTestSupport", "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform",
+        "TestSupport", "BlockTestSupport", "BlockBack", "BlockFront", "BlockEngine", "BlockInterface", "PVDriver", "Xenbus", "SimulatedPlatform",
         "XenStoreClient", "XenStoreCore", "XenPlatform", "EventLoop", "Uring", "SharedRing", "SharedMemory", "LinuxSystem",
         "XenInterface", system, logging,
       ]),
     tests(
       "BlockVirtioTests",
       [
+        "TestSupport",
         "BlockVirtio", "BlockEngine", "BlockInterface", "PVDriver", "VhostUser", "VirtioRing", "VirtioInterface", "EventLoop", "SharedRing",
         "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
@@ -294,6 +300,7 @@ let package = Package(
     tests(
       "NetBackTests",
       [
+        "TestSupport",
         "NetBack", "NetEngine", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing",
         "SharedMemory", "LinuxSystem", "XenStoreClient", "XenInterface", "Xenbus", system, logging,
       ]),
@@ -303,7 +310,7 @@ let package = Package(
         "NetFront", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
         "XenInterface", "Xenbus", logging,
       ]),
-    tests("NetInterfaceTests", ["NetInterface", "NetPackets", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", "Xenbus"]),
+    tests("NetInterfaceTests", ["TestSupport", "NetInterface", "NetPackets", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", "Xenbus"]),
     tests(
       "NBDExportTests",
       ["NBDExport", "BlockTestSupport", "BlockFront", "EventLoop", "LinuxSystem", "XenInterface", system]),
@@ -316,6 +323,7 @@ let package = Package(
     tests(
       "Integration",
       [
+        "TestSupport",
         "NetInterface", "NetPackets", "VhostUser", "VirtioRing", "VirtioInterface", "ProcessPlatform", "Xenbus", "XenStoreClient", "XenStoreWire",
         "XenPlatform", "SharedMemory", "XenInterface", "LinuxSystem", system,
       ]),

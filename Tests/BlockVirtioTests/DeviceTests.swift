@@ -2,6 +2,7 @@ import BlockEngine
 import BlockVirtio
 import EventLoop
 import SharedMemory
+import TestSupport
 import Testing
 import VirtioInterface
 import VirtioRing
@@ -29,7 +30,7 @@ import XenInterface
   }
 
   @Test func aSizeThatChangesIsToldAndUsed() throws {
-    let image = try TestImage(byteCount: 1 << 20)
+    let image = try TestDisk(byteCount: 1 << 20)
     let disk = try VirtioDisk(BlockStoreSpec(.file(path: image.path)))
     defer { disk.close() }
     var told = 0
@@ -56,7 +57,7 @@ import XenInterface
   }
 
   @Test func aQueueStopsWhenWhatItTookIsAnswered() throws {
-    let image = try TestImage(byteCount: 1 << 20)
+    let image = try TestDisk(byteCount: 1 << 20)
     do {
       let disk = try VirtioDisk(BlockStoreSpec(.file(path: image.path)))
       let sent = try (0..<16).map { try disk.send([VirtioDisk.header(1, sector: UInt64($0 * 8)), pattern($0, byteCount: 4096)], writable: [1]) }
@@ -71,7 +72,7 @@ import XenInterface
   }
 
   @Test func moreRequestsThanTheEngineHasRoomForAreAllAnswered() throws {
-    let image = try TestImage(byteCount: 1 << 20)
+    let image = try TestDisk(byteCount: 1 << 20)
     let disk = try VirtioDisk(BlockStoreSpec(.file(path: image.path)), entryCount: 1024)
     defer { disk.close() }
     let sent = try (0..<200).map { try disk.send([VirtioDisk.header(0, sector: UInt64($0 % 200))], writable: [4096, 1]) }

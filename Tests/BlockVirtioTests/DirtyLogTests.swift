@@ -2,6 +2,7 @@ import BlockEngine
 import BlockVirtio
 import EventLoop
 import SharedMemory
+import TestSupport
 import Testing
 import VirtioInterface
 import VirtioRing
@@ -36,7 +37,7 @@ import VirtioRing
 
   @Test(arguments: Backing.allCases)
   func dataThatIsReadIntoTheGuestIsMarked(backing: Backing) throws {
-    let image = try TestImage(byteCount: 1 << 20)
+    let image = try TestDisk(byteCount: 1 << 20)
     let spec =
       backing == .memory ? BlockStoreSpec(.memory(byteCount: 1 << 20)) : BlockStoreSpec(.file(path: image.path), isDirect: backing != .bufferedFile)
     let disk = try VirtioDisk(spec)
@@ -70,7 +71,7 @@ import VirtioRing
 
   /// A request that was sent before the migration began, and ends after that, is the migration's too.
   @Test func aReadThatEndsInAMigrationIsMarkedAlthoughItBeganBefore() throws {
-    let image = try TestImage(byteCount: 1 << 20)
+    let image = try TestDisk(byteCount: 1 << 20)
     let disk = try VirtioDisk(BlockStoreSpec(.file(path: image.path)))
     defer { disk.close() }
     let sent = try disk.send([VirtioDisk.header(0)], writable: [65536, 1])

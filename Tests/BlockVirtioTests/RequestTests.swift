@@ -2,6 +2,7 @@ import BlockEngine
 import BlockVirtio
 import EventLoop
 import SharedMemory
+import TestSupport
 import Testing
 import VirtioInterface
 import VirtioRing
@@ -18,8 +19,8 @@ import XenInterface
     try body(disk)
   }
 
-  private func withFile(isDirect: Bool = true, _ body: (VirtioDisk, TestImage) throws -> Void) throws {
-    let image = try TestImage(byteCount: Self.size)
+  private func withFile(isDirect: Bool = true, _ body: (VirtioDisk, TestDisk) throws -> Void) throws {
+    let image = try TestDisk(byteCount: Self.size)
     let disk = try VirtioDisk(BlockStoreSpec(.file(path: image.path), isDirect: isDirect, sectorByteCount: nil))
     defer { disk.close() }
     try body(disk, image)

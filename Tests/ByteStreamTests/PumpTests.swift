@@ -7,6 +7,7 @@ import SharedMemory
 import SharedRing
 import SimulatedPlatform
 import SystemPackage
+import TestSupport
 import Testing
 import XenInterface
 

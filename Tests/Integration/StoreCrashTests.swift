@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import LinuxSystem
 import SystemPackage
+import TestSupport
 import Testing
 import XenInterface
 import XenStoreWire
@@ -18,7 +19,7 @@ extension Integration {
     @Test(.timeLimit(.minutes(20))) func aKilledDaemonServesExactlyWhatItAcknowledged() async throws {
       let seed = Self.seed
       print("crash test: \(Self.rounds) rounds with PVIO_CRASH_SEED=\(seed)")
-      var random = SeededNumbers(seed: seed)
+      var random = SeededGenerator(seed: seed)
       try await withTestBed(daemon: false) { bed in
         let state = "\(bed.imageDirectory)/state"
         let socket = "\(bed.runDirectory)/xenstored/socket"

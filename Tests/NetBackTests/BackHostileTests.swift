@@ -8,6 +8,7 @@ import NetPackets
 import SharedMemory
 import SharedRing
 import Synchronization
+import TestSupport
 import Testing
 import XenInterface
 import XenPlatform

@@ -1,5 +1,6 @@
 import NetInterface
 import NetPackets
+import TestSupport
 import Testing
 import XenInterface
 

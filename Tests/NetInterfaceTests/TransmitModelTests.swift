@@ -1,4 +1,5 @@
 import NetInterface
+import TestSupport
 import Testing
 import XenInterface
 

@@ -1,4 +1,5 @@
 import SharedRing
+import TestSupport
 import Testing
 
 @Suite struct AdaptivePollerTests {

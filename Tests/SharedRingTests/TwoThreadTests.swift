@@ -2,6 +2,7 @@ import Dispatch
 import Foundation
 import SharedMemory
 import SharedRing
+import TestSupport
 import Testing
 import XenInterface
 

@@ -1,6 +1,7 @@
 import EventLoop
 import LinuxSystem
 import SystemPackage
+import TestSupport
 import Testing
 import VhostUser
 import VirtioInterface

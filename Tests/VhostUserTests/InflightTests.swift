@@ -1,5 +1,6 @@
 import LinuxSystem
 import SharedMemory
+import TestSupport
 import Testing
 import VhostUser
 import VirtioInterface

@@ -1,4 +1,5 @@
 import SharedMemory
+import TestSupport
 import Testing
 import VirtioRing
 

@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import SharedMemory
+import TestSupport
 import Testing
 import VirtioRing
 

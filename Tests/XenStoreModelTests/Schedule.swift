@@ -1,5 +1,6 @@
 import XenInterface
 import XenStoreWire
+import TestSupport
 
 /// One thing that happens to a store. Transactions are named by slots of their client, so that an operation means the same whatever
 /// numbers a store gives them, and whatever operations before it are left out.

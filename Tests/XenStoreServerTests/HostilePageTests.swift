@@ -1,6 +1,7 @@
 import EventLoop
 import LinuxSystem
 import SharedMemory
+import TestSupport
 import Testing
 import XenInterface
 import XenStoreClient

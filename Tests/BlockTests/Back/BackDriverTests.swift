@@ -4,6 +4,7 @@ import BlockInterface
 import EventLoop
 import SharedRing
 import SimulatedPlatform
+import TestSupport
 import Testing
 import XenInterface
 import XenPlatform

@@ -9,6 +9,7 @@ import SharedRing
 import SimulatedPlatform
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 import XenInterface
 import XenPlatform
@@ -373,7 +374,7 @@ private final class Flipper: Sendable {
 
   init(ring: SharedBytes, table: SharedBytes) throws {
     try SystemThread.start(name: "flipper") { [self] in
-      var random = TestRandom(seed: 9)
+      var random = SeededGenerator(seed: 9)
       while !stopping.load(ordering: .relaxed) {
         let entry = 64 + Int.random(in: 0..<32, using: &random) * 112
         switch Int.random(in: 0..<5, using: &random) {

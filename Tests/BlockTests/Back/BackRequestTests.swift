@@ -7,6 +7,7 @@ import LinuxSystem
 import SharedRing
 import SimulatedPlatform
 import Synchronization
+import TestSupport
 import Testing
 import XenInterface
 import XenPlatform
@@ -150,7 +151,7 @@ import XenPlatform
     let system = try BackSystem(persistentGrantLimit: 16)
     let pages = (0..<40).map { _ in system.newPage() }
     for page in pages { _ = system.arena.grant(page: page) }
-    var random = TestRandom(seed: 3)
+    var random = SeededGenerator(seed: 3)
     for round in 0..<300 {
       let page = pages[Int.random(in: 0..<40, using: &random)]
       system.fill(page, with: UInt8(round % 256))

@@ -1,6 +1,7 @@
 import BlockBack
 import BlockEngine
 import BlockInterface
+import TestSupport
 import Testing
 import XenInterface
 

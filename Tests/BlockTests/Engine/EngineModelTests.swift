@@ -1,5 +1,6 @@
 import BlockEngine
 import SharedMemory
+import TestSupport
 import Testing
 
 /// The engine against an array of bytes: whatever is written is read back, discarded ranges read as zeros, nothing else changes.
@@ -22,7 +23,7 @@ import Testing
     }
     let fixture = try EngineFixture(spec)
     var model = [UInt8](repeating: 0, count: Self.byteCount)
-    var random = TestRandom(seed: 42)
+    var random = SeededGenerator(seed: 42)
     for _ in 0..<25 { try runRound(fixture, &model, &random) }
     if store != .memory { #expect(try disk.bytes(at: 0, byteCount: Self.byteCount) == model) }
     #expect(fixture.engine.statistics.failures == 0)
@@ -30,7 +31,7 @@ import Testing
   }
 
   /// Up to sixteen requests at once on ranges that do not overlap.
-  private func runRound(_ fixture: EngineFixture, _ model: inout [UInt8], _ random: inout TestRandom) throws {
+  private func runRound(_ fixture: EngineFixture, _ model: inout [UInt8], _ random: inout SeededGenerator) throws {
     let slotByteCount = Self.byteCount / 16
     var reads: [(stretches: [Range<Int>], expected: [UInt8])] = []
     var tags: [UInt64] = []
@@ -69,7 +70,7 @@ import Testing
   }
 
   /// Splits `sectors` into stretches of random length with random gaps between them, in the slot's part of the memory.
-  private func scatter(_ sectors: Int, slot: Int, _ random: inout TestRandom) -> [Range<Int>] {
+  private func scatter(_ sectors: Int, slot: Int, _ random: inout SeededGenerator) -> [Range<Int>] {
     var stretches: [Range<Int>] = []
     var offset = slot * (8 << 20) / 16
     var left = sectors

@@ -5,6 +5,7 @@ import Glibc
 import LinuxSystem
 import SharedMemory
 import SystemPackage
+import TestSupport
 import Testing
 import XenInterface
 

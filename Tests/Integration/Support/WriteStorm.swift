@@ -1,5 +1,6 @@
 import XenInterface
 import XenStoreWire
+import TestSupport
 
 /// One client of a write storm: what it was acknowledged, and what it had asked for when the daemon died.
 struct StormClient: Sendable {
@@ -28,7 +29,7 @@ struct StormClient: Sendable {
 
   /// Writes as fast as it can until the daemon is gone.
   mutating func run(socket: String, seed: UInt64) {
-    var random = SeededNumbers(seed: seed)
+    var random = SeededGenerator(seed: seed)
     do {
       let client = try RawStoreClient(socket)
       while true {
@@ -53,7 +54,7 @@ struct StormClient: Sendable {
     }
   }
 
-  private mutating func runTransaction(_ client: RawStoreClient, _ random: inout SeededNumbers) throws(RawStoreClient.Gone) {
+  private mutating func runTransaction(_ client: RawStoreClient, _ random: inout SeededGenerator) throws(RawStoreClient.Gone) {
     let start = try client.call(.transactionStart, [0])
     guard let id = XenStorePayload.onlyString(start.payload).flatMap({ XenStorePayload.number($0, as: UInt32.self) }) else {
       return surprises.append("a transaction was not started: \(start)")
@@ -87,7 +88,7 @@ struct StormClient: Sendable {
     surprises.append("\(step) was refused: \(String(decoding: reply.payload, as: UTF8.self))")
   }
 
-  private func step(_ random: inout SeededNumbers) -> StormModel.Step {
+  private func step(_ random: inout SeededGenerator) -> StormModel.Step {
     let paths = ["a", "b", "c", "d/a", "d/b", "d/e/a", "d/e/b", "f/g/h/i"]
     let path = paths[Int.random(in: 0..<paths.count, using: &random)]
     switch Int.random(in: 0..<12, using: &random) {
@@ -130,19 +131,4 @@ struct StormCounter: Sendable {
   }
 
   static func number(_ payload: [UInt8]) -> UInt64 { UInt64(String(decoding: payload, as: UTF8.self)) ?? 0 }
-}
-
-/// The same numbers for the same seed (SplitMix64).
-struct SeededNumbers: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
 }

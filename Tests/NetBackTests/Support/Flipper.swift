@@ -2,6 +2,7 @@ import LinuxSystem
 import Logging
 import SharedMemory
 import Synchronization
+import TestSupport
 
 /// Rewrites what a back-end reads, as fast as it can: slots of a transmit ring, and headers in a page.
 final class Flipper: Sendable {

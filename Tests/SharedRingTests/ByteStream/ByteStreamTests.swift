@@ -1,5 +1,6 @@
 import SharedMemory
 import SharedRing
+import TestSupport
 import Testing
 
 @Suite struct ByteStreamTests {

@@ -1,5 +1,6 @@
 import SharedMemory
 import SharedRing
+import TestSupport
 import Testing
 
 /// Indices that lie: a value is thrown, nothing is copied, nothing traps.

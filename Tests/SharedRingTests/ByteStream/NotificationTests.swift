@@ -1,6 +1,7 @@
 import Dispatch
 import SharedMemory
 import SharedRing
+import TestSupport
 import Testing
 
 @Suite struct NotificationTests {

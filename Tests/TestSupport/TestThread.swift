@@ -2,10 +2,10 @@ import Dispatch
 import Foundation
 
 /// A thread of its own that can be waited for: tests of two sides must not share the cooperative pool.
-final class TestThread: Sendable {
+public final class TestThread: Sendable {
   private let finished = DispatchSemaphore(value: 0)
 
-  init(_ body: @escaping @Sendable () -> Void) {
+  public init(_ body: @escaping @Sendable () -> Void) {
     let finished = finished
     Thread.detachNewThread {
       body()
@@ -13,5 +13,5 @@ final class TestThread: Sendable {
     }
   }
 
-  func join() { finished.wait() }
+  public func join() { finished.wait() }
 }
