@@ -199,6 +199,20 @@ let package = Package(
       ["ConsoleInterface", "PVDriver", "Xenbus", "SharedRing", "SharedMemory", "XenInterface"],
       path: "Sources/Devices/Console/Front"),
 
+    layer("NinePInterface", ["SharedRing", "SharedMemory", "XenInterface"], path: "Sources/Devices/NineP/Interface"),
+    layer("NinePEngine", ["LinuxSystem", system], path: "Sources/Devices/NineP/Engine"),
+    layer(
+      "NinePBack",
+      ["NinePEngine", "NinePInterface", "PVDriver", "Xenbus", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface"],
+      path: "Sources/Devices/NineP/Back"),
+    layer("NinePFront", ["NinePInterface", "PVDriver", "Xenbus", "SharedRing", "XenInterface"], path: "Sources/Devices/NineP/Front"),
+    layer(
+      "Vchan",
+      [
+        "PVDriver", "Xenbus", "XenStoreClient", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system,
+      ],
+      path: "Sources/Devices/Vchan"),
+
     // 6: transports to the outside
     layer(
       "NBDExport",
@@ -216,7 +230,7 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "DriverCommands", "ConsoleFront", "ConsoleBack", "ConsoleInterface", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
+        "DriverCommands", "Vchan", "NinePFront", "NinePBack", "NinePEngine", "NinePInterface", "ConsoleFront", "ConsoleBack", "ConsoleInterface", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
         "BlockEngine", "VhostUser",
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
@@ -269,6 +283,10 @@ let package = Package(
         "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("PVDriverTests", ["PVDriver", "DriverTestSupport", "Xenbus", "EventLoop", "XenInterface"]),
+    tests("NinePTests", ["NinePEngine"]),
+    tests(
+      "VchanTests",
+      ["Vchan", "PVDriver", "SimulatedPlatform", "XenStoreClient", "XenStoreWire", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),
     tests(
       "PlatformConformance",
       [

@@ -9,7 +9,7 @@ packages_of() {
     # What the compiler and the linker need.
     build) echo liburing-dev pkg-config gcc libc6-dev ;;
     # Xen's headers and store tools, NBD clients, the model checker, tools that tests run.
-    test) echo "$(packages_of build)" libxen-dev linux-libc-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping qemu-system-x86 ;;
+    test) echo "$(packages_of build)" libxen-dev linux-libc-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping qemu-system-x86 diod ;;
     demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps bsdextrautils iproute2 iputils-ping iperf3 python3 ;;
     # What boots a Xen host in QEMU, and the programs that its domains get from here.
     test-xen) echo qemu-system-x86 cpio binutils xz-utils python3 iperf3 e2fsprogs ;;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #define __XEN_INTERFACE_VERSION__ __XEN_LATEST_INTERFACE_VERSION__
 #include <xen/xen.h>
+#include <xen/io/9pfs.h>
 #include <xen/io/blkif.h>
 #include <xen/io/protocols.h>
 #include <xen/io/console.h>
@@ -34,6 +35,21 @@
 #define PLACE(type, member, offset) _Static_assert(offsetof(type, member) == offset, "offset of " #type "." #member)
 #define VALUE(expression, value) _Static_assert((long long)(expression) == (long long)(value), #expression)
 #define TEXT(expression, value) _Static_assert(__builtin_strcmp(expression, value) == 0, #expression)
+
+// 9pfs
+// minimumRingPageOrder = 1: the text of the protocol has it only
+// maximumRingPageOrder = 9: what fits the page's references, rounded down; QEMU offers as much
+PLACE(struct xen_9pfs_data_intf, in_cons, 0);
+VALUE(sizeof(((struct xen_9pfs_data_intf *)0)->in_cons), 4);
+PLACE(struct xen_9pfs_data_intf, in_prod, 4);
+VALUE(sizeof(((struct xen_9pfs_data_intf *)0)->in_prod), 4);
+PLACE(struct xen_9pfs_data_intf, out_cons, 64);
+VALUE(sizeof(((struct xen_9pfs_data_intf *)0)->out_cons), 4);
+PLACE(struct xen_9pfs_data_intf, out_prod, 68);
+VALUE(sizeof(((struct xen_9pfs_data_intf *)0)->out_prod), 4);
+PLACE(struct xen_9pfs_data_intf, ring_order, 128);
+VALUE(sizeof(((struct xen_9pfs_data_intf *)0)->ring_order), 4);
+PLACE(struct xen_9pfs_data_intf, ref, 132);
 
 // blkif
 // sectorByteCount = 512: stated in the text of the header only

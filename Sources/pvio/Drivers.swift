@@ -8,6 +8,7 @@ enum Drivers {
   static let all: [DriverRegistration] = [
     DriverRegistration(.disk, backend: BackendBlockCommand.self),
     DriverRegistration(.net, backend: BackendNetCommand.self),
+    DriverRegistration(BackendNinePCommand.kind, backend: BackendNinePCommand.self),
     DriverRegistration(BackendConsoleCommand.kind, backend: BackendConsoleCommand.self, commands: [ConsoleCommand.self]),
     .keyboard,
     .entropy,

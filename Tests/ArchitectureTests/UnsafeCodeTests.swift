@@ -29,6 +29,7 @@ import Testing
     "Sources/LinuxSystem/PseudoTerminal.swift",
     "Sources/LinuxSystem/RegularFile.swift",
     "Sources/LinuxSystem/RouteSocket.swift",
+    "Sources/LinuxSystem/ShareFile.swift",
     "Sources/LinuxSystem/StorageFile.swift",
     "Sources/LinuxSystem/SystemThread.swift",
     "Sources/LinuxSystem/TapDevice.swift",

@@ -22,7 +22,10 @@ private struct PumpedLine {
   let backEndings = Endings()
   let faults = Faults()
 
-  final class Faults { var all: [ByteStreamFault] = [] }
+  final class Faults {
+    private(set) var all: [ByteStreamFault] = []
+    func add(_ error: any Error) { if let fault = error as? ByteStreamFault { all.append(fault) } else { Issue.record("\(error)") } }
+  }
 
   init(overflow: ByteStreamPump.Overflow = .hold, logPath: String? = nil) throws {
     system = try StreamSystem()
@@ -33,8 +36,8 @@ private struct PumpedLine {
     let log = try logPath.map { try ByteLog(path: $0, loop: loop) { Issue.record("the log failed: \($0)") } }
     front = try ByteStreamPump(loop: system.loop, input: near.pumpEnd, output: near.pumpEnd) { frontEndings.all.append($0) }
     back = try ByteStreamPump(loop: system.loop, input: far.pumpEnd, output: far.pumpEnd, overflow: overflow, log: log) { backEndings.all.append($0) }
-    front.connect(system.front()) { faults.all.append($0) }
-    back.connect(try system.back()) { faults.all.append($0) }
+    front.connect(system.front()) { faults.add($0) }
+    back.connect(try system.back()) { faults.add($0) }
   }
 
   func finish() throws {
@@ -153,7 +156,7 @@ private struct PumpedLine {
       }
       #expect(try line.system.disconnect(line.back) == 0)
       #expect(!line.back.isConnected)
-      line.back.connect(try line.system.back()) { line.faults.all.append($0) }
+      line.back.connect(try line.system.back()) { line.faults.add($0) }
     }
     #expect(line.back.total.connectionCount == 6)
     #expect(line.faults.all.isEmpty)

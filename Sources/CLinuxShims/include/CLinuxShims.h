@@ -127,6 +127,13 @@ static inline int pvio_get_fd_flags(int fd) { return fcntl(fd, F_GETFL); }
 static inline int pvio_set_fd_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags); }
 
 // BLKGETSIZE64, BLKSSZGET, BLKPBSZGET (linux/fs.h)
+// Opens a path below a directory, resolved as `resolve` says (openat2(2)).
+static inline int pvio_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+  struct { uint64_t flags, mode, resolve; } how = {flags, mode, resolve};
+  return (int)syscall(437, directory, path, &how, sizeof how);
+}
+// Entries of a directory (getdents64(2)).
+static inline long pvio_directory_entries(int fd, void *buffer, size_t size) { return syscall(SYS_getdents64, fd, buffer, size); }
 // Pseudo terminals: lets the other end of a controlling end be opened, and says its number, or -1.
 static inline int pvio_terminal_number(int fd) {
   int locked = 0;

@@ -66,6 +66,8 @@ public struct DeviceFiles: Sendable {
   public var vhostUserSocket: String { "\(path)/vhost-user.sock" }
   /// What the back-end tells of its requests while somebody traces them.
   public var trace: String { "\(path)/trace" }
+  /// Where a 9P client comes to.
+  public var ninePSocket: String { "\(path)/9p.sock" }
   /// Held by the process whose terminal is attached to a console.
   public var consoleLock: String { "\(path)/console.pid" }
 }
@@ -80,7 +82,10 @@ extension DeviceFiles {
 
   /// Removes the device's directory. What is not there need not be removed.
   public func remove() {
-    for file in [backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket, vhostUserSocket, trace, consoleLock] { unsafe unlink(file) }
+    let files = [
+      backendLock, backendLog, backendStatus, frontendLock, frontendLog, frontendStatus, nbdSocket, vhostUserSocket, ninePSocket, trace, consoleLock,
+    ]
+    for file in files { unsafe unlink(file) }
     unsafe rmdir(path)
   }
 }

@@ -17,14 +17,14 @@ open class ByteStreamEndpoint: LoopSource {
   /// Whether there is something to do once the peer has taken everything.
   public final var wantsDrain = false
   /// Why the stream is not used any more, although it is connected.
-  public private(set) final var fault: ByteStreamFault?
+  public private(set) final var fault: (any Error)?
 
   /// Connected, broken or not.
   private var held: ByteStreamConnection?
   private var channel: LoopEventChannel?
   private var poller: AdaptivePoller
   private var seen = PeerIndices()
-  private var onFault: ((ByteStreamFault) -> Void)?
+  private var onFault: ((any Error) -> Void)?
   private var ending: [(Int) -> Void] = []
 
   private struct PeerIndices: Equatable {
@@ -43,7 +43,7 @@ open class ByteStreamEndpoint: LoopSource {
   public final var isConnected: Bool { held != nil }
 
   /// Begins to use a stream. `onFault` is called once if the peer breaks it; then nothing of it is touched until ``disconnect(_:)``.
-  public final func connect(_ connection: ByteStreamConnection, onFault: @escaping (ByteStreamFault) -> Void) {
+  public final func connect(_ connection: ByteStreamConnection, onFault: @escaping (any Error) -> Void) {
     precondition(held == nil, "the stream is connected already")
     held = connection
     self.connection = connection
@@ -125,8 +125,8 @@ open class ByteStreamEndpoint: LoopSource {
   /// Tells the peer to look, whatever it asked for: something else in the page has changed.
   public final func signalPeer() { channel?.signal() }
 
-  /// The peer broke the stream.
-  public final func fail(_ fault: ByteStreamFault) {
+  /// The peer broke the stream, or a rule of what passes over it.
+  public final func fail(_ fault: any Error) {
     guard connection != nil else { return }
     self.fault = fault
     connection = nil

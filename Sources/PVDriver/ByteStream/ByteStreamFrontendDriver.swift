@@ -109,7 +109,7 @@ final class ByteStreamFrontendHalf<Endpoint: ByteStreamEndpoint> {
     }
   }
 
-  func start(_ onFault: @escaping (_ stream: Int, ByteStreamFault) -> Void) {
+  func start(_ onFault: @escaping (_ stream: Int, any Error) -> Void) {
     for (index, connection) in prepared.enumerated() { endpoints[index].connect(connection) { onFault(index, $0) } }
     prepared = []
   }

@@ -13,7 +13,7 @@ import Uring
 ///
 /// With a spool (``Overflow``) the ring is emptied even so, and what nobody takes in time is lost: the guest of a console must not wait
 /// for somebody to look. Loop thread only.
-public final class ByteStreamPump: ByteStreamEndpoint {
+open class ByteStreamPump: ByteStreamEndpoint {
   /// What happens to bytes from the ring that the output does not take.
   public enum Overflow: Sendable {
     /// They stay in the ring until it does.
@@ -92,14 +92,20 @@ public final class ByteStreamPump: ByteStreamEndpoint {
     finishDisconnecting()
   }
 
+  /// Tells the owner. A subclass that knows what to do overrides it.
+  open func ended(_ ending: Ending) { onEnding(ending) }
+
+  /// Bytes of the ring are on their way to the output.
+  public final var isWriting: Bool { writing.userData != nil }
+
   // MARK: Turns
 
-  public override func transfer(_ connection: ByteStreamConnection) throws(ByteStreamFault) -> Service {
+  open override func transfer(_ connection: ByteStreamConnection) throws(ByteStreamFault) -> Service {
     let fromRing = spool == nil ? try writeFromRing(connection) : try fillSpool(connection)
     let toRing = try readIntoRing(connection)
     if wantsDrain, connection.cell.value.producer.isDrained {
       wantsDrain = false
-      onEnding(.drained)
+      ended(.drained)
     }
     return fromRing || toRing ? .worked : .idle
   }
@@ -222,7 +228,7 @@ public final class ByteStreamPump: ByteStreamEndpoint {
       // The other side of a pseudo terminal that is gone is an end as well.
       inputHasEnded = true
       wantsDrain = true
-      onEnding(.inputEnded)
+      ended(.inputEnded)
     }
   }
 
@@ -237,7 +243,7 @@ public final class ByteStreamPump: ByteStreamEndpoint {
       if spool == nil { poll(&writing, Tag.pollOutput, output, .writable) }
     } else if result < 0, result != -ECANCELED, result != -EINTR, !outputHasEnded {
       outputHasEnded = true
-      onEnding(.outputEnded(Errno(rawValue: -result)))
+      ended(.outputEnded(Errno(rawValue: -result)))
     }
   }
 

@@ -89,7 +89,7 @@ public struct ByteStreamFault: Error, Hashable, Sendable, CustomStringConvertibl
   /// Of the ring.
   public let byteCount: UInt32
 
-  @usableFromInline init(producer: UInt32, consumer: UInt32, byteCount: UInt32) {
+  public init(producer: UInt32, consumer: UInt32, byteCount: UInt32) {
     self.producer = producer
     self.consumer = consumer
     self.byteCount = byteCount

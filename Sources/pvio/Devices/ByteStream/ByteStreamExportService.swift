@@ -15,15 +15,17 @@ struct ByteStreamExportService {
   let directory: RunDirectory
   let logger: Logger
   let loop: EventLoop
+  /// Raised when everything is to end.
+  let stop: StopRequest
   /// Stops the front-end: given to whatever may end it.
   let notices = XenbusNotices()
 
   /// - Parameters:
-  ///   - readyText: what the ready line says behind the colon.
+  ///   - readyText: what the ready line says behind the colon; nil: there is none.
   ///   - output: where the ready line goes; standard error if standard output belongs to the stream.
   ///   - endpoints: makes what uses the streams, on the loop.
   func run<Endpoint: ByteStreamEndpoint>(
-    _ device: some ByteStreamFrontendDevice, readyText: String, onStandardError: Bool = false, endpoints: @escaping @Sendable () throws -> [Endpoint]
+    _ device: some ByteStreamFrontendDevice, readyText: String?, onStandardError: Bool = false, endpoints: @escaping @Sendable () throws -> [Endpoint]
   ) async throws {
     let platform = try DaemonConnection.platform(directory, as: address.domain)
     let store = try DaemonConnection.store(directory, as: address.domain)
@@ -32,10 +34,7 @@ struct ByteStreamExportService {
     let driver = try await ByteStreamFrontendDriver(
       device, loop: loop, platform: platform, notices: notices, logger: logger, onConnected: { connected.yield() }, endpoints: endpoints)
     let life = XenbusFrontend(driver: driver, paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let signals = Task { [notices] in
-      _ = await Process.nextSignal()
-      notices.stop()
-    }
+    let signals = Task { [notices, stop] in if await stop.wait() { notices.stop() } }
     let ending = Task { try await life.run() }
     let outcome = await Task { try await wait(ending, connections, readyText, onStandardError) }.result
     signals.cancel()
@@ -46,7 +45,7 @@ struct ByteStreamExportService {
   }
 
   private func wait(
-    _ ending: Task<XenbusEnding, any Error>, _ connections: AsyncStream<Void>, _ readyText: String, _ onStandardError: Bool
+    _ ending: Task<XenbusEnding, any Error>, _ connections: AsyncStream<Void>, _ readyText: String?, _ onStandardError: Bool
   ) async throws {
     let isMade = await FirstConnection.isMade(before: ending) {
       for await _ in connections { return true }
@@ -59,12 +58,14 @@ struct ByteStreamExportService {
       defer { store.close() }
       throw CommandFailure(try await DeviceReport.read(address, directory, store).diagnosis)
     }
-    let line = "pvio export ready: \(readyText)\n"
-    if onStandardError { Process.writeError(line) } else {
-      print(line, terminator: "")
-      flushOutput()
+    if let readyText {
+      let line = "pvio export ready: \(readyText)\n"
+      if onStandardError { Process.writeError(line) } else {
+        print(line, terminator: "")
+        flushOutput()
+      }
+      ServiceManager.notifyReady()
     }
-    ServiceManager.notifyReady()
     let end: XenbusEnding
     do { end = try await ending.value } catch { throw CommandFailure("\(address.paths): \(error)") }
     if case .failed(let reason) = end { throw CommandFailure("\(address.paths): \(reason)") }

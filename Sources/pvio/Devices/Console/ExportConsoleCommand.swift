@@ -37,7 +37,7 @@ struct ExportConsoleCommand: AsyncParsableCommand {
     do { thread = try EventLoopThread.start(name: "console") } catch { throw CommandFailure("\(error)") }
     defer { thread.stopAndJoin() }
     let service = ByteStreamExportService(
-      address: address, directory: common.runDirectory, logger: common.logger("pvio.export"), loop: thread.loop)
+      address: address, directory: common.runDirectory, logger: common.logger("pvio.export"), loop: thread.loop, stop: .bySignal())
     if stdio { return try await runOnStreams(service) }
     try await runOnTerminal(service)
   }

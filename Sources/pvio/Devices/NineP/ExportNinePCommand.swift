@@ -1,0 +1,106 @@
+import ArgumentParser
+import DriverCommands
+import EventLoop
+import Glibc
+import LinuxSystem
+import NinePFront
+import PVDriver
+import SharedRing
+import SystemPackage
+import Xenbus
+
+/// `pvio export 9pfs`: the guest's end of a shared directory, for any 9P client on a Unix socket.
+struct ExportNinePCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "9pfs", abstract: "Use a shared directory as its domain, and pass it on to a 9P client on a Unix socket.",
+    discussion: "One client at a time; each has rings and a session of its own.")
+
+  @OptionGroup var common: CommonOptions
+  @Option(help: ArgumentHelp("The socket (default: 9p.sock in the device's directory).", valueName: "path")) var socketPath: String?
+  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden)) var exitWithParent = false
+  @Argument(help: "The domain, by number or name.") var domain: String
+  @Argument(help: "The device: 9pfs0, 0 or its id.") var device: String
+
+  func run() async throws {
+    Process.takeSignals()
+    if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
+    let directory = common.runDirectory
+    let address = try await DeviceAddress.lookUp(device, BackendNinePCommand.kind, in: domain, directory)
+    let pidfile = try common.holdPIDFile()
+    let lock = try await DeviceLock.takeFrontend(address, directory)
+    defer {
+      lock.release()
+      _ = pidfile
+    }
+    let path = socketPath ?? directory.device(address.id).ninePSocket
+    let listener: SharedDescriptor
+    do {
+      listener = SharedDescriptor(try UnixSocket.listen(at: path, kind: .stream))
+      // The loop takes whoever is there, and must not wait for the next one.
+      try listener.descriptor.setNonBlocking(true)
+    } catch { throw CommandFailure("cannot listen on \(path): \(error)") }
+    defer { UnixSocket.removeFile(at: path) }
+    let thread: EventLoopThread
+    do { thread = try EventLoopThread.start(name: "9pfs") } catch { throw CommandFailure("\(error)") }
+    defer { thread.stopAndJoin() }
+    let stop = StopRequest.bySignal()
+    print("pvio export ready: \(path)")
+    flushOutput()
+    ServiceManager.notifyReady()
+    let clients = await Clients(listener, thread.loop)
+    while let client = await clients.next(unless: stop) {
+      let service = ByteStreamExportService(
+        address: address, directory: directory, logger: common.logger("pvio.export"), loop: thread.loop, stop: stop)
+      try await serve(client, service)
+      if stop.isRaised { break }
+    }
+    await clients.close()
+  }
+
+  private func serve(_ client: SharedDescriptor, _ service: ByteStreamExportService) async throws {
+    let (loop, notices) = (service.loop, service.notices)
+    try await service.run(NinePFrontendDevice(), readyText: nil) {
+      [try ByteStreamPump(loop: loop, input: client, output: client, polling: .standard) { _ in notices.stop() }]
+    }
+  }
+}
+
+/// Who connects to the socket, one after the other.
+private struct Clients {
+  private let watch: LoopConfined<DescriptorWatch>
+  private let arrivals: AsyncStream<SharedDescriptor>
+  private let arrived: AsyncStream<SharedDescriptor>.Continuation
+  private let loop: EventLoop
+
+  init(_ listener: SharedDescriptor, _ loop: EventLoop) async {
+    let (arrivals, arrived) = AsyncStream<SharedDescriptor>.makeStream()
+    self.arrivals = arrivals
+    self.arrived = arrived
+    self.loop = loop
+    watch = await loop.run {
+      LoopConfined(
+        loop.watchDescriptor(listener.rawValue, for: .readable) { _ in
+          while let client = try? UnixSocket.accept(on: listener.descriptor) { arrived.yield(SharedDescriptor(client)) }
+        }, on: loop)
+    }
+  }
+
+  /// The next client; nil when it is to end.
+  func next(unless stop: StopRequest) async -> SharedDescriptor? {
+    await withTaskGroup(of: SharedDescriptor?.self) { group in
+      group.addTask { [arrivals] in await arrivals.first { _ in true } }
+      group.addTask {
+        await stop.wait()
+        return nil
+      }
+      let first = await group.next() ?? nil
+      group.cancelAll()
+      return first
+    }
+  }
+
+  func close() async {
+    arrived.finish()
+    await loop.run { [watch] in watch.value.cancel() }
+  }
+}
