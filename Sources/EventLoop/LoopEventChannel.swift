@@ -143,17 +143,16 @@ public import XenPlatform
     isClosed = true
     closing = done
     signalWanted = false
-    cancel()
+    cancel(waitUserData)
+    // It can be stuck as well as the wait: on a counter that the peer has filled.
+    cancel(signalUserData)
     finishClosing()
   }
 
-  /// Cancels what the kernel holds. A signal can be stuck as well as the wait: on a counter that the peer has filled.
-  private func cancel() {
-    for target in [waitUserData, signalUserData] {
-      guard let target, let userData = loop.begin(self, tag: Tag.cancel) else { continue }
-      cancelsInFlight += 1
-      precondition(loop.uring.prepareCancel(target: target, userData: userData))
-    }
+  private func cancel(_ target: UInt64?) {
+    guard let target, let userData = loop.begin(self, tag: Tag.cancel) else { return }
+    cancelsInFlight += 1
+    precondition(loop.uring.prepareCancel(target: target, userData: userData))
   }
 
   public override func service() -> Service {
@@ -176,8 +175,9 @@ public import XenPlatform
     default:
       cancelsInFlight -= 1
       // Between its poll and its read, the wait cannot be found. If somebody else has read the counter then, it goes on waiting: cancel
-      // that. One that has ended is not found either, and its completion comes next.
-      if result == -ENOENT, cancelsInFlight == 0 { cancel() }
+      // that. One that has ended is not found either, and its completion comes next. A signal that was not found is on its way, and
+      // goes out.
+      if result == -ENOENT, cancelsInFlight == 0 { cancel(waitUserData) }
     }
     if isClosed { finishClosing() }
   }
