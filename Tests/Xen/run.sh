@@ -18,12 +18,15 @@ ldd "$root/dist/pvio" | sed -nE 's/^[^/]*(\/[^ ]+) \(0x.*/\1/p' | while read -r 
 done
 cp -r "$here/cases" "$extra/xenlab/"
 
+# Images are files in domain 0's memory, of which its root file system takes at most half.
+export XENLAB_DOM0MEM=${XENLAB_DOM0MEM:-1792M}
+
 failed=()
 for case in "${cases[@]}"; do
   echo "=== $case"
   start=$SECONDS
   # A guest of its own processor beside domain 0's: the two ends run at the same time.
-  if "$here/xenlab" run --timeout "${PVIO_XEN_TIMEOUT:-900}" --smp 2 --mem 3072 --dom0-extra "$extra" --script "$here/cases/$case.sh" \
+  if "$here/xenlab" run --timeout "${PVIO_XEN_TIMEOUT:-900}" --smp 2 --mem 3584 --dom0-extra "$extra" --script "$here/cases/$case.sh" \
     --console "$root/.build/xen-$case.log"; then
     echo "=== $case: passed in $((SECONDS - start)) s"
   else

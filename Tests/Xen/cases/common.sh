@@ -21,7 +21,7 @@ start_backend() {
 
 # disk_image FILE MEGABYTES : a block device over a file of random bytes in memory; prints its path.
 disk_image() {
-  dd if=/dev/urandom of=$1 bs=1M count=$2 2>/dev/null
+  dd if=/dev/urandom of=$1 bs=1M count=$2 2>/tmp/dd.log || fail "no room for an image of $2 MiB: $(cat /tmp/dd.log)" >&2
   local device; device=$(losetup -f); losetup $device $1; echo $device
 }
 
