@@ -136,7 +136,7 @@ import XenInterface
 
   // MARK: Entries that change while they are copied
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func aCopyStaysAsItWasWhileAThreadRewritesTheEntry() throws {
     let memory = try makeRingMemory(entryCount: 1)
     _ = TestFront(initializing: memory, entryByteCount: testEntryByteCount)

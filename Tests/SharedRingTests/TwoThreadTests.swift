@@ -10,13 +10,13 @@ import XenInterface
 @Suite(.serialized) struct TwoThreadTests {
   static let exchangeCount: UInt64 = 30_000
 
-  @Test(.timeLimit(.minutes(2)), arguments: [0, .max - 10_000] as [UInt32], [1, 32])
+  @Test(.timeLimit(.minutes(5)), arguments: [0, .max - 10_000] as [UInt32], [1, 32])
   func everyRequestIsAnsweredOnceWhenBothSidesPoll(start: UInt32, entryCount: Int) throws {
     try exchange(start: start, entryCount: entryCount, sleeping: false)
   }
 
   /// A lost wake-up would leave both sides asleep: the time limit turns that into a failure.
-  @Test(.timeLimit(.minutes(2)), arguments: [0, .max - 10_000] as [UInt32], [1, 4, 32])
+  @Test(.timeLimit(.minutes(5)), arguments: [0, .max - 10_000] as [UInt32], [1, 4, 32])
   func noWakeUpIsLostWhenBothSidesSleep(start: UInt32, entryCount: Int) throws {
     try exchange(start: start, entryCount: entryCount, sleeping: true)
   }

@@ -9,13 +9,13 @@ import VirtioRing
 @Suite(.serialized) struct TwoThreadTests {
   static let chainCount = 40_000
 
-  @Test(.timeLimit(.minutes(2)), arguments: bothFormats, [1, 8, 256])
+  @Test(.timeLimit(.minutes(5)), arguments: bothFormats, [1, 8, 256])
   func everyChainIsAnsweredOnceWhenBothSidesPoll(format: DeviceQueue.Format, entryCount: Int) throws {
     try exchange(TestQueue(format, entryCount: entryCount), sleeping: false)
   }
 
   /// A lost wake-up would leave both sides asleep: the time limit turns that into a failure.
-  @Test(.timeLimit(.minutes(2)), arguments: bothFormats, [true, false])
+  @Test(.timeLimit(.minutes(5)), arguments: bothFormats, [true, false])
   func noWakeUpIsLostWhenBothSidesSleep(format: DeviceQueue.Format, eventIndex: Bool) throws {
     for entryCount in [1, 4, 64] { try exchange(TestQueue(format, entryCount: entryCount, eventIndex: eventIndex), sleeping: true) }
   }

@@ -1,7 +1,7 @@
 import Testing
 
 /// Client libraries of others, unmodified, against a store of this process.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct ClientLibraryTests {
   @Test(.enabled(if: ClientProgram.hasXenstoreLibrary, "libxenstore's header (libxen-dev) or gcc is not installed"))
   func libxenstoreDoesAllThatItOffers() async throws {

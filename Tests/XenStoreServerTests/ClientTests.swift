@@ -58,7 +58,7 @@ func makeClient(of service: XenStoreInMemoryService, domain: DomainID, privilege
   return XenStoreClient(transport: client)
 }
 
-@Suite(.timeLimit(.minutes(2))) struct ClientTests {
+@Suite(.timeLimit(.minutes(5))) struct ClientTests {
   @Test(arguments: Connection.allCases)
   func readsWhatWasWritten(connection: Connection) async throws {
     try await withClients(connection) { clients in

@@ -48,7 +48,7 @@ struct DocumentationExamples {
   }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct DocumentationTests {
+@Suite(.timeLimit(.minutes(5))) struct DocumentationTests {
   private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized
 
   @Test(arguments: ["Sources/XenStoreClient/XenStoreClient.docc/XenStoreClient.md", "docs/store.md"])

@@ -11,7 +11,7 @@ import XenStoreServer
 import XenStoreWire
 
 /// Guests that write into their page what must not be there.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct HostilePageTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct HostilePageTests {
   /// Domain 5 breaks its ring; the others must not notice.
   private func expectOthersAreServed(_ daemon: StoreDaemon) async throws {
     let control = try XenStoreClient(path: daemon.privilegedPath)

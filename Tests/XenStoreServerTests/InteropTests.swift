@@ -5,7 +5,7 @@ import XenStoreClient
 import XenStoreWire
 
 /// Debian's own store tools, unmodified, against a store of this process.
-@Suite(.enabled(if: ClientProgram.isRequired || XenTool.arePresent, "Debian's xenstore-utils are not installed"), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: ClientProgram.isRequired || XenTool.arePresent, "Debian's xenstore-utils are not installed"), .timeLimit(.minutes(5)))
 struct InteropTests {
   @Test func xenstoreWriteAndReadMeetTheSameNode() async throws {
     try await withDaemon { daemon in

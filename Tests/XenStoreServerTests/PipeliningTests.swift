@@ -4,7 +4,7 @@ import XenStoreClient
 import XenStoreCore
 import XenStoreWire
 
-@Suite(.timeLimit(.minutes(2))) struct PipeliningTests {
+@Suite(.timeLimit(.minutes(5))) struct PipeliningTests {
   @Test func aBatchIsSentWholeBeforeTheFirstReply() async throws {
     let store = try ScriptedStore()
     var batch = XenStoreBatch()

@@ -6,7 +6,7 @@ import XenStoreClient
 import XenStoreCore
 import XenStoreWire
 
-@Suite(.timeLimit(.minutes(2))) struct ReconnectionTests {
+@Suite(.timeLimit(.minutes(5))) struct ReconnectionTests {
   private static let patient = XenStoreClient.Configuration(reconnect: .backOff(limit: nil))
 
   @Test func aWatchGoesOnWithAStoreThatCameBack() async throws {

@@ -11,7 +11,7 @@ import XenStoreServer
 import XenStoreWire
 
 /// The client library over a page.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct RingTransportTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct RingTransportTests {
   /// A client of domain 5 over a page that `daemon` serves, and the page.
   private func connect(_ daemon: StoreDaemon) async throws -> (XenStoreClient, RingGuest) {
     let control = try XenStoreClient(path: daemon.privilegedPath)

@@ -39,7 +39,7 @@ struct RawClient: ~Copyable {
   }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct ServerTests {
+@Suite(.timeLimit(.minutes(5))) struct ServerTests {
   @Test func theSocketIsForItsOwnerOnly() async throws {
     try await withDaemon { daemon in
       let attributes = try FileManager.default.attributesOfItem(atPath: daemon.privilegedPath)

@@ -66,7 +66,7 @@ private struct SparingGuest {
 
 /// A wake-up that is lost leaves both sides waiting for each other: the time limit turns that into a failure. The moment in which one
 /// can be lost is short, so that a run may miss it.
-@Suite(.timeLimit(.minutes(2))) struct SparingGuestTests {
+@Suite(.timeLimit(.minutes(5))) struct SparingGuestTests {
   private static let requestCount = 20_000
 
   @Test(arguments: [0, 3000] as [Int])

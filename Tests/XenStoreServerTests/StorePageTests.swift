@@ -12,7 +12,7 @@ import XenStoreServer
 import XenStoreWire
 
 /// Domains that come over their pages.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct StorePageTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct StorePageTests {
   static let domain5 = DomainID(rawValue: 5)
 
   /// A directory that domain 5 owns.

@@ -4,7 +4,7 @@ import XenInterface
 import Xenbus
 
 /// Back-ends that come and go while a front-end stays connected, as on a Xen host; and front-ends there that hand a device over.
-@Suite(.timeLimit(.minutes(1))) struct AdoptionTests {
+@Suite(.timeLimit(.minutes(5))) struct AdoptionTests {
   private let adopting = RecordingBackend(adoptsConnections: true)
 
   /// A device whose front-end connected to a process that is gone.

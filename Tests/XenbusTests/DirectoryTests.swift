@@ -6,7 +6,7 @@ import XenStoreCore
 import XenStoreWire
 import Xenbus
 
-@Suite(.timeLimit(.minutes(1))) struct DirectoryTests {
+@Suite(.timeLimit(.minutes(5))) struct DirectoryTests {
   private func directory(_ values: [String: String]) -> XenbusDirectory {
     XenbusDirectory(side: .frontend, path: "/f", domain: DomainID(rawValue: 7), values: values)
   }

@@ -4,7 +4,7 @@ import XenInterface
 import Xenbus
 
 /// The runner against a store in memory: both of our ends, and front-ends as other people write them.
-@Suite(.timeLimit(.minutes(1))) struct LifeTests {
+@Suite(.timeLimit(.minutes(5))) struct LifeTests {
   @Test(arguments: [true, false]) func endsConnectInEitherOrder(backendFirst: Bool) async throws {
     let device = try await DeviceFixture()
     let first = backendFirst ? device.startBackend() : device.startFrontend()

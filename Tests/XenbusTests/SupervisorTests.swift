@@ -4,7 +4,7 @@ import Testing
 import XenInterface
 import Xenbus
 
-@Suite(.timeLimit(.minutes(1))) struct SupervisorTests {
+@Suite(.timeLimit(.minutes(5))) struct SupervisorTests {
   @Test func aProcessThatIsStoppedDrainsClosesAndExitsWithZero() async throws {
     let device = try await DeviceFixture()
     let supervisor = BackendSupervisor(paths: device.paths, store: device.store, notices: XenbusNotices())

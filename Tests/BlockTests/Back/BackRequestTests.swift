@@ -182,7 +182,7 @@ import XenPlatform
     system.finish()
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func sleepsUntilAnEventComesAndCountsTheEmptyOnes() throws {
     let system = try BackSystem(BlockStoreSpec(.null(byteCount: 1 << 20)))
     // Binding brings an event with nothing to do.

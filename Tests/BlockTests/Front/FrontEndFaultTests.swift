@@ -79,7 +79,9 @@ import XenInterface
   }
 
   @Test func failsEverythingThatWaitsWhenItIsClosed() async throws {
-    let pair = try DevicePair()
+    var configuration = BlockFrontConfiguration()
+    configuration.reconnectTimeoutNanoseconds = 600_000_000_000
+    let pair = try DevicePair(configuration: configuration)
     let waiting = Task { try await pair.frontend.read(at: 0, byteCount: 512) }
     let started = Task { try await pair.frontend.flush() }
     while await pair.thread.loop.run({ pair.frontend.plane.value.waitingCount }) < 2 {}

@@ -7,7 +7,7 @@ import XenInterface
 import XenPlatform
 
 /// What the broker does for a store in its own process: pages and channels of domain 0 without a socket.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct OfferedPageTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct OfferedPageTests {
   /// What the daemon was offered, and what it holds of it.
   private final class Daemon: @unchecked Sendable {
     // SAFETY of @unchecked: touched on the loop's thread only, through `ProcessFixture.onServer`.

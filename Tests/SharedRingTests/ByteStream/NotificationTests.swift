@@ -38,7 +38,7 @@ import Testing
   }
 
   /// A lost wake-up would leave both ends asleep: the time limit turns that into a failure.
-  @Test(.timeLimit(.minutes(1)), arguments: [ByteStreamLayout.tiny, .console])
+  @Test(.timeLimit(.minutes(5)), arguments: [ByteStreamLayout.tiny, .console])
   func noWakeUpIsLostWhenBothEndsSleep(layout: ByteStreamLayout) throws {
     let total = layout.byteCount == 1 ? 5_000 : 1_000_000
     let stream = try TestStream(layout)
