@@ -26,6 +26,9 @@ import SharedMemory
     waiting = FixedTable(repeating: nil, count: entryCount)
   }
 
+  /// Chains that were taken and whose answers are not in the ring.
+  @usableFromInline var count: Int { state.value.end - state.value.first }
+
   @usableFromInline func took(_ id: UInt16) {
     ids[state.value.end % ids.count] = id
     state.value.end += 1

@@ -29,6 +29,8 @@ extension DeviceQueue {
   @inlinable @inline(__always) mutating func takeSplit(head: UInt16) throws(VirtqueueFault) -> Chain {
     guard Int(head) < entryCount else { throw breakQueue(.descriptorIndex(head, entryCount: entryCount)) }
     guard underWay[Int(head)] == 0 else { throw breakQueue(.headInFlight(head)) }
+    // An answer that the driver was not shown is not its own yet: with those it has at most as many chains as the queue has entries.
+    guard Int(nextUsed &- publishedUsed) + (order?.count ?? openCount) < entryCount else { throw breakQueue(.headInFlight(head)) }
     var chain = Chain(id: head)
     var index = head
     var left = entryCount

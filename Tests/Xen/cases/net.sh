@@ -23,8 +23,8 @@ ok "iperf3 from the guest" domu_run -t 60 'iperf3 -c 10.9.0.1 -t 5'
 sed -n 's/.*sec .*bits\/sec.*/  &/p' /tmp/ok.out | tail -n 2
 ok "iperf3 to the guest" domu_run -t 60 'iperf3 -c 10.9.0.1 -t 5 -R'
 sed -n 's/.*sec .*bits\/sec.*/  &/p' /tmp/ok.out | tail -n 2
-same "no wrong checksum in the guest" 0 "$(domu_run "awk '/^Tcp:/ && \$2 ~ /[0-9]/ {print \$15}' /proc/net/snmp")"
-same "no wrong checksum here" 0 "$(awk '/^Tcp:/ && $2 ~ /[0-9]/ {print $15}' /proc/net/snmp)"
+same "no wrong checksum in the guest" 0 "$(domu_run "awk '/^Tcp:/ && \$2 ~ /[0-9]/ {print \$16}' /proc/net/snmp")"
+same "no wrong checksum here" 0 "$(awk '/^Tcp:/ && $2 ~ /[0-9]/ {print $16}' /proc/net/snmp)"
 frames=$(awk -v n=vif$DOMID.0: '$1 == n {print $2, $3}' /proc/net/dev); set -- $frames
 [ $(($1 / $2)) -gt 2000 ] || fail "frames from the guest have $(($1 / $2)) bytes: they are not segments of more than one packet"
 echo "ok - the guest hands over large segments ($(($1 / $2)) bytes on average)"
