@@ -13,7 +13,7 @@ same "persistent grants" 1 "$(xenstore-read $FE/feature-persistent)"
 same "indirect segments are used" 1 "$(domu_run 'ok=0; [ $(cat /sys/block/xvda/queue/max_segments) -gt 11 ] && ok=1; echo $ok')"
 
 same "256 MiB read" "$(sha256sum $device | cut -d' ' -f1)" "$(domu_run -t 300 'dd if=/dev/xvda bs=1M 2>/dev/null | sha256sum' | cut -d' ' -f1)"
-ok "mkfs" domu_run 'load_mod ext4; /usr/bin/mke2fs -q -F -t ext4 /dev/xvda && mkdir -p /mnt && mount -t ext4 /dev/xvda /mnt'
+ok "mkfs" domu_run 'load_mod crc32c_generic; load_mod ext4; /usr/bin/mke2fs -q -F -t ext4 /dev/xvda && mkdir -p /mnt && mount -t ext4 /dev/xvda /mnt'
 ok "write" domu_run 'dd if=/dev/urandom of=/mnt/a bs=1M count=24 && mkdir /mnt/d && for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=/mnt/d/$i bs=64k count=8 & done; wait; sha256sum /mnt/a /mnt/d/* >/tmp/sums && sync && umount /mnt'
 ok "remount and compare" domu_run 'echo 3 >/proc/sys/vm/drop_caches; mount -t ext4 /dev/xvda /mnt && sha256sum -c /tmp/sums && umount /mnt'
 ok "fsck in the guest" domu_run '/usr/bin/e2fsck -fn /dev/xvda'
