@@ -6,7 +6,7 @@ import XenHostPlatform
 import XenInterface
 import XenPlatform
 
-/// The platform of a Xen host, where there is one: domain 0 grants to itself and binds to itself. `make test-xen` runs these on a real one.
+/// The platform of a Xen host, where there is one: domain 0 grants to itself and binds to itself. Skipped everywhere else.
 ///
 /// What the other platforms do and this one cannot is in its capabilities: nothing is withdrawn, and nobody is told of a closed port.
 @Suite(.enabled(if: isXenHost, "this is no Xen host"), .serialized) struct XenHostTests {
