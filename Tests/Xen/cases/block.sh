@@ -28,10 +28,13 @@ echo "ok - flushes, discards and persistent grants are counted"
 ok "resize" sh -c "truncate -s 300M /disk.img && losetup -c $device && pvio resize --platform xen u1 xvda"
 same "the guest sees the new size" $((300 * 2048)) "$(domu_run 'for i in 1 2 3 4 5; do s=$(cat /sys/block/xvda/size); [ $s = 614400 ] && break; sleep 1; done; echo $s')"
 
+# Of an image of its own: two devices of one file would be refused.
 first_be=$BE first_fe=$FE
-attach_vbd vbd 51728 params=$device mode=r
+read_only=$(disk_image /read-only.img 16)
+attach_vbd vbd 51728 params=$read_only mode=r
 wait_state $BE 4 120 || fail "the read-only disk does not connect: $(xenstore-ls $BE)"
 same "a read-only disk says so" 1 "$(domu_run 'cat /sys/block/xvdb/ro')"
+same "and is read" "$(sha256sum $read_only | cut -d' ' -f1)" "$(domu_run 'sha256sum /dev/xvdb' | cut -d' ' -f1)"
 domu_run 'dd if=/dev/zero of=/dev/xvdb bs=4k count=1' >/dev/null 2>&1 && fail "a write to a read-only disk succeeded"
 detach_dev $BE $FE
 BE=$first_be FE=$first_fe
