@@ -33,6 +33,7 @@ dist: toolchain
 ## test-xen: a real Xen host in QEMU serves unmodified guests; CASES="smoke block" for some of the cases only
 test-xen: dist
 	Scripts/install-packages.sh test-xen
+	$(if $(filter conformance,$(or $(CASES),conformance)),$(SWIFT) build --build-tests)
 	Tests/Xen/run.sh $(CASES)
 
 ## bench: what is measured in docs/performance.md; the machine should be idle

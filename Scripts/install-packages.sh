@@ -12,7 +12,7 @@ packages_of() {
     test) echo "$(packages_of build)" libxen-dev linux-libc-dev xenstore-utils python3 python3-pip qemu-utils libnbd-bin fio spin e2fsprogs jq procps iproute2 iputils-ping qemu-system-x86 diod ;;
     demo) echo "$(packages_of build)" xenstore-utils qemu-utils libnbd-bin fio e2fsprogs jq procps bsdextrautils iproute2 iputils-ping iperf3 python3 ;;
     # What boots a Xen host in QEMU, and the programs that its domains get from here.
-    test-xen) echo qemu-system-x86 cpio binutils xz-utils python3 iperf3 e2fsprogs ;;
+    test-xen) echo qemu-system-x86 libxen-dev cpio binutils xz-utils python3 iperf3 e2fsprogs ;;
     # Peers to compare with.
     bench) echo "$(packages_of build)" libxen-dev fio qemu-utils qemu-system-common jq dpdk iperf3 iproute2 iputils-ping ;;
     *) echo "usage: install-packages.sh build|test|test-xen|demo|bench ..." >&2; exit 2 ;;

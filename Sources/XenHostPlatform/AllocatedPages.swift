@@ -27,6 +27,11 @@ final class AllocatedPages: Sendable {
     self.device = device
   }
 
+  /// Has the kernel tell the peer when the first page goes away here.
+  func tellOfEnd(_ notice: UnmapNotice) throws(Errno) {
+    try device.tellOfEnd(indices[0], byteOffset: notice.byteOffset, port: notice.channel.port.rawValue)
+  }
+
   /// Takes the grants back. Linux keeps a page that is still mapped until it is not.
   func release() { for index in indices { device.free(index) } }
 }

@@ -27,7 +27,9 @@ public final class XenHostPlatform: XenPlatform {
   public func makeGrantArena(for peer: DomainID, access: GrantAccess, pageCount: Int) throws(PlatformError) -> GrantArena {
     do throws(Errno) {
       let pages = try AllocatedPages(for: peer, access: access, pageCount: pageCount)
-      return GrantArena(peer: peer, access: access, bytes: pages.bytes, references: pages.references) { pages.release() }
+      return GrantArena(
+        peer: peer, access: access, bytes: pages.bytes, references: pages.references,
+        giveNotice: { notice throws(Errno) in try pages.tellOfEnd(notice) }, release: { pages.release() })
     } catch {
       throw .system(operation: "grant \(pageCount) pages to domain \(peer)", error)
     }

@@ -4,7 +4,7 @@ public import XenInterface
 
 /// One end of an event channel: something to wait on and something to signal.
 ///
-/// Events coalesce: any number of signals before a wait is one event. A loop serves a channel through io_uring (`LoopEventChannel`); who
+/// Events coalesce: any number of signals before a wait is one event, or two on a Xen host, where one may be on its way already. A loop serves a channel through io_uring (`LoopEventChannel`); who
 /// has no loop uses ``signal()`` and ``takeEvent()``.
 public final class EventChannel: Sendable {
   /// What an event is made of.

@@ -40,6 +40,32 @@ open class ForeignGrants {
   /// Gives a page back. Data path; cannot fail.
   open func unmap(_ page: MappedPage) { fatalError("a platform overrides this") }
 
+  /// Mapping is a system call here, so that several pages are better mapped in one, and a short stretch is better copied.
+  open var mapsBySystemCall: Bool { false }
+
+  /// Maps the first `count` of `references`, all of them or none, and puts the pages into `pages` from `start` on. Each is given back by
+  /// itself. Data path.
+  open func map(
+    _ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, to pages: borrowing FixedTable<MappedPage>, from start: Int
+  ) throws(GrantError) {
+    for index in 0..<count {
+      do throws(GrantError) { pages[start + index] = try map(references[index], writable: writable) } catch {
+        for mapped in 0..<index { unmap(pages[start + mapped]) }
+        throw error
+      }
+    }
+  }
+
+  /// Copies `count` bytes from `place` of private memory to `offset` of a granted page, as by mapping it for as long as that takes
+  /// (`GNTTABOP_copy`). Data path.
+  open func copyIn(
+    to reference: GrantReference, at offset: Int, byteCount count: Int, from source: SharedBytes, at place: Int
+  ) throws(GrantError) {
+    let page = try map(reference, writable: true)
+    bytes(of: page).copy(from: source, sourceOffset: place, to: offset, byteCount: count)
+    unmap(page)
+  }
+
   /// Copies `count` bytes at `offset` of a granted page to `place` of private memory, as by mapping it for as long as that takes
   /// (`GNTTABOP_copy`). Throws as ``map(_:writable:)`` does; what was copied is then not to be used. Data path.
   open func copyOut(
@@ -52,6 +78,12 @@ open class ForeignGrants {
 
   /// Maps pages side by side, in the order given, for reading and writing: rings and indirect tables. Control path.
   open func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping { fatalError("a platform overrides this") }
+
+  /// The same, and where the peer would not hear of our end otherwise (``PlatformCapabilities/reportsClosedPeers`` is false), the
+  /// hypervisor tells it when these pages are given back, by us or by the death of this process.
+  open func mapContiguously(_ references: [GrantReference], notice: UnmapNotice) throws(GrantError) -> GrantMapping {
+    try mapContiguously(references)
+  }
 
   /// The bytes of a mapped page, for word access that keeps the memory alive.
   open func bytes(of page: MappedPage) -> SharedBytes { fatalError("a platform overrides this") }

@@ -1,4 +1,5 @@
 public import SharedMemory
+public import SystemPackage
 public import XenInterface
 
 /// Memory that can be granted to one peer domain with one access, and the grant entries for it: the granter's side.
@@ -20,6 +21,8 @@ public final class GrantArena {
   private let memory: ArenaMemory?
   private let lastingReferences: [GrantReference]
   private let release: @Sendable () -> Void
+  /// How the platform tells the peer of our end; nil: it reports closed peers itself.
+  private let giveNotice: ((UnmapNotice) throws(Errno) -> Void)?
   private var freePages: [Int32]
 
   /// For platforms. `release` runs when the arena goes away: the broker then withdraws it from the peer.
@@ -31,12 +34,16 @@ public final class GrantArena {
     self.memory = memory
     self.lastingReferences = []
     self.release = release
+    self.giveNotice = nil
     self.freePages = (0..<Int32(memory.pageCount)).reversed()
   }
 
   /// For platforms whose pages are granted from the start until the arena goes away (``PlatformCapabilities/withdrawsGrants`` is false):
   /// page `n` of `bytes` is granted as `references[n]`.
-  public init(peer: DomainID, access: GrantAccess, bytes: SharedBytes, references: [GrantReference], release: @escaping @Sendable () -> Void) {
+  public init(
+    peer: DomainID, access: GrantAccess, bytes: SharedBytes, references: [GrantReference],
+    giveNotice: @escaping (UnmapNotice) throws(Errno) -> Void, release: @escaping @Sendable () -> Void
+  ) {
     precondition(bytes.byteCount == references.count * pageByteCount)
     self.peer = peer
     self.access = access
@@ -45,10 +52,15 @@ public final class GrantArena {
     self.memory = nil
     self.lastingReferences = references
     self.release = release
+    self.giveNotice = giveNotice
     self.freePages = (0..<Int32(references.count)).reversed()
   }
 
   deinit { release() }
+
+  /// Has the peer told when this memory goes away, also by the death of this process. Nothing to do where the platform reports closed
+  /// peers (``PlatformCapabilities/reportsClosedPeers``). Throws what the system said.
+  public func tellOfEnd(_ notice: UnmapNotice) throws(Errno) { try giveNotice?(notice) }
 
   public var freePageCount: Int { freePages.count }
 

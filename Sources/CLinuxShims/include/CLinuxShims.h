@@ -365,11 +365,17 @@ int pvio_faults_happened(int number);
 
 // --- a Xen host's devices: /dev/xen/gntdev, /dev/xen/gntalloc, /dev/xen/evtchn (xen/gntdev.h, gntalloc.h, evtchn.h of Linux)
 
+// More grants in one mapping are refused with EINVAL.
+#define PVIO_GNTDEV_MAP_LIMIT 1024
 // Announces grants to be mapped; what comes back in *index is the offset for mmap. 0, or -1 with errno.
 int pvio_gntdev_map(int fd, uint16_t domid, const uint32_t *references, uint32_t count, uint64_t *index);
 int pvio_gntdev_unmap(int fd, uint64_t index, uint32_t count);
 // Copies bytes of one granted page by the hypervisor, without mapping it. 0, -1 with errno, or a positive GNTST_ status.
 int pvio_gntdev_copy_out(int fd, uint16_t domid, uint32_t reference, uint16_t offset, void *to, uint16_t count);
+int pvio_gntdev_copy_in(int fd, uint16_t domid, uint32_t reference, uint16_t offset, const void *from, uint16_t count);
+// Clears the byte at `index` and signals `port` of this process when what is mapped there is unmapped.
+int pvio_gntdev_notify_unmap(int fd, uint64_t index, uint32_t port);
+int pvio_gntalloc_notify_unmap(int fd, uint64_t index, uint32_t port);
 // One page of this domain's own that `domid` may map.
 int pvio_gntalloc_allocate(int fd, uint16_t domid, int writable, uint32_t *reference, uint64_t *index);
 int pvio_gntalloc_free(int fd, uint64_t index);

@@ -38,6 +38,7 @@ public struct Vchan: Sendable {
         let count = 1 + orders.pageCounts.left + orders.pageCounts.right
         let memory = GrantedStreamMemory(try platform.makeGrantArena(for: client, access: .readWrite, pageCount: count), pageCount: count)
         let page = VchanPage(memory.page)
+        try memory.tellOfEnd(UnmapNotice(clearing: VchanPage.livenessOffset(of: .server), signalling: channel))
         let pair = page.initializedServer(orders, data: memory.data, references: Array(memory.references.dropFirst()))
         let endpoint = try VchanEndpoint(page: page, side: .server, loop: loop, streams: streams, polling: polling) { ended.yield($0) }
         endpoint.begin(ByteStreamConnection(pair, channel: channel, memory: memory))
@@ -68,7 +69,8 @@ public struct Vchan: Sendable {
       Result {
         let memory = MappedStreamMemory()
         let grants = try platform.foreignGrants(of: server)
-        let page = VchanPage(try memory.map([reference], grants, stream: 0))
+        let notice = UnmapNotice(clearing: VchanPage.livenessOffset(of: .client), signalling: channel)
+        let page = VchanPage(try memory.map([reference], grants, stream: 0, notice: notice))
         guard let orders = page.readOrders() else { throw VchanError.impossibleOrders(path) }
         let references = page.readReferences(orders)
         let data = references.isEmpty ? page.page : try memory.map(references, grants, stream: 0)

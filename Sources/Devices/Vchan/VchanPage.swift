@@ -134,12 +134,15 @@ public struct VchanPage: Sendable {
 
   /// What an end says of itself. Values that do not exist are taken for an end that has left.
   func liveness(of side: Side) -> VchanLiveness {
-    let offset = side == .server ? VchanInterfaceLayout.serverLiveOffset : VchanInterfaceLayout.clientLiveOffset
-    return VchanLiveness(rawValue: UInt32(page.load8(at: offset))) ?? .gone
+    VchanLiveness(rawValue: UInt32(page.load8(at: Self.livenessOffset(of: side)))) ?? .gone
   }
 
   /// Says that an end has left. What it has written can still be read.
   func leave(_ side: Side) {
-    page.store8(0, at: side == .server ? VchanInterfaceLayout.serverLiveOffset : VchanInterfaceLayout.clientLiveOffset)
+    page.store8(0, at: Self.livenessOffset(of: side))
+  }
+
+  static func livenessOffset(of side: Side) -> Int {
+    side == .server ? VchanInterfaceLayout.serverLiveOffset : VchanInterfaceLayout.clientLiveOffset
   }
 }

@@ -21,14 +21,17 @@ public struct Host: Sendable {
   private let kind: Kind
 
   /// Connects to the platform and the store that `common` names. Throws the line that the user sees.
-  public static func connect(_ common: CommonOptions) throws -> Host {
+  ///
+  /// - Parameter domain: acted for. On a Xen host, the one that this process runs in.
+  public static func connect(_ common: CommonOptions, as domain: DomainID = .control) throws -> Host {
     switch common.platform {
     case .process:
       return Host(
-        platform: try DaemonConnection.platform(common.runDirectory), store: try DaemonConnection.store(common.runDirectory), kind: .process)
+        platform: try DaemonConnection.platform(common.runDirectory, as: domain),
+        store: try DaemonConnection.store(common.runDirectory, as: domain), kind: .process)
     case .xen:
       let platform: XenHostPlatform
-      do throws(PlatformError) { platform = try XenHostPlatform() } catch {
+      do throws(PlatformError) { platform = try XenHostPlatform(domain: domain) } catch {
         throw CommandFailure("\(error): --platform xen is for domain 0 of a Xen host, with the modules xen-gntdev and xen-evtchn, by root")
       }
       return Host(platform: platform, store: try store(common), kind: .xen)

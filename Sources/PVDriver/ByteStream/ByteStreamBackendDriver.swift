@@ -101,9 +101,13 @@ extension ByteStreamConnection {
 
 extension MappedStreamMemory {
   /// Maps pages side by side, and keeps them until the stream is given back.
-  public func map(_ references: [GrantReference], _ grants: ForeignGrants, stream: Int) throws(ByteStreamConnectError) -> SharedBytes {
+  /// - Parameter notice: what the peer is told when they go.
+  public func map(
+    _ references: [GrantReference], _ grants: ForeignGrants, stream: Int, notice: UnmapNotice? = nil
+  ) throws(ByteStreamConnectError) -> SharedBytes {
     do throws(GrantError) {
-      return keep(try grants.mapContiguously(references))
+      guard let notice else { return keep(try grants.mapContiguously(references)) }
+      return keep(try grants.mapContiguously(references, notice: notice))
     } catch {
       throw .pageNotMapped(stream: stream, error)
     }

@@ -1,5 +1,6 @@
 public import SharedMemory
 public import SharedRing
+public import SystemPackage
 public import XenInterface
 public import XenPlatform
 
@@ -71,6 +72,9 @@ public final class GrantedStreamMemory: ByteStreamMemory {
   public var data: SharedBytes {
     arena.bytes.slice(at: (firstPage + 1) * pageByteCount, byteCount: (references.count - 1) * pageByteCount)
   }
+
+  /// Has the peer told when the first page goes, where nothing else tells it; see ``GrantArena/tellOfEnd(_:)``.
+  public func tellOfEnd(_ notice: UnmapNotice) throws(Errno) { try arena.tellOfEnd(notice) }
 
   public func release() -> Int {
     (firstPage..<firstPage + references.count).count { !arena.endAccess(page: $0) }

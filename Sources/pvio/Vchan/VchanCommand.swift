@@ -4,10 +4,10 @@ import EventLoop
 import Glibc
 import LinuxSystem
 import Logging
-import ProcessPlatform
 import SystemPackage
 import Vchan
 import XenInterface
+import XenPlatform
 import XenStoreClient
 
 /// `pvio vchan`: a pipe to another domain.
@@ -40,7 +40,7 @@ struct VchanListenCommand: AsyncParsableCommand {
     guard let leftSize = ByteCount(left), let rightSize = ByteCount(right),
       let orders = VchanOrders(leftByteCount: Int(clamping: leftSize.value), rightByteCount: Int(clamping: rightSize.value))
     else { throw CommandFailure.usage("--left \(left) --right \(right): expected sizes of at most 1M") }
-    let session = try VchanSession(common, options)
+    let session = try await VchanSession(common, options)
     let path = session.path(server: session.own)
     try await session.run("listening on \(path)") { platform, store, loop, streams in
       try await Vchan.listen(path, client: session.other, orders: orders, platform: platform, store: store, loop: loop, streams: streams)
@@ -58,7 +58,7 @@ struct VchanConnectCommand: AsyncParsableCommand {
   @OptionGroup var options: VchanOptions
 
   func run() async throws {
-    let session = try VchanSession(common, options)
+    let session = try await VchanSession(common, options)
     let path = session.path(server: session.other)
     try await session.run("connecting to \(path)") { platform, store, loop, streams in
       try await Vchan.connect(path, server: session.other, platform: platform, store: store, loop: loop, streams: streams)
@@ -73,25 +73,28 @@ struct VchanSession {
   private let common: CommonOptions
   private let options: VchanOptions
 
-  init(_ common: CommonOptions, _ options: VchanOptions) throws {
+  init(_ common: CommonOptions, _ options: VchanOptions) async throws {
     self.common = common
     self.options = options
-    let platform = try DaemonConnection.platform(common.runDirectory)
-    defer { platform.disconnect() }
-    own = try DomainLookup.find(options.own, platform)
-    other = try DomainLookup.find(options.domain, platform)
-    if own == other { throw CommandFailure.usage("--as \(options.own) --domain \(options.domain): a pipe is between two domains") }
+    let host = try Host.connect(common)
+    defer { host.store.close() }
+    own = try await host.domain(named: options.own)
+    other = try await host.domain(named: options.domain)
+    // On a Xen host a domain can grant to itself.
+    guard own != other || common.platform == .xen else {
+      throw CommandFailure.usage("--as \(options.own) --domain \(options.domain): a pipe is between two domains")
+    }
   }
 
   func path(server: DomainID) -> String { options.path.hasPrefix("/") ? options.path : "/local/domain/\(server)/data/\(options.path)" }
 
   func run(
-    _ what: String, _ open: @escaping @Sendable (ProcessPlatform, XenStoreClient, EventLoop, VchanStreams) async throws -> Vchan
+    _ what: String, _ open: @escaping @Sendable (any XenPlatform, XenStoreClient, EventLoop, VchanStreams) async throws -> Vchan
   ) async throws {
     Process.takeSignals()
     let logger = common.logger("pvio.vchan")
-    let platform = try DaemonConnection.platform(common.runDirectory, as: own)
-    let store = try DaemonConnection.store(common.runDirectory, as: own)
+    let host = try Host.connect(common, as: own)
+    let (platform, store) = (host.platform, host.store)
     defer { store.close() }
     let thread: EventLoopThread
     do { thread = try EventLoopThread.start(name: "vchan") } catch { throw CommandFailure("\(error)") }

@@ -23,6 +23,40 @@ import XenPlatform
   }
 
   @Test(arguments: PlatformKind.allCases)
+  func aBatchIsMappedWholeOrNotAtAll(kind: PlatformKind) throws {
+    try kind.run { hypervisor in
+      let arena = try hypervisor.platform(for: .front).makeGrantArena(for: .control, access: .readWrite, pageCount: 4)
+      let grants = try hypervisor.platform(for: .control).foreignGrants(of: .front)
+      let references = FixedTable(count: 3) { arena.grant(page: 3 - $0) }
+      let pages = FixedTable(repeating: MappedPage(address: 0, arena: -1, page: 0, isWritable: false), count: 5)
+      try grants.map(references, count: 3, writable: true, to: pages, from: 2)
+      for index in 0..<3 { grants.bytes(of: pages[2 + index]).store32(UInt32(index), at: 4092) }
+      for index in 0..<3 { #expect(arena.bytes.load32(at: (3 - index) * pageByteCount + 4092) == UInt32(index)) }
+      for index in 0..<3 { grants.unmap(pages[2 + index]) }
+      #expect(arena.endAccess(page: 1))
+      #expect(throws: GrantError.badReference(references[2])) { try grants.map(references, count: 3, writable: true, to: pages, from: 0) }
+      #expect(grants.mappedPageCount == 0)
+      for page in 2..<4 { #expect(arena.endAccess(page: page)) }
+    }
+  }
+
+  @Test(arguments: PlatformKind.allCases)
+  func bytesAreCopiedIntoAPage(kind: PlatformKind) throws {
+    try kind.run { hypervisor in
+      let arena = try hypervisor.platform(for: .front).makeGrantArena(for: .control, access: .readWrite, pageCount: 1)
+      let grants = try hypervisor.platform(for: .control).foreignGrants(of: .front)
+      let source = try SharedRegion(anonymousByteCount: pageByteCount).bytes
+      source.copyIn([1, 2, 3, 4, 5], at: 100)
+      try grants.copyIn(to: arena.grant(page: 0), at: 4092, byteCount: 4, from: source, at: 101)
+      #expect(arena.bytes.copyOut(at: 4091, byteCount: 5) == [0, 2, 3, 4, 5])
+      #expect(arena.endAccess(page: 0))
+      #expect(throws: GrantError.badReference(arena.reference(ofPage: 0))) {
+        try grants.copyIn(to: arena.reference(ofPage: 0), at: 0, byteCount: 1, from: source, at: 0)
+      }
+    }
+  }
+
+  @Test(arguments: PlatformKind.allCases)
   func aNewArenaIsZeroed(kind: PlatformKind) throws {
     try kind.run { hypervisor in
       let arena = try hypervisor.platform(for: .front).makeGrantArena(for: .control, access: .readWrite, pageCount: 3)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the cases share; runs in domain 0, after lab/lib.sh.
-fail() { echo "not ok - $*"; echo "--- pvio:"; tail -n 20 /tmp/pvio*.log; echo "--- the guest's kernel:"; [ -z "$DOMU" ] || tail -n 15 $(domu_log); exit 1; }
+fail() { echo "not ok - $*"; echo "--- pvio:"; tail -n 20 /tmp/pvio*.log; [ ! -e /tmp/peer.log ] || tail -n 20 /tmp/peer.log; echo "--- the guest's kernel:"; [ -z "$DOMU" ] || tail -n 15 $(domu_log); exit 1; }
 
 # ok WHAT CMD... : runs a command that has to succeed.
 ok() {

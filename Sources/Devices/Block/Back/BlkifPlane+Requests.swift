@@ -133,14 +133,19 @@ extension BlkifPlane {
   /// All or nothing: one page that cannot be mapped, and none stays mapped (XSA-361, XSA-365).
   private func mapSegments(_ index: Int, count: Int, writable: Bool) throws(GrantError) {
     let first = engine.firstVector(of: index)
+    if pages.holdsTogether { try pages.hold(first: first, count: count, writable: writable) { segments[$0].grantReference } }
     for position in 0..<count {
       let segment = segments[position]
       let page: MappedPage
-      do throws(GrantError) {
-        page = try pages.hold(segment.grantReference, writable: writable, at: first + position)
-      } catch {
-        pages.release(first: first, count: position)
-        throw error
+      if pages.holdsTogether {
+        page = pages.page(at: first + position)
+      } else {
+        do throws(GrantError) {
+          page = try pages.hold(segment.grantReference, writable: writable, at: first + position)
+        } catch {
+          pages.release(first: first, count: position)
+          throw error
+        }
       }
       if Int(page.arena) >= engine.knownRegionCount { engine.learnRegions(pages.grants.accessibleRanges) }
       let start = Int(segment.firstSector) * BlkifLimits.sectorByteCount << segmentShift

@@ -103,7 +103,7 @@ final class BlkifPlane: LoopSource {
     segments = FixedTable(
       repeating: BlkifSegment(), count: max(BlkifLimits.segmentsPerRequest, configuration.features.maximumIndirectSegmentCount))
     pages = HeldPages(
-      grants: grants, capacity: engine.vectorCapacity, persistentLimit: isPersistent ? configuration.persistentGrantLimit : 0)
+      grants: grants, capacity: engine.vectorCapacity, requestLimit: segments.count, persistentLimit: isPersistent ? configuration.persistentGrantLimit : 0)
     tracer = RequestTracer(configuration.trace, rowCount: engine.requestCapacity, queueCount: queues.count)
     state = FixedCell(State(poller: AdaptivePoller(configuration.polling)))
     self.queues = queues

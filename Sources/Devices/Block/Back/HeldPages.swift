@@ -16,17 +16,38 @@ final class HeldPages {
   private let held: FixedTable<Held>
   private let isPersistent: Bool
   private let persistentSet: FixedCell<PersistentGrants?>
+  /// One request's, on the way to and from the platform.
+  private let references: FixedTable<GrantReference>
+  private let batch: FixedTable<MappedPage>
 
-  /// - Parameter persistentLimit: pages that may stay mapped; 0: none do.
-  init(grants: ForeignGrants, capacity: Int, persistentLimit: Int) {
+  /// - Parameters:
+  ///   - persistentLimit: pages that may stay mapped; 0: none do.
+  ///   - requestLimit: pages that one request has at most.
+  init(grants: ForeignGrants, capacity: Int, requestLimit: Int, persistentLimit: Int) {
     self.grants = grants
     held = FixedTable(repeating: Held(), count: capacity)
     persistentSet = FixedCell(persistentLimit > 0 ? PersistentGrants(limit: persistentLimit) : nil)
     isPersistent = persistentLimit > 0
+    holdsTogether = grants.mapsBySystemCall && !isPersistent
+    references = FixedTable(repeating: GrantReference(rawValue: 0), count: holdsTogether ? requestLimit : 0)
+    batch = FixedTable(repeating: Held().page, count: holdsTogether ? requestLimit : 0)
   }
 
   /// The pages that stay mapped; nil when none do.
   var persistent: PersistentGrants? { persistentSet.value }
+
+  /// A request's pages are better held by one ``hold(first:count:writable:_:)``: each mapping is a system call, and none stays.
+  let holdsTogether: Bool
+
+  /// Maps a request's pages in one, as `count` pages of the table from `first` on: all of them or none.
+  func hold(first: Int, count: Int, writable: Bool, _ reference: (Int) -> GrantReference) throws(GrantError) {
+    for position in 0..<count { references[position] = reference(position) }
+    try grants.map(references, count: count, writable: writable, to: batch, from: 0)
+    for position in 0..<count { held[first + position] = Held(page: batch[position]) }
+  }
+
+  /// Page `index` of the table, which is held.
+  func page(at index: Int) -> MappedPage { held[index].page }
 
   /// Maps `reference` as page `index` of the table.
   func hold(_ reference: GrantReference, writable: Bool, at index: Int) throws(GrantError) -> MappedPage {

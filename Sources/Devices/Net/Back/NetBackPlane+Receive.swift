@@ -142,7 +142,15 @@ extension NetBackPlane {
   ) throws(GrantError) {
     let kept = queue.kept.page(of: reference, writable: true)
     let page: MappedPage
-    if let kept { page = kept } else { page = try grants.map(reference, writable: true) }
+    if let kept {
+      page = kept
+    } else if grants.mapsBySystemCall {
+      // Copied twice, and still far less than to map and to unmap.
+      frame.copy(from: start, to: bounce.vector(at: 0, byteCount: byteCount))
+      return try grants.copyIn(to: reference, at: offset, byteCount: byteCount, from: bounce, at: 0)
+    } else {
+      page = try grants.map(reference, writable: true)
+    }
     frame.copy(from: start, to: page.vector(at: offset, byteCount: byteCount))
     if kept == nil { grants.unmap(page) }
   }

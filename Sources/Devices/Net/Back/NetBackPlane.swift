@@ -7,6 +7,7 @@ import NetPackets
 import PVDriver
 import SharedMemory
 import SharedRing
+import SystemPackage
 import XenInterface
 import XenPlatform
 
@@ -42,6 +43,8 @@ final class NetBackPlane: LoopSource {
 
   let port: NetPort
   let grants: ForeignGrants
+  /// A page for what is on its way into one that is not mapped for that; see ``ForeignGrants/mapsBySystemCall``.
+  let bounce: SharedBytes
   let logger: Logger
   let onFault: (_ queue: Int, NetBackFault) -> Void
   let onCarrier: (Bool) -> Void
@@ -75,6 +78,7 @@ final class NetBackPlane: LoopSource {
     self.onCarrier = onCarrier
     configuration = settings.configuration
     multicast.isActive = settings.acceptance.multicastControl
+    do throws(Errno) { bounce = try SharedRegion(anonymousByteCount: pageByteCount).bytes } catch { throw .memory("\(error)") }
     var queues: [NetBackQueue] = []
     for (index, queue) in transport.queues.enumerated() { queues.append(try NetBackQueue(queue, index: index, grants: grants)) }
     table = FixedObjects(count: queues.count) { queues[$0] }
