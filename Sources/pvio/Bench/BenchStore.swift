@@ -12,9 +12,11 @@ struct BenchStore: ParsableCommand {
     case cxenstored
     /// Xen's oxenstored in OCaml, likewise.
     case oxenstored
+    /// A program that answers without looking: what sockets and wake-ups give to any store here.
+    case ceiling
   }
 
-  @Option(help: ArgumentHelp("Measure a peer in turns with ours: cxenstored or oxenstored; may be given twice.", valueName: "peer"))
+  @Option(help: ArgumentHelp("Measure a peer in turns with ours: cxenstored , oxenstored or ceiling; may be given more than once.", valueName: "peer"))
   var peer: [Peer] = []
 
   @Option(help: ArgumentHelp("Measure only this case; may be given more than once.", valueName: "case"))
@@ -44,7 +46,7 @@ struct BenchStore: ParsableCommand {
     let machine = try options.prepare()
     try ProcessLimits.raiseOpenFileLimit()
     let load = try PeerProgram.compile("xsload", package: "libc6-dev", libraries: ["-lpthread"])
-    let prepared = peer.isEmpty ? "" : try BenchStore.preparePeers()
+    let prepared = peer.contains { $0 != .ceiling } ? try BenchStore.preparePeers() : ""
     let ours = try StoreDaemonUnderLoad.start(.ours(stateDirectory: durableIn), name: "pvio")
     let peers = try peer.map { ($0.rawValue, try StoreDaemonUnderLoad.start(.peer($0, preparedIn: prepared), name: $0.rawValue)) }
     var rows: [BenchReport.Row] = []

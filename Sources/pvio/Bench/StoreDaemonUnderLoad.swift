@@ -31,6 +31,10 @@ final class StoreDaemonUnderLoad {
         socketPath = "\(directory)/xenstored/socket"
         let arguments = ["daemon", "--run-dir", directory] + (state.map { ["--state-dir", $0] } ?? [])
         process = try ChildProcess.spawn("/proc/self/exe", arguments, options)
+      case .peer(.ceiling, _):
+        // All that it has in the file system.
+        socketPath = directory
+        process = try ChildProcess.spawn(try PeerProgram.compile("xsceiling", package: "libc6-dev", libraries: []).path, [socketPath], options)
       case .peer(let peer, let prepared):
         socketPath = "\(directory)/socket"
         process = try ChildProcess.spawn("sh", ["Benchmarks/Peers/xenstored/run.sh", peer.rawValue, prepared, directory], options)
