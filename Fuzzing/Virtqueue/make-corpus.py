@@ -5,7 +5,7 @@ import struct
 
 folder = os.path.dirname(os.path.abspath(__file__))
 NEXT, WRITE, INDIRECT, AVAILABLE = 1, 2, 4, 0x80
-EVENT, TABLES, RECORD, LOG = 1, 2, 4, 8
+EVENT, TABLES, RECORD, LOG, IN_ORDER = 1, 2, 4, 8, 0x80
 TAKE, PUT, PUBLISH, ARM, DISARM, RESTART, RESTART_BLIND = b"\x08", b"\x0b\x00", b"\x0d", b"\x0e", b"\x1e", b"\x0f", b"\x1f\x00\x80\x00\x80"
 
 
@@ -35,6 +35,9 @@ ANSWER = TAKE + PUT + PUBLISH + ARM
 seed("split/chain", EVENT, 4, split(0, 0x1400, 16, NEXT, 1), split(1, 0x2ff0, 64, WRITE), offer(1), ANSWER, offer(2), ANSWER)
 seed("split/loop", 0, 4, split(0, 0x1400, 16, NEXT, 1), split(1, 0x1400, 16, NEXT, 0), offer(1), TAKE, TAKE)
 seed("split/index", 0, 4, offer(5), TAKE, ARM)
+# A head that is offered again before its answer was shown, until there are more answers than the queue has entries; with answers in order, too.
+for name, options in (("again", RECORD), ("again-in-order", RECORD | IN_ORDER)):
+    seed(f"split/{name}", options, 4, split(0, 0x1400, 16), offer(4), *[TAKE + PUT] * 4, offer(8), TAKE + PUT, TAKE, PUBLISH)
 table = struct.pack("<QIHH", 0x1400, 8, NEXT, 1) + struct.pack("<QIHH", 0x1500, 8, WRITE, 0)
 seed("split/table", TABLES | LOG, 2, b"\xf4" + struct.pack("<H", 0x600) + table[:16], b"\xf4" + struct.pack("<H", 0x610) + table[16:],
      split(0, 0x1600, 32, INDIRECT), offer(1), ANSWER)

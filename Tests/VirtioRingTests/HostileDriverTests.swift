@@ -44,6 +44,40 @@ import VirtioRing
     }
   }
 
+  /// One head, offered and answered over and over while no answer is shown: the queue's entries are all that may wait, whoever remembers them.
+  @Test(arguments: [false, true], [false, true])
+  func aHeadThatIsOfferedAgainBeforeItsAnswerWasShownIsAFault(hasRecord: Bool, inOrder: Bool) throws {
+    let queue = try TestQueue(.split, entryCount: 4, inOrder: inOrder)
+    let memory = try SharedRegion(anonymousByteCount: 4096).bytes
+    let device = try queue.makeDevice(base: 0, splitInflight: hasRecord ? InflightRecord(memory, entryCount: 4) : nil)
+    for head in 0..<2 { queue.writeDescriptor(head, address: queue.data(0), byteCount: 8, flags: 0) }
+    // Shown each time: a driver may use one head for ever.
+    for index in 1...9 as ClosedRange<UInt16> {
+      queue.parts.driver.storeRelease16(index, at: 2)
+      #expect(try device.take()?.id == 0)
+      device.put(0)
+      device.publish()
+    }
+    // A chain that stays under way counts as well. (With answers in order those behind it would wait for it, and head 0 be under way, too.)
+    if !inOrder {
+      queue.parts.driver.store16(1, at: 4 + 9 % 4 * 2)
+      queue.parts.driver.storeRelease16(10, at: 2)
+      #expect(try device.take()?.id == 1)
+      queue.parts.driver.store16(0, at: 4 + 9 % 4 * 2)
+    }
+    queue.parts.driver.storeRelease16(13, at: 2)
+    for _ in 0..<(inOrder ? 4 : 3) {
+      #expect(try device.take()?.id == 0)
+      device.put(0)
+    }
+    queue.parts.driver.storeRelease16(14, at: 2)
+    #expect(throws: VirtqueueFault.headInFlight(0)) { try device.take() }
+    // What was answered before is shown all the same.
+    if !inOrder { device.put(1) }
+    device.publish()
+    #expect(device.unansweredCount == 0 && queue.parts.device.load16(at: 2) == 13)
+  }
+
   @Test func aBufferIDBeyondTheQueueIsAFault() throws {
     try expect(.chainID(4, entryCount: 4), .packed) { $0.writeDescriptor(0, address: $0.data(0), byteCount: 8, flags: $0.available, link: 4) }
   }
