@@ -16,6 +16,8 @@ public enum TapDevice {
     public static let checksum = Offloads(rawValue: UInt32(PVIO_TAP_CHECKSUM))
     public static let segmentationV4 = Offloads(rawValue: UInt32(PVIO_TAP_TSO4))
     public static let segmentationV6 = Offloads(rawValue: UInt32(PVIO_TAP_TSO6))
+    /// UDP over both families: the kernel knows both of `TUN_F_USO4` and `TUN_F_USO6` or, before Linux 6.2, neither.
+    public static let datagrams = Offloads(rawValue: UInt32(PVIO_TAP_USO))
   }
 
   /// Opens the device for a queue that has no interface yet.

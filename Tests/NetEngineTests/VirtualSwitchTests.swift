@@ -153,6 +153,25 @@ import Testing
     #expect(isDone && guest.client.transmitted == [0])
   }
 
+  @Test func datagramsAreForUplinksThatTakeThem() throws {
+    let uplink = RecordingPort()
+    let guest = try Guest(on: lan, address: 0x1)
+    #expect(guest.port.capabilities == .all.union(.datagrams))
+    // One that is connected while a guest may send them already.
+    try lan.connectUplink(uplink)
+    #expect(guest.port.capabilities == .all)
+    guest.sendDatagrams(payloadByteCount: 2000, segmentByteCount: 1000)
+    #expect(uplink.frames.isEmpty)
+    let other = try VirtualSwitch(name: "other")
+    let better = RecordingPort()
+    better.takes = .datagrams
+    try other.connectUplink(better)
+    let second = try Guest(on: other, address: 0x1)
+    #expect(second.port.capabilities == .all.union(.datagrams))
+    second.sendDatagrams(payloadByteCount: 2000, segmentByteCount: 1000)
+    #expect(better.frames.map(\.offload.segmentation) == [.datagrams])
+  }
+
   @Test func addressesWithoutEndOfOneLiarTakeNoMoreMemory() throws {
     let liar = try Guest(on: lan, address: 0x1)
     let honest = try Guest(on: lan, address: 0x2)
@@ -170,8 +189,8 @@ import Testing
 final class Guest {
   let port: SwitchPort
   let client = RecordingClient()
-  private let address: UInt64
-  private let frame: Frame
+  fileprivate let address: UInt64
+  fileprivate let frame: Frame
 
   init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, trunk: VLANSet? = nil, fixed: Bool = false, accepting: FrameCapabilities = .all) throws {
     self.address = address
@@ -210,6 +229,23 @@ final class Guest {
   }
 }
 
+extension Guest {
+  /// Sends UDP over IPv4 to all, which is to be cut and summed by others.
+  func sendDatagrams(payloadByteCount: Int, segmentByteCount: UInt16) {
+    let length = 28 + payloadByteCount
+    var bytes = [UInt8](repeating: 0xff, count: 6) + (0..<6).map { UInt8(truncatingIfNeeded: address >> UInt64(40 - 8 * $0)) } + [8, 0]
+    bytes += [0x45, 0, UInt8(length >> 8), UInt8(length & 0xff), 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
+    bytes += [0, 1, 0, 2, UInt8((length - 20) >> 8), UInt8((length - 20) & 0xff), 0, 0] + [UInt8](repeating: 5, count: payloadByteCount)
+    frame.reset(headByteCount: bytes.count)
+    frame.head.copyIn(bytes, at: 0)
+    frame.offload.needsChecksum = true
+    frame.offload.segmentation = .datagrams
+    frame.offload.segmentByteCount = segmentByteCount
+    _ = port.transmit(frame, queue: 0)
+    port.endOfTransmitBatch()
+  }
+}
+
 final class RecordingClient: NetPortClient {
   var received: [[UInt8]] = []
   var needsChecksum: [Bool] = []
@@ -232,6 +268,8 @@ final class RecordingClient: NetPortClient {
 final class RecordingPort: NetPort {
   var frames: [Frame] = []
   var batchCount = 0
+  var takes: FrameCapabilities = []
+  override var capabilities: FrameCapabilities { takes }
   override func endOfTransmitBatch() { batchCount += 1 }
   override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
     frames.append(frame)

@@ -133,6 +133,31 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 511, 512, 513, 1500, 60_000] as [Int])
+  func datagramsAreWhatWasCutAndArriveWithRightLengthsAndChecksums(payloadByteCount: Int) throws {
+    var random = Seeded(state: 8)
+    let payload = (0..<payloadByteCount).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    for isV6 in [false, true] {
+      for limit in [512, 1472, 1001] as [UInt16] {
+        let count = 8 + payload.count
+        var header = udp()
+        header.replaceSubrange(4..<6, with: bigEndian(count))
+        let bytes = ethernet(type: isV6 ? 0x86dd : 0x0800) + (isV6 ? ipv6(17, payload: count) : ipv4(17, payload: count)) + header + payload
+        let frame = try frame(bytes, headByteCount: 128, &random)
+        frame.offload.needsChecksum = true
+        frame.offload.segmentation = .datagrams
+        frame.offload.segmentByteCount = limit
+        #expect(frame.locateChecksum())
+        let received = try #require(finished(frame, for: [])).map(Received.init)
+        #expect(received.count == (payload.count + Int(limit) - 1) / Int(limit))
+        #expect(received.flatMap(\.datagram) == payload)
+        #expect(received.dropLast().allSatisfy { $0.datagram.count == Int(limit) }, "all but the last one are full")
+        #expect(received.allSatisfy { $0.checksumIsRight && $0.networkChecksumIsRight && $0.lengthIsRight && $0.datagramLength == 8 + $0.datagram.count })
+        if !isV6 { #expect(received.map(\.identification) == (0..<received.count).map { UInt16(1 + $0) }) }
+      }
+    }
+  }
+
   @Test func aReceiverThatSumsByItselfGetsThePseudoHeaderOnly() throws {
     var random = Seeded(state: 6)
     let bytes = ethernet() + ipv4(6, payload: 20 + 3000) + tcp() + [UInt8](repeating: 9, count: 3000)
@@ -151,7 +176,8 @@ import Testing
     for (network, type, transport, segmentation, limit) in [
       (ipv4(17, payload: 3008), 0x0800, udp(), .tcpv4, 1448), (ipv4(6, payload: 3020), 0x0800, tcp(), .tcpv6, 1448),
       (ipv6(6, payload: 3020), 0x86dd, tcp(), .tcpv4, 1448), (ipv4(6, payload: 3020), 0x0800, tcp(), .tcpv4, 0),
-      (ipv4(6, payload: 3020), 0x0800, tcp(), .tcpv4, 1),
+      (ipv4(6, payload: 3020), 0x0800, tcp(), .tcpv4, 1), (ipv4(6, payload: 3020), 0x0800, tcp(), .datagrams, 1448),
+      (ipv4(17, payload: 3008), 0x0800, udp(), .datagrams, 0), (ipv4(17, payload: 3008), 0x0800, udp(), .datagrams, 1),
     ] as [([UInt8], UInt16, [UInt8], FrameOffload.Segmentation, UInt16)] {
       let frame = try frame(ethernet(type: type) + network + transport + [UInt8](repeating: 1, count: 3000), headByteCount: 128, &random)
       frame.offload.needsChecksum = true
@@ -167,11 +193,12 @@ import Testing
     var finishedCount = 0
     for _ in 0..<5000 {
       var bytes = ethernet(type: random.next() & 1 == 0 ? 0x0800 : 0x86dd)
-      bytes += (random.next() & 1 == 0 ? ipv4(6) : ipv6(6)) + tcp() + [UInt8](repeating: 3, count: Int(random.next() % 200))
+      let number: UInt8 = random.next() & 1 == 0 ? 6 : 17
+      bytes += (random.next() & 1 == 0 ? ipv4(number) : ipv6(number)) + (number == 6 ? tcp() : udp()) + [UInt8](repeating: 3, count: Int(random.next() % 200))
       for _ in 0..<random.next() % 6 { bytes[Int(random.next() % UInt64(min(bytes.count, 74)))] = UInt8(truncatingIfNeeded: random.next()) }
       let frame = try frame(Array(bytes.prefix(Int(random.next() % UInt64(bytes.count + 1)))), headByteCount: Int(random.next() % 140), &random)
       frame.offload.needsChecksum = random.next() & 1 == 0
-      frame.offload.segmentation = [.none, .tcpv4, .tcpv6][Int(random.next() % 3)]
+      frame.offload.segmentation = [.none, .tcpv4, .tcpv6, .datagrams][Int(random.next() % 4)]
       frame.offload.segmentByteCount = UInt16(truncatingIfNeeded: random.next() % 300)
       frame.offload.checksumStart = UInt16(truncatingIfNeeded: random.next() % 200)
       if let made = finished(frame, for: []) {

@@ -20,12 +20,30 @@ import Testing
     for (bytes, segmentation, allowed) in [
       (ethernet() + ipv4(6) + tcp(), FrameOffload.Segmentation.tcpv4, true), (ethernet() + ipv4(6) + tcp(), .tcpv6, false),
       (ethernet(type: 0x86dd) + ipv6(6) + tcp(), .tcpv6, true), (ethernet() + ipv4(17) + udp(), .tcpv4, false),
+      (ethernet() + ipv4(17) + udp(), .datagrams, true), (ethernet(type: 0x86dd) + ipv6(17) + udp(), .datagrams, true),
+      (ethernet() + ipv4(6) + tcp(), .datagrams, false), (ethernet(type: 0x0806) + udp() + udp() + udp() + udp(), .datagrams, false),
     ] {
       let frame = Frame.made(bytes)
       frame.offload.needsChecksum = true
       frame.offload.segmentation = segmentation
       frame.offload.segmentByteCount = 1448
       #expect(frame.locateChecksum() == allowed)
+    }
+  }
+
+  @Test func aReceiverTakesDatagramsOfTheFamiliesThatItNames() {
+    let four = Frame.made(ethernet() + ipv4(17) + udp())
+    let six = Frame.made(ethernet(type: 0x86dd) + ipv6(17) + udp())
+    for frame in [four, six] {
+      frame.offload.needsChecksum = true
+      frame.offload.segmentation = .datagrams
+      frame.offload.segmentByteCount = 1000
+    }
+    for (capabilities, takesFour, takesSix) in [
+      (.all, false, false), (.all.union(.datagramsV4), true, false), (.all.union(.datagramsV6), false, true), (.all.union(.datagrams), true, true),
+      (.datagrams, false, false),
+    ] as [(FrameCapabilities, Bool, Bool)] {
+      #expect(capabilities.takes(four) == takesFour && capabilities.takes(six) == takesSix, "\(capabilities)")
     }
   }
 

@@ -17,6 +17,9 @@ struct Received {
   var flags: UInt8 { bytes[transport + 13] }
   var identification: UInt16 { UInt16(Self.number(bytes, 18)) }
   var payload: [UInt8] { Array(bytes[(transport + 20)..<end]) }
+  /// What UDP says of its length, and what is in it.
+  var datagramLength: Int { Self.number(bytes, transport + 4) }
+  var datagram: [UInt8] { Array(bytes[(transport + 8)..<end]) }
   var networkChecksumIsRight: Bool { isV6 || Self.sum(bytes[14..<34]) == 0xffff }
 
   /// RFC 793: the pseudo header, the header and the payload add up to all ones.

@@ -144,6 +144,27 @@ struct TapPortTests {
     open.finish()
   }
 
+  @Test func datagramsComeInOneFrameToAGuestThatTakesThem() throws {
+    let open = try Open()
+    try #require(open.port.capabilities.isSuperset(of: .datagrams), "this test needs Linux 6.2")
+    open.guest.takesAll = true
+    try open.sandbox.ip("addr", "add", "10.97.0.1/24", "dev", "t0")
+    try open.sandbox.ip("neigh", "add", "10.97.0.2", "lladdr", "02:00:00:00:00:77", "dev", "t0")
+    for (accepting, lengths) in [
+      (.all.union(.datagrams), [2542]), (.all, [1042, 1042, 542]), (.all.union(.datagramsV4), [1042, 1042, 542]), (.all.union(.datagrams), [2542]),
+    ] as [(FrameCapabilities, [Int])] {
+      open.guest.received = []
+      try open.port.connect(open.guest, accepting: accepting, queueCount: 1)
+      let sender = try open.sandbox.python(TapTrafficTests.datagrams, "send", "10.97.0.2", "2500")
+      #expect(open.loop.turn(until: { open.guest.received.count >= lengths.count }))
+      #expect(sender.status == 0, "\(sender.text)")
+      #expect(open.guest.received.map(\.bytes.count) == lengths)
+      #expect(open.guest.received.allSatisfy { ($0.offload.segmentation == .datagrams) == (lengths.count == 1) })
+      open.disconnect()
+    }
+    open.finish()
+  }
+
   @Test func aGuestWithFewerQueuesGetsAllFramesAndOneWithMoreLosesNone() throws {
     let open = try Open(queueCount: 2)
     open.guest.takesAll = true

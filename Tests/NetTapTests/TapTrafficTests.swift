@@ -118,6 +118,42 @@ struct TapTrafficTests {
     joined.finish()
   }
 
+  /// Sends `argv[3]` bytes to the address `argv[2]` as datagrams of 1000 bytes, in one call (`UDP_SEGMENT`); `listen` prints how many of which length
+  /// have come, and their digest.
+  static let datagrams = """
+    from socket import *
+    from sys import argv
+    from hashlib import sha256
+    family = AF_INET6 if ":" in argv[2] else AF_INET
+    s = socket(family, SOCK_DGRAM)
+    count = int(argv[3])
+    data = bytes(i * 7 % 251 for i in range(count))
+    if argv[1] == "listen":
+        s.bind((argv[2], 5001))
+        s.settimeout(20)
+        print("ready", flush=True)
+        found = []
+        while sum(map(len, found)) < count: found.append(s.recv(65536))
+        print([len(x) for x in found], b"".join(found) == data, flush=True)
+    else:
+        s.setsockopt(17, 103, 1000)
+        s.sendto(data, (argv[2], 5001))
+    """
+
+  @Test(arguments: ["10.97.0.2", "fd97::2"], [true, false])
+  func datagramsGoInOneFrameWhereTheKernelKnowsThem(address: String, passesThem: Bool) throws {
+    let joined = try Joined(offloads: passesThem ? [.checksum, .datagrams] : [.checksum])
+    let listener = try joined.sandbox.python(Self.datagrams, "listen", address, "9500", in: 1)
+    #expect(joined.loop.turn(until: { listener.partialText.contains("ready") || listener.hasEnded }))
+    let sender = try joined.sandbox.python(Self.datagrams, "send", address, "9500", in: 0)
+    #expect(joined.loop.turn(until: { listener.hasEnded && sender.hasEnded }))
+    #expect(listener.text == "ready\n[1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 500] True\n", "\(sender.text) \(listener.text)")
+    let relay = joined.wires[0].relays.0
+    #expect(relay.segmented == (passesThem ? [.datagrams] : []))
+    #expect(passesThem == (relay.largestFrame > 9500), "frames of \(relay.largestFrame) bytes at most")
+    joined.finish()
+  }
+
   /// Sends datagrams from `argv[1]` ports.
   static let flows = """
     from socket import *

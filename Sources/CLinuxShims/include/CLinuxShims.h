@@ -269,6 +269,7 @@ enum {
   PVIO_TAP_CHECKSUM = TUN_F_CSUM,
   PVIO_TAP_TSO4 = TUN_F_TSO4,
   PVIO_TAP_TSO6 = TUN_F_TSO6,
+  PVIO_TAP_USO = 0x60, // TUN_F_USO4 | TUN_F_USO6, newer than the header of Debian 12
 };
 static inline int pvio_tap_attach(int fd, const char *name, int flags) {
   struct pvio_tun_request request;

@@ -25,10 +25,13 @@ final class PlainVMM {
   let parts: DeviceQueue.Parts
   private let format: DeviceQueue.Format
   private var driver: DriverQueue
+  private let queue: UInt32
   private var cursor = PlainVMM.dataOffset
 
-  /// Connects, and sets the queue up. The memory is not sealed: it may be made smaller.
-  init(_ socketPath: String, format: DeviceQueue.Format = .split, byteCount: Int = 4 << 20) throws {
+  /// Connects, and sets a queue of the device up, with `features` of that device besides the ring's own. The memory is not sealed: it may be made
+  /// smaller.
+  init(_ socketPath: String, format: DeviceQueue.Format = .split, byteCount: Int = 4 << 20, queue: UInt32 = 0, features deviceFeatures: UInt64 = 0) throws {
+    self.queue = queue
     socket = SharedDescriptor(try UnixSocket.connect(to: socketPath, kind: .stream))
     file = SharedDescriptor(try MemoryFile.createUnsealed(name: "guest", byteCount: byteCount))
     memory = try SharedRegion(mappingGuestMemory: file.descriptor, fileOffset: 0, byteCount: byteCount).bytes
@@ -42,7 +45,7 @@ final class PlainVMM {
       device: memory.slice(at: 8192, byteCount: sizes.device))
     driver = DriverQueue(
       format, entryCount: Self.entryCount, parts: parts, features: DeviceQueue.Features(indirect: true), start: format == .split ? 0 : 0x8000)
-    let features: VirtioFeatures = [.version1, .protocolFeatures, .indirectDescriptors]
+    let features = VirtioFeatures(rawValue: deviceFeatures).union([.version1, .protocolFeatures, .indirectDescriptors])
     try send(.setOwner)
     try send(.setFeatures, words((format == .packed ? features.union(.ringPacked) : features).rawValue))
     try send(.setProtocolFeatures, words(VhostUserFeatures([.acknowledgements, .resetDevice, .configuration]).rawValue))
@@ -96,16 +99,16 @@ final class PlainVMM {
 
   /// Where the VMM says that the queue's parts are: offsets in the guest's memory.
   func address(descriptors: UInt64 = 0, driver: UInt64 = 4096, device: UInt64 = 8192) -> [UInt8] {
-    pair(0, 0) + words(Self.userAddress &+ descriptors, Self.userAddress &+ device, Self.userAddress &+ driver, 0)
+    pair(queue, 0) + words(Self.userAddress &+ descriptors, Self.userAddress &+ device, Self.userAddress &+ driver, 0)
   }
 
   private func setQueue() throws {
-    try send(.setVringNumber, pair(0, UInt32(Self.entryCount)))
-    try send(.setVringBase, pair(0, driver.base))
+    try send(.setVringNumber, pair(queue, UInt32(Self.entryCount)))
+    try send(.setVringBase, pair(queue, driver.base))
     try send(.setVringAddress, address())
-    try send(.setVringCall, words(0), descriptors: [call])
-    try send(.setVringKick, words(0), descriptors: [kick])
-    try tell(.setVringEnable, pair(0, 1))
+    try send(.setVringCall, words(UInt64(queue)), descriptors: [call])
+    try send(.setVringKick, words(UInt64(queue)), descriptors: [kick])
+    try tell(.setVringEnable, pair(queue, 1))
   }
 
   // MARK: Requests
@@ -140,6 +143,14 @@ final class PlainVMM {
     guard let id = driver.add(buffers) else { throw TestFailure("the queue is full") }
     if driver.publish() { EventDescriptor.signal(kick.descriptor) }
     return Sent(id: id, data: sent.data, byteCount: byteCount, status: sent.status)
+  }
+
+  /// Sends bytes that the device reads.
+  func send(_ bytes: [UInt8]) throws {
+    let offset = place(bytes.count)
+    memory.copyIn(bytes, at: offset)
+    guard driver.add([buffer(offset, bytes.count)]) != nil else { throw TestFailure("the queue is full") }
+    if driver.publish() { EventDescriptor.signal(kick.descriptor) }
   }
 
   /// Kicks, whatever the ring says.

@@ -47,7 +47,8 @@ final class GuestInterface {
   }
 
   static let allFeatures: VirtioNetFeatures = [
-    .mergeableReceiveBuffers, .checksum, .guestChecksum, .hostTCPv4, .hostTCPv6, .guestTCPv4, .guestTCPv6,
+    .mergeableReceiveBuffers, .checksum, .guestChecksum, .hostTCPv4, .hostTCPv6, .guestTCPv4, .guestTCPv6, .hostUDPSegments, .guestUDPSegmentsIPv4,
+    .guestUDPSegmentsIPv6,
   ]
 
   init(
@@ -177,7 +178,8 @@ final class RecordingPort: NetPort {
     super.init()
   }
 
-  override var capabilities: FrameCapabilities { .all }
+  var takes = FrameCapabilities.all.union(.datagrams)
+  override var capabilities: FrameCapabilities { takes }
 
   override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
     let copy = try! SharedRegion(anonymousByteCount: (frame.byteCount + 4095) & ~4095).bytes

@@ -2,5 +2,5 @@ public import NetPackets
 
 /// A port with nothing behind it: takes every frame and delivers none. For measuring a vif by itself.
 public final class NullPort: NetPort {
-  public override var capabilities: FrameCapabilities { .all }
+  public override var capabilities: FrameCapabilities { .all.union(.datagrams) }
 }

@@ -32,6 +32,7 @@ public final class PacketPort: NetPort {
     watch = loop.watchDescriptor(interface.eventDescriptor, for: .readable) { [weak self] _ in self?.linkChanged() }
   }
 
+  // Without datagrams: whether the kernel takes them (Linux 6.2) cannot be asked of a packet socket.
   public override var capabilities: FrameCapabilities { .all }
   public override var hasCarrier: Bool { isUp }
   public override var keepsRefusedFrames: Bool { true }

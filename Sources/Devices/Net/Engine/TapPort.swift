@@ -41,7 +41,7 @@ public final class TapPort: NetPort {
     watch = loop.watchDescriptor(tap.eventDescriptor, for: .readable) { [weak self] _ in self?.linkChanged() }
   }
 
-  public override var capabilities: FrameCapabilities { .all }
+  public override var capabilities: FrameCapabilities { tap?.passesDatagrams == true ? .all.union(.datagrams) : .all }
   public override var hasCarrier: Bool { isUp }
   public override var keepsRefusedFrames: Bool { true }
 

@@ -65,6 +65,7 @@ extension NetifExtraInfo {
     case .none: return nil
     case .tcpv4: extra.segmentationType = NetifSegmentationType.tcpv4.rawValue
     case .tcpv6: extra.segmentationType = NetifSegmentationType.tcpv6.rawValue
+    case .datagrams: preconditionFailure("a way to cut a frame that no vif says it takes")
     }
     precondition(offload.segmentByteCount > 0, "segments of no bytes")
     extra.type = NetifExtraType.segmentation.rawValue

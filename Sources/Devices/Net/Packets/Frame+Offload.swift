@@ -6,12 +6,7 @@ extension Frame {
   public func locateChecksum() -> Bool {
     if !offload.needsChecksum { return offload.segmentation == .none }
     let headers = FrameHeaders(of: self)
-    guard headers.transport != .none else { return false }
-    switch offload.segmentation {
-    case .none: break
-    case .tcpv4: guard headers.network == .ipv4, headers.transport == .tcp else { return false }
-    case .tcpv6: guard headers.network == .ipv6, headers.transport == .tcp else { return false }
-    }
+    guard headers.transport != .none, headers.allow(offload.segmentation) else { return false }
     offload.checksumStart = UInt16(headers.transportOffset)
     offload.checksumOffset = UInt16(headers.checksumOffset)
     return true

@@ -10,6 +10,9 @@ extension FrameCapabilities {
     case .none: break
     case .tcpv4: if !contains(.segmentationV4) { return false }
     case .tcpv6: if !contains(.segmentationV6) { return false }
+    case .datagrams:
+      if isDisjoint(with: .datagrams) { return false }
+      guard contains(FrameHeaders(of: frame).network == .ipv4 ? .datagramsV4 : .datagramsV6) else { return false }
     }
     if !frame.offload.needsChecksum || isSuperset(of: [.checksumV4, .checksumV6]) { return true }
     return takesChecksum(of: FrameHeaders(of: frame).network)

@@ -1,11 +1,11 @@
 import SharedMemory
 
 extension FrameFinisher {
-  /// Cuts a large TCP frame into segments of at most ``FrameOffload/segmentByteCount`` bytes of payload.
+  /// Cuts a large TCP or UDP frame into segments of at most ``FrameOffload/segmentByteCount`` bytes of payload.
   func cut(_ frame: Frame, for capabilities: FrameCapabilities, _ deliver: (Frame) -> Void) -> Bool {
     let headers = FrameHeaders(of: frame)
     let limit = Int(frame.offload.segmentByteCount)
-    guard headers.transport == .tcp, limit > 0, headers.network == (frame.offload.segmentation == .tcpv4 ? .ipv4 : .ipv6) else { return false }
+    guard headers.transport != .none, limit > 0, headers.allow(frame.offload.segmentation) else { return false }
     let payload = frame.transportByteCount(headers) - (headers.payloadOffset - headers.transportOffset)
     guard payload <= limit * Self.maximumSegmentCount else { return false }
     // The lengths of IP have 16 bits.
@@ -49,6 +49,10 @@ extension FrameFinisher {
       head.storeBigEndian16(UInt16(truncatingIfNeeded: made.byteCount - network - 40), at: network + 4)
     }
     let transport = headers.transportOffset
+    guard headers.transport == .tcp else {
+      head.storeBigEndian16(UInt16(truncatingIfNeeded: made.byteCount - transport), at: transport + 4)
+      return
+    }
     let sequence = head.bigEndian32(at: transport + 4) &+ UInt32(start)
     head.storeBigEndian16(UInt16(sequence >> 16), at: transport + 4)
     head.storeBigEndian16(UInt16(truncatingIfNeeded: sequence), at: transport + 6)

@@ -92,6 +92,16 @@ extension FrameHeaders {
     transportOffset = offset
   }
 
+  /// Whether a frame with these headers can be cut up in that way.
+  func allow(_ segmentation: FrameOffload.Segmentation) -> Bool {
+    switch segmentation {
+    case .none: true
+    case .tcpv4: network == .ipv4 && transport == .tcp
+    case .tcpv6: network == .ipv6 && transport == .tcp
+    case .datagrams: transport == .udp
+    }
+  }
+
   /// Where the checksum field is, in bytes from ``transportOffset``.
   @inlinable public var checksumOffset: Int {
     switch transport {

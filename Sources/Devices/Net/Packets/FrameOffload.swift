@@ -10,6 +10,8 @@
     case tcpv4
     /// TCP over IPv6.
     case tcpv6
+    /// UDP over IPv4 or IPv6: each segment is a datagram of its own (`VIRTIO_NET_HDR_GSO_UDP_L4`). Netif has no such type.
+    case datagrams
   }
 
   /// The transport checksum field holds the sum of the pseudo header only (`NETTXF_csum_blank`, `NETRXF_csum_blank`).
@@ -42,6 +44,12 @@
   public static let segmentationV4 = FrameCapabilities(rawValue: 8)
   /// Large TCP over IPv6 (`feature-gso-tcpv6`).
   public static let segmentationV6 = FrameCapabilities(rawValue: 16)
-  /// Everything above.
+  /// Everything above: all that a vif can say of itself.
   public static let all: FrameCapabilities = [.scatterGather, .checksumV4, .checksumV6, .segmentationV4, .segmentationV6]
+  /// Several UDP datagrams over IPv4 in one frame (`VIRTIO_NET_F_GUEST_USO4`).
+  public static let datagramsV4 = FrameCapabilities(rawValue: 32)
+  /// Several UDP datagrams over IPv6 in one frame (`VIRTIO_NET_F_GUEST_USO6`).
+  public static let datagramsV6 = FrameCapabilities(rawValue: 64)
+  /// Both of them.
+  public static let datagrams: FrameCapabilities = [.datagramsV4, .datagramsV6]
 }

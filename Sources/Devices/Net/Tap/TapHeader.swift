@@ -9,11 +9,11 @@ private enum TapHeader {
   // `VIRTIO_NET_HDR_F_…`
   static let needsChecksum: UInt8 = 1, isValidated: UInt8 = 2
   // `VIRTIO_NET_HDR_GSO_…`
-  static let none: UInt8 = 0, tcpv4: UInt8 = 1, tcpv6: UInt8 = 4, congestion: UInt8 = 0x80
+  static let none: UInt8 = 0, tcpv4: UInt8 = 1, tcpv6: UInt8 = 4, datagrams: UInt8 = 5, congestion: UInt8 = 0x80
 }
 
 extension FrameOffload {
-  /// Reads the header at `offset`; nil for what was not asked for (UDP segments).
+  /// Reads the header at `offset`; nil for what was not asked for (UDP by IP fragments).
   init?(tapHeader memory: SharedBytes, at offset: Int) {
     self.init()
     let flags = memory.load8(at: offset + TapHeader.flags)
@@ -27,6 +27,7 @@ extension FrameOffload {
     case TapHeader.none: return
     case TapHeader.tcpv4: segmentation = .tcpv4
     case TapHeader.tcpv6: segmentation = .tcpv6
+    case TapHeader.datagrams: segmentation = .datagrams
     default: return nil
     }
     segmentByteCount = memory.load16(at: offset + TapHeader.segmentByteCount)
@@ -49,6 +50,7 @@ extension Frame {
     case .none: break
     case .tcpv4: segmentation = TapHeader.tcpv4
     case .tcpv6: segmentation = TapHeader.tcpv6
+    case .datagrams: segmentation = TapHeader.datagrams
     }
     memory.store8(flags, at: offset + TapHeader.flags)
     memory.store8(segmentation, at: offset + TapHeader.segmentation)
@@ -60,11 +62,12 @@ extension Frame {
     return true
   }
 
-  /// How much of the frame the kernel is to keep in one piece: the headers, of a TCP segment to the byte, so that payloads of segments
+  /// How much of the frame the kernel is to keep in one piece: the headers, of a large frame to the byte, so that payloads of segments
   /// can be joined. Without that the kernel would look for contiguous memory for all of a large frame.
   private var linearByteCount: Int {
     guard offload.segmentation != .none else { return headByteCount }
     let start = Int(offload.checksumStart)
+    if offload.segmentation == .datagrams { return start + 8 }
     guard start + 13 <= headByteCount else { return headByteCount }
     return start + Int(head.load8(at: start + 12) >> 4) * 4
   }

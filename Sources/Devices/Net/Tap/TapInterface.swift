@@ -24,6 +24,8 @@ public final class TapInterface {
   public let queues: [TapQueue]
   /// What frames that are read may still have to be done to.
   public private(set) var offloads: TapDevice.Offloads = []
+  /// Whether the kernel takes and hands over frames of several UDP datagrams (Linux 6.2).
+  public private(set) var passesDatagrams = false
 
   private var route: RouteSocket
   private let events: LinkEvents
@@ -52,6 +54,8 @@ public final class TapInterface {
   private func setUp(_ configuration: TapConfiguration) throws(TapError) {
     do throws(Errno) {
       try TapDevice.setHeader(byteCount: TapQueue.headerByteCount, descriptors[0].descriptor)
+      // Nothing but the kernel's answer says whether it knows them.
+      passesDatagrams = (try? TapDevice.setOffloads([.checksum, .datagrams], descriptors[0].descriptor)) != nil
       try TapDevice.setOffloads([], descriptors[0].descriptor)
       try TapDevice.setCarrier(false, descriptors[0].descriptor)
       if let isPersistent = configuration.isPersistent { try TapDevice.setPersistent(isPersistent, descriptors[0].descriptor) }

@@ -46,12 +46,15 @@ public final class NetVirtioDevice: VhostUserDevice {
 
   public override var features: VirtioFeatures {
     // After a migration the guest says by itself where it is: the VMM asks it to, and sends nothing in its name.
-    var features: VirtioNetFeatures = [.mergeableReceiveBuffers, .status, .guestChecksum, .guestTCPv4, .guestTCPv6, .guestAnnounce]
+    var features: VirtioNetFeatures = [
+      .mergeableReceiveBuffers, .status, .guestChecksum, .guestTCPv4, .guestTCPv6, .guestUDPSegmentsIPv4, .guestUDPSegmentsIPv6, .guestAnnounce,
+    ]
     let capabilities = port.capabilities
     if capabilities.isSuperset(of: [.checksumV4, .checksumV6]) {
       features.insert(.checksum)
       if capabilities.contains(.segmentationV4) { features.insert(.hostTCPv4) }
       if capabilities.contains(.segmentationV6) { features.insert(.hostTCPv6) }
+      if capabilities.isSuperset(of: .datagrams) { features.insert(.hostUDPSegments) }
     }
     if settings.queuePairCount > 1 { features.insert(.multipleQueues) }
     if settings.address != nil { features.insert(.address) }

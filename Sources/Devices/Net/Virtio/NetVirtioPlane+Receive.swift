@@ -99,6 +99,7 @@ extension NetVirtioPlane {
     case .none: break
     case .tcpv4: made.segmentation = VirtioNetSegmentation.tcpIPv4.rawValue
     case .tcpv6: made.segmentation = VirtioNetSegmentation.tcpIPv6.rawValue
+    case .datagrams: made.segmentation = VirtioNetSegmentation.udpSegments.rawValue
     }
     if frame.offload.segmentation != .none {
       made.segmentByteCount = frame.offload.segmentByteCount

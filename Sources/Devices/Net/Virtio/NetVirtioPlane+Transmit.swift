@@ -113,7 +113,7 @@ extension NetVirtioPlane {
         frame.append(buffer.vector)
       }
     }
-    return applyOffload(header, to: frame)
+    return applyOffload(header, to: frame, served)
   }
 
   private func gatherHeader(_ chain: DeviceQueue.Chain, _ served: NetVirtioTransmitQueue) -> VirtioNetHeader {
@@ -132,7 +132,7 @@ extension NetVirtioPlane {
   }
 
   /// What the header says is left to do. Where the checksum belongs is found in the frame's own headers: the guest's word is a hint.
-  private func applyOffload(_ header: VirtioNetHeader, to frame: Frame) -> Bool {
+  private func applyOffload(_ header: VirtioNetHeader, to frame: Frame, _ served: NetVirtioTransmitQueue) -> Bool {
     let flags = VirtioNetHeaderFlags(rawValue: header.flags)
     frame.offload.needsChecksum = flags.contains(.needsChecksum)
     frame.offload.isValidated = flags.contains(.dataValid)
@@ -141,8 +141,12 @@ extension NetVirtioPlane {
     case .some(.none): return frame.locateChecksum()
     case .tcpIPv4: frame.offload.segmentation = .tcpv4
     case .tcpIPv6: frame.offload.segmentation = .tcpv6
+    case .udpSegments:
+      // Congestion is TCP's.
+      guard served.sendsDatagrams, header.segmentation == VirtioNetSegmentation.udpSegments.rawValue else { return false }
+      frame.offload.segmentation = .datagrams
     // Never offered.
-    case .udp, .udpSegments, nil: return false
+    case .udp, nil: return false
     }
     frame.offload.segmentByteCount = header.segmentByteCount
     return header.segmentByteCount > 0 && frame.locateChecksum()

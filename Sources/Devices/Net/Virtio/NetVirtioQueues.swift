@@ -17,6 +17,8 @@ final class NetVirtioTransmitQueue {
 
   let queue: VhostUserQueue
   let headerByteCount: Int
+  /// The guest may send several UDP datagrams in one frame: not every port takes them.
+  let sendsDatagrams: Bool
   let frames: FixedObjects<Frame>
   /// By place: the chain that the frame came in.
   let chains: FixedTable<UInt16>
@@ -31,6 +33,7 @@ final class NetVirtioTransmitQueue {
   init(_ queue: VhostUserQueue, heads: SharedBytes) {
     self.queue = queue
     headerByteCount = netHeaderByteCount(queue.features)
+    sendsDatagrams = VirtioNetFeatures(rawValue: queue.features.rawValue).contains(.hostUDPSegments)
     let first = queue.index * Self.frameCount
     frames = FixedObjects(count: Self.frameCount) {
       Frame(index: first + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity))
@@ -95,6 +98,8 @@ final class NetVirtioReceiveQueue {
     if net.contains(.guestChecksum) { accepts.formUnion([.checksumV4, .checksumV6]) }
     if net.contains(.guestTCPv4) { accepts.insert(.segmentationV4) }
     if net.contains(.guestTCPv6) { accepts.insert(.segmentationV6) }
+    if net.contains(.guestUDPSegmentsIPv4) { accepts.insert(.datagramsV4) }
+    if net.contains(.guestUDPSegmentsIPv6) { accepts.insert(.datagramsV6) }
     self.accepts = accepts
     held.reserveCapacity(Self.chainLimit)
   }

@@ -20,7 +20,7 @@ public final class SwitchPort: NetPort {
 
   public var counters: SwitchPortCounters { state.counters }
 
-  public override var capabilities: FrameCapabilities { .all }
+  public override var capabilities: FrameCapabilities { virtualSwitch.capabilities }
   public override var traffic: NetPortTraffic? { state.counters.traffic }
 
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {

@@ -12,7 +12,7 @@ final class SwitchUplink: NetPortClient {
     self.virtualSwitch = virtualSwitch
   }
 
-  func connect() throws(NetPortError) { try port.connect(self, accepting: .all, queueCount: 1) }
+  func connect() throws(NetPortError) { try port.connect(self, accepting: .all.union(.datagrams), queueCount: 1) }
 
   func send(_ frame: Frame) -> NetPort.TransmitOutcome { port.transmit(frame, queue: 0) }
 

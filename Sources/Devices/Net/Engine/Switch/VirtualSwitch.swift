@@ -59,6 +59,7 @@ public final class VirtualSwitch {
     let index = addPort(state)
     let uplink = SwitchUplink(port, index: index, of: self)
     state.uplink = uplink
+    state.accepting = port.capabilities.union(.all)
     try uplink.connect()
   }
 
@@ -75,6 +76,14 @@ public final class VirtualSwitch {
   /// What its ports behind ``connectUplink(_:_:)`` have passed.
   public var uplinks: [(port: NetPort, traffic: NetPortTraffic)] {
     ports.compactMap { state in state.flatMap { state in state.uplink.map { ($0.port, state.counters.traffic) } } }
+  }
+
+  /// What it takes from a vif: what other vifs do not take is done for them, but not for uplinks.
+  var capabilities: FrameCapabilities {
+    ports.reduce(FrameCapabilities.all.union(.datagrams)) { all, port in
+      guard let port, port.uplink != nil else { return all }
+      return all.intersection(port.accepting)
+    }
   }
 
   /// Takes a port away. Nobody is connected to it any more.
@@ -199,7 +208,8 @@ public final class VirtualSwitch {
     let outcome: NetPort.TransmitOutcome
     port.state.value.isTouched = true
     if let uplink = port.state.value.uplink {
-      outcome = uplink.send(frame)
+      // Only datagrams are not for every uplink: a guest was there before it was connected.
+      outcome = port.state.value.accepting.takes(frame) ? uplink.send(frame) : .dropped
     } else if let client = port.state.value.client {
       if !port.state.value.accepting.takes(frame) { return finish(frame, origin, for: client, at: port) }
       outcome = if case .delivered = client.receive(frame, queue: origin.queue) { .done } else { .dropped }
@@ -273,7 +283,7 @@ final class SwitchPortState {
     @inline(__always) _read { yield state.value.client }
     @inline(__always) _modify { yield &state.value.client }
   }
-  /// What the vif takes, from when it is connected.
+  /// What the vif or the uplink takes, from when it is connected.
   var accepting: FrameCapabilities {
     @inline(__always) _read { yield state.value.accepting }
     @inline(__always) _modify { yield &state.value.accepting }
