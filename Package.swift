@@ -283,6 +283,7 @@ let package = Package(
         "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
     tests("PVDriverTests", ["PVDriver", "DriverTestSupport", "Xenbus", "EventLoop", "XenInterface"]),
+    tests("DriverCommandsTests", ["DriverCommands", "PVDriver", "SimulatedPlatform", "Xenbus", "XenStoreClient", "XenInterface", logging]),
     tests("NinePTests", ["NinePEngine"]),
     tests(
       "VchanTests",

@@ -60,13 +60,25 @@ public struct DeviceAddress: Sendable {
 
   /// Every device of every domain, by domain.
   public static func all(_ store: XenStoreClient) async throws -> [DeviceAddress] {
+    var result: [DeviceAddress] = []
+    for domain in try await domains(with: try await kinds(store), store) { result += try await all(in: domain, store) }
+    return result
+  }
+
+  /// Every device of `kind`, by domain.
+  public static func all(of kind: DeviceKind, _ store: XenStoreClient) async throws -> [DeviceAddress] {
+    var result: [DeviceAddress] = []
+    for domain in try await domains(with: [kind], store) { result += try await all(of: kind, in: domain, store) }
+    return result
+  }
+
+  /// The domains that have devices of any of `kinds`.
+  private static func domains(with kinds: [DeviceKind], _ store: XenStoreClient) async throws -> [DomainID] {
     var domains: Set<DomainID> = []
-    for type in try await kinds(store).flatMap({ backendTypes(of: $0) }) {
+    for type in kinds.flatMap({ backendTypes(of: $0) }) {
       domains.formUnion(try await children(of: backends(type), store).compactMap { UInt16($0).map(DomainID.init) })
     }
-    var result: [DeviceAddress] = []
-    for domain in domains.sorted() { result += try await all(in: domain, store) }
-    return result
+    return domains.sorted()
   }
 
   /// The first device of `kind` that `domain` has free: xvda, vif0.

@@ -31,18 +31,4 @@ public struct DriverStatus: Codable, Equatable, Sendable {
     lines += counters.sorted { $0.key < $1.key }.map { "  \($0.key): \($0.value)" }
     return lines + notes.map { "  note:      \($0)" }
   }
-
-  /// Writes what `status` says to `path` whenever it has changed, twice a second at most, until the task is cancelled.
-  public static func keepWriting(to path: String, _ status: () async -> DriverStatus) async {
-    var last: DriverStatus?
-    while !Task.isCancelled {
-      let contents = await status()
-      if contents != last {
-        // A full disk under the run directory must not stop the service; the next change tries again.
-        try? writeJSON(contents, to: path)
-        last = contents
-      }
-      try? await Task.sleep(for: .milliseconds(500))
-    }
-  }
 }

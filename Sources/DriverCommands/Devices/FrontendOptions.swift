@@ -68,8 +68,7 @@ public struct FrontendOptions: ParsableArguments, Sendable {
     let platform = try DaemonConnection.platform(common.runDirectory, as: address.domain)
     let store = try DaemonConnection.store(common.runDirectory, as: address.domain)
     defer { store.close() }
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "front") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("front")
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let logger = common.logger("pvio.\(kind.name)")

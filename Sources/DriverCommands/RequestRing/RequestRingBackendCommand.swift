@@ -56,8 +56,7 @@ public struct RequestRingBackendCommand<Engine: RequestRingEngine>: AsyncParsabl
   private func serve(
     _ address: DeviceAddress, _ options: [String: String], _ platform: any XenPlatform, _ store: XenStoreClient, _ logger: Logger
   ) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: Engine.Interface.kind.name, processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started(Engine.Interface.kind.name, processor: processor)
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let driver: RequestRingBackendDriver<Engine>

@@ -1,8 +1,10 @@
 /// The one line a user sees when a command fails: the object and the remedy.
-public struct CommandFailure: Error {
+public struct CommandFailure: Error, CustomStringConvertible {
   public var message: String
   /// 1: it failed; 2: it was asked for wrongly.
   public var exitCode: Int32 = 1
+
+  public var description: String { message }
 
   public init(_ message: String) { self.message = message }
 

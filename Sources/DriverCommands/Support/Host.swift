@@ -18,7 +18,8 @@ public struct Host: Sendable {
 
   public let platform: any XenPlatform
   public let store: XenStoreClient
-  private let kind: Kind
+  /// The daemon, which knows its domains by name; nil on a Xen host, whose store does.
+  private let daemon: ProcessPlatform?
 
   /// Connects to the platform and the store that `common` names. Throws the line that the user sees.
   ///
@@ -26,16 +27,21 @@ public struct Host: Sendable {
   public static func connect(_ common: CommonOptions, as domain: DomainID = .control) throws -> Host {
     switch common.platform {
     case .process:
-      return Host(
-        platform: try DaemonConnection.platform(common.runDirectory, as: domain),
-        store: try DaemonConnection.store(common.runDirectory, as: domain), kind: .process)
+      let platform = try DaemonConnection.platform(common.runDirectory, as: domain)
+      return Host(platform: platform, store: try DaemonConnection.store(common.runDirectory, as: domain), daemon: platform)
     case .xen:
       let platform: XenHostPlatform
       do throws(PlatformError) { platform = try XenHostPlatform(domain: domain) } catch {
         throw CommandFailure("\(error): --platform xen is for domain 0 of a Xen host, with the modules xen-gntdev and xen-evtchn, by root")
       }
-      return Host(platform: platform, store: try store(common), kind: .xen)
+      return Host(platform: platform, store: try store(common), daemon: nil)
     }
+  }
+
+  /// Leaves both.
+  public func close() {
+    store.close()
+    daemon?.disconnect()
   }
 
   /// Only the store.
@@ -50,7 +56,7 @@ public struct Host: Sendable {
 
   /// A domain by number or by the name that its toolstack gave it.
   public func domain(named text: String) async throws -> DomainID {
-    if let platform = platform as? ProcessPlatform { return try DomainLookup.find(text, platform) }
+    if let daemon { return try DomainLookup.find(text, daemon) }
     let numbers = try await store.directory("/local/domain").compactMap { UInt16($0).map(DomainID.init) }
     if let number = UInt16(text).map(DomainID.init), numbers.contains(number) { return number }
     var matches: [DomainID] = []

@@ -73,7 +73,7 @@ struct DaemonCommand: AsyncParsableCommand {
     do {
       _ = try handedOver(descriptor)
     } catch {
-      print("\(LiveUpdateCheck.refusal)\((error as? CommandFailure)?.message ?? "\(error)")")
+      print("\(LiveUpdateCheck.refusal)\(error)")
       flushOutput()
       throw ExitCode(1)
     }

@@ -45,8 +45,7 @@ final class DaemonServices: @unchecked Sendable {
     } catch {
       throw CommandFailure("cannot use run directory \(directory.path): \(error)")
     }
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "daemon") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("daemon")
     let services = DaemonServices(thread: thread, directory: directory, lock: consume lock, pidfile: consume pidfile)
     if let failure = await thread.loop.run({ services.open(logger, state) }) {
       thread.stopAndJoin()
@@ -63,8 +62,7 @@ final class DaemonServices: @unchecked Sendable {
     let pidfile = try inheritedLock(.pidfile, handedOver)
     // The loop's thread takes over from this one that signals may come.
     ProgramReplacement.acceptTerminationSignals()
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "daemon") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("daemon")
     let services = DaemonServices(thread: thread, directory: directory, lock: consume lock, pidfile: consume pidfile)
     if let failure = await thread.loop.run({ services.goOn(handedOver, logger, state) }) {
       thread.stopAndJoin()
@@ -281,7 +279,7 @@ final class DaemonServices: @unchecked Sendable {
         with: binary, arguments: arguments + [DaemonCommand.streamOption, "\(file.rawValue)"], keeping: descriptors.union([file.rawValue]))
       return "cannot go on as \(binary): \(failure)"
     } catch {
-      return (error as? CommandFailure)?.message ?? "\(error)"
+      return "\(error)"
     }
   }
 

@@ -82,7 +82,7 @@ final class LiveUpdate: @unchecked Sendable {
       return nil
     } catch {
       state = .idle
-      return "live update refused: \((error as? CommandFailure)?.message ?? "\(error)")"
+      return "live update refused: \(error)"
     }
   }
 

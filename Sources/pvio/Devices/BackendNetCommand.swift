@@ -94,8 +94,7 @@ struct BackendNetCommand: AsyncParsableCommand {
   }
 
   private func serveVMM(_ address: DeviceAddress, _ spec: NetSpec, _ store: XenStoreClient, _ logger: Logger) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "net", processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("net", processor: processor)
     defer { thread.stopAndJoin() }
     return try await VhostUserNetService(address: address, settings: spec.virtioSettings, directory: common.runDirectory, logger: logger)
       .run(store: store, loop: thread.loop, isStopped: .bySignal()) { loop in try spec.makePort(on: loop) }

@@ -11,6 +11,32 @@ final class DeviceFollower {
     var stop: () -> Void
     /// Ends when the device is not served any more.
     var task: Task<Void, Never>
+
+    /// Begins to serve one device of several in this process: as its only back-end, until it is removed or the end is asked for. How it
+    /// ended stands in the log; why it could not be served, where its toolstack looks as well.
+    static func begin(
+      _ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient, _ logger: Logger,
+      _ serve: @escaping @Sendable (_ isStopped: StopRequest) async throws -> BackendSupervisor.Report
+    ) -> Served {
+      let isStopped = StopRequest()
+      let task = Task {
+        do {
+          let lock = try await DeviceLock.take(address, directory)
+          defer { lock.release() }
+          let report = try await serve(isStopped)
+          if report.exitCode != 0 { logger.error("\(report.text)") } else { logger.notice("\(report.text)") }
+        } catch {
+          await sayWhy(address, error, store, logger)
+        }
+      }
+      return Served(stop: { isStopped.raise() }, task: task)
+    }
+  }
+
+  /// Says why a device is not served: in the log, and where its toolstack looks.
+  private static func sayWhy(_ address: DeviceAddress, _ error: any Error, _ store: XenStoreClient, _ logger: Logger) async {
+    logger.error("\(address.device) of domain \(address.domain): \(error)")
+    try? await store.write(address.paths.error(of: .backend), "\(error)")
   }
 
   private let kind: DeviceKind
@@ -69,12 +95,14 @@ final class DeviceFollower {
 
   /// Begins to serve what has come, and forgets what has gone.
   private func look(_ begin: (DeviceAddress) async throws -> Served?) async throws {
-    let devices = try await DeviceAddress.all(store).filter { $0.device.kind == kind }
+    let devices = try await DeviceAddress.all(of: kind, store)
     for address in devices where served[address.paths.backend] == nil && !refused.contains(address.paths.backend) {
       do {
         if let device = try await begin(address) { served[address.paths.backend] = device }
       } catch let failure as CommandFailure {
-        await refuse(address, failure)
+        // The others go on.
+        refused.insert(address.paths.backend)
+        await Self.sayWhy(address, failure, store, logger)
       }
     }
     let present = Set(devices.map(\.paths.backend))
@@ -83,12 +111,5 @@ final class DeviceFollower {
       await device.task.value
       served[path] = nil
     }
-  }
-
-  /// Says why a device is not served: in the log, and where its toolstack looks. The others go on.
-  private func refuse(_ address: DeviceAddress, _ failure: CommandFailure) async {
-    refused.insert(address.paths.backend)
-    logger.error("\(address.device) of domain \(address.domain): \(failure)")
-    try? await store.write(address.paths.error(of: .backend), "\(failure)")
   }
 }

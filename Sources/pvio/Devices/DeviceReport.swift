@@ -29,8 +29,8 @@ struct DeviceReport {
   /// One line: connected, or which side, which key, since when, what to do.
   var diagnosis: String
   /// What the back-end says of itself: one of the three.
-  var disk: DiskStatusFile.Contents?
-  var net: NetStatusFile.Contents?
+  var disk: DiskStatus?
+  var net: NetStatus?
   var driver: DriverStatus?
 
   static func read(_ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient) async throws -> DeviceReport {
@@ -50,8 +50,8 @@ struct DeviceReport {
       source: back?[address.device.kind == .net ? "bridge" : "params"] ?? "", isReadOnly: back?["mode"] == "r",
       byteCount: back?["sectors"].flatMap(UInt64.init).map { $0 * 512 }, mac: back?["mac"], diagnosis: diagnosis.text)
     switch address.device.kind {
-    case .disk: report.disk = readJSON(DiskStatusFile.Contents.self, from: files.backendStatus)
-    case .net: report.net = readJSON(NetStatusFile.Contents.self, from: files.backendStatus)
+    case .disk: report.disk = readJSON(DiskStatus.self, from: files.backendStatus)
+    case .net: report.net = readJSON(NetStatus.self, from: files.backendStatus)
     default: report.driver = readJSON(DriverStatus.self, from: files.backendStatus)
     }
     report.switchName = back?[DeviceToolstack.switchKey]

@@ -9,7 +9,7 @@ import XenPlatform
 import XenStoreClient
 import Xenbus
 
-/// One disk being served: the driver, its life cycle, its status file, resizing, and the signals that end it.
+/// One disk being served by a thread of its own.
 struct DiskService {
   let address: DeviceAddress
   let spec: DiskSpec
@@ -20,8 +20,7 @@ struct DiskService {
 
   /// Serves until the device is detached, somebody asks for the end, or it cannot go on.
   func run(platform: any XenPlatform, store: XenStoreClient, isStopped: StopRequest) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "block", processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("block", processor: processor)
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     var configuration = BlockBackendConfiguration()
@@ -35,18 +34,10 @@ struct DiskService {
     } catch {
       throw CommandFailure("\(error)")
     }
-    let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let helpers = [
-      Task { [logger] in
-        guard await isStopped.wait() else { return }
-        logger.info("finishing requests and closing")
-        supervisor.stop(leavingConnected: driver.adoptsConnections)
-      },
-      Task { await DiskStatusFile(path: directory.device(address.id).backendStatus).keepWriting { .init(await driver.status()) } },
-      Task { await DiskResizing(address: address, disk: driver, store: store, logger: logger).serve() },
-    ]
-    let report = await supervisor.run(driver)
-    for helper in helpers { helper.cancel() }
+    let resizing = DiskResizing(address: address, disk: driver, store: store, logger: logger)
+    let report = await DriverService(address: address, directory: directory, logger: logger).run(
+      driver, notices: notices, store: store, until: isStopped, beside: [{ await resizing.serve() }]
+    ) { DiskStatus(await driver.status()) }
     await driver.close()
     return report
   }

@@ -13,7 +13,7 @@ import XenPlatform
 import XenStoreClient
 import Xenbus
 
-/// One network interface being served by a process of its own: the driver, its life cycle, its status file, and the signals that end it.
+/// One network interface being served by a thread of its own.
 struct NetService {
   let address: DeviceAddress
   let spec: NetSpec
@@ -24,8 +24,7 @@ struct NetService {
 
   /// Serves until the device is detached, somebody asks for the end, or it cannot go on.
   func run(platform: any XenPlatform, store: XenStoreClient, isStopped: StopRequest) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "net", processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("net", processor: processor)
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     var configuration = NetBackConfiguration()
@@ -40,20 +39,23 @@ struct NetService {
     } catch {
       throw CommandFailure("\(error)")
     }
-    let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let helpers = [
-      Task { [logger] in
-        guard await isStopped.wait() else { return }
-        logger.info("finishing frames and closing")
-        supervisor.stop(leavingConnected: driver.adoptsConnections)
-      },
-      Task { await NetStatusFile(path: directory.device(address.id).backendStatus).keepWriting { .init(await driver.status()) } },
-      Task { await NetKeyWatch(address: address, interface: driver, store: store).follow() },
-    ]
-    let report = await supervisor.run(driver)
-    for helper in helpers { helper.cancel() }
-    await driver.close()
+    let report = await DriverService(address: address, directory: directory, logger: logger).run(
+      net: driver, notices: notices, store: store, until: isStopped)
     if let keptInterface, !isStopped.isRaised { keptInterface.remove(logger) }
+    return report
+  }
+}
+
+extension DriverService {
+  /// The same for a network interface, whose keys may change meanwhile. Its port is closed after that.
+  func run(
+    net driver: NetBackendDriver, notices: XenbusNotices, store: XenStoreClient, until isStopped: StopRequest
+  ) async -> BackendSupervisor.Report {
+    let keys = NetKeyWatch(address: address, interface: driver, store: store)
+    let report = await run(driver, notices: notices, store: store, until: isStopped, beside: [{ await keys.follow() }]) {
+      NetStatus(await driver.status())
+    }
+    await driver.close()
     return report
   }
 }

@@ -38,7 +38,7 @@ struct ResizeCommand: AsyncParsableCommand {
     let wish = isFile ? DiskResizing.asTheFileIs : wanted.map { String($0) }
     guard let wish else { throw CommandFailure.usage("resize: a disk that is no file needs a SIZE") }
     try await ask(wish, of: address, store)
-    let status = readJSON(DiskStatusFile.Contents.self, from: common.runDirectory.device(address.id).backendStatus)
+    let status = readJSON(DiskStatus.self, from: common.runDirectory.device(address.id).backendStatus)
     let sectors = try await store.readIfPresent("\(address.paths.backend)/sectors").flatMap { UInt64($0) }
     let bytes = sectors.map { $0 * 512 } ?? status?.bytes ?? 0
     print("\(address.device) of domain \(address.domain) is \(ByteCount(bytes).text) (\(bytes) bytes) now")

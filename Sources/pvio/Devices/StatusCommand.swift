@@ -13,14 +13,14 @@ struct StatusCommand: AsyncParsableCommand {
   private struct Row: Encodable {
     var device: ListCommand.Row
     var diagnosis: String
-    var backend: DiskStatusFile.Contents?
-    var net: NetStatusFile.Contents?
+    var backend: DiskStatus?
+    var net: NetStatus?
     var driver: DriverStatus?
   }
 
   private struct Listing: Encodable {
     var devices: [Row]
-    var switches: [SwitchStatusFile.Contents]
+    var switches: [SwitchStatus]
   }
 
   func run() async throws {
@@ -44,9 +44,9 @@ struct StatusCommand: AsyncParsableCommand {
   }
 
   /// Those that serve one of the devices.
-  private func switches(of reports: [DeviceReport]) -> [SwitchStatusFile.Contents] {
+  private func switches(of reports: [DeviceReport]) -> [SwitchStatus] {
     Set(reports.compactMap(\.switchName)).sorted().compactMap {
-      readJSON(SwitchStatusFile.Contents.self, from: common.runDirectory.virtualSwitch($0).status)
+      readJSON(SwitchStatus.self, from: common.runDirectory.virtualSwitch($0).status)
     }
   }
 
@@ -65,7 +65,7 @@ struct StatusCommand: AsyncParsableCommand {
   }
 }
 
-extension DiskStatusFile.Contents {
+extension DiskStatus {
   /// For people.
   fileprivate var lines: [String] {
     var lines: [String] = []
@@ -86,7 +86,7 @@ extension DiskStatusFile.Contents {
   }
 }
 
-extension NetStatusFile.Contents {
+extension NetStatus {
   /// For people.
   fileprivate func lines(mac: String?) -> [String] {
     var lines = ["  interface: \(mac ?? "no address"), link \(carrier ? "up" : "down")"]

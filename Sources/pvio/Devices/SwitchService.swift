@@ -45,8 +45,7 @@ final class SwitchService {
     name: String, learns: Bool, uplink: NetSpec?, directory: RunDirectory, logger: Logger, platform: any XenPlatform, store: XenStoreClient,
     processor: Int?
   ) async throws -> SwitchService {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "switch", processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("switch", processor: processor)
     let virtualSwitch = try await thread.loop.run { [loop = thread.loop] () -> Result<LoopConfined<VirtualSwitch>, any Error> in
       Result {
         let made = try VirtualSwitch(name: name, learns: learns)
@@ -65,7 +64,9 @@ final class SwitchService {
   /// Serves until a signal comes; with `endsWhenIdle` also when there has been no vif for a while.
   func run(endsWhenIdle: Bool) async throws {
     let status = Task { [virtualSwitch, directory, name, uplink] in
-      await SwitchStatusFile(path: directory.virtualSwitch(name).status, name: name, uplink: uplink?.text).keepWriting(virtualSwitch)
+      await StatusFile.keepWriting(to: directory.virtualSwitch(name).status) {
+        await virtualSwitch.loop.run { SwitchStatus(virtualSwitch.value, name: name, uplink: uplink?.text) }
+      }
     }
     let ending: Result<Void, any Error>
     do {
@@ -95,30 +96,16 @@ final class SwitchService {
     if try await store.readIfPresent("\(address.paths.backend)/\(DeviceToolstack.transportKey)") == DeviceToolstack.vhostUser {
       return try await serveVMM(address, makePort)
     }
-    let notices = XenbusNotices()
-    var service = NetBackConfiguration()
-    service.followsMulticastControl = true
-    let driver = try await NetBackendDriver(
-      loop: thread.loop, platform: platform, notices: notices, configuration: service, logger: logger, port: makePort)
-    let supervisor = BackendSupervisor(paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let files = directory.device(address.id)
-    let task = Task { [logger, directory, store] in
-      do {
-        let lock = try await DeviceLock.take(address, directory)
-        let status = Task { await NetStatusFile(path: files.backendStatus).keepWriting { .init(await driver.status()) } }
-        let keys = Task { await NetKeyWatch(address: address, interface: driver, store: store).follow() }
-        let report = await supervisor.run(driver)
-        if report.exitCode != 0 { logger.error("\(report.text)") }
-        status.cancel()
-        keys.cancel()
-        await driver.close()
-        lock.release()
-      } catch {
-        logger.error("\(address.device) of domain \(address.domain): \(error)")
-        await driver.close()
-      }
+    let (platform, store, loop, logger) = (platform, store, thread.loop, logger)
+    let service = DriverService(address: address, directory: directory, logger: logger)
+    return .begin(address, directory, store, logger) { isStopped in
+      let notices = XenbusNotices()
+      var configuration = NetBackConfiguration()
+      configuration.followsMulticastControl = true
+      let driver = try await NetBackendDriver(
+        loop: loop, platform: platform, notices: notices, configuration: configuration, logger: logger, port: makePort)
+      return await service.run(net: driver, notices: notices, store: store, until: isStopped)
     }
-    return DeviceFollower.Served(stop: { supervisor.stop(leavingConnected: driver.adoptsConnections) }, task: task)
   }
 
   /// Serves a VMM's guest at the switch: frames go between it and other guests as between any two.
@@ -127,18 +114,9 @@ final class SwitchService {
     var settings = NetVirtioDevice.Settings()
     settings.queuePairCount = min(max(1, queues), 16)
     let service = VhostUserNetService(address: address, settings: settings, directory: directory, logger: logger)
-    let isStopped = StopRequest()
-    let task = Task { [logger, directory, store, loop = thread.loop] in
-      do {
-        let lock = try await DeviceLock.take(address, directory)
-        let report = try await service.run(store: store, loop: loop, isStopped: isStopped, makePort: makePort)
-        if report.exitCode != 0 { logger.error("\(report.text)") }
-        lock.release()
-      } catch {
-        logger.error("\(address.device) of domain \(address.domain): \(error)")
-      }
+    return .begin(address, directory, store, logger) { [store, loop = thread.loop] isStopped in
+      try await service.run(store: store, loop: loop, isStopped: isStopped, makePort: makePort)
     }
-    return DeviceFollower.Served(stop: { isStopped.raise() }, task: task)
   }
 
   /// What the toolstack says of the port. The address is fixed: a guest cannot send as another one.

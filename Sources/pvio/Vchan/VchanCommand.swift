@@ -77,7 +77,7 @@ struct VchanSession {
     self.common = common
     self.options = options
     let host = try Host.connect(common)
-    defer { host.store.close() }
+    defer { host.close() }
     own = try await host.domain(named: options.own)
     other = try await host.domain(named: options.domain)
     // On a Xen host a domain can grant to itself.
@@ -96,8 +96,7 @@ struct VchanSession {
     let host = try Host.connect(common, as: own)
     let (platform, store) = (host.platform, host.store)
     defer { store.close() }
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "vchan") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("vchan")
     defer { thread.stopAndJoin() }
     let streams: VchanStreams
     do throws(Errno) {

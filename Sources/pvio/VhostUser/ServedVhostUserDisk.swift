@@ -51,7 +51,7 @@ final class ServedVhostUserDisk: ResizableDisk {
     return ServedVhostUserDisk(loop: loop, parts: parts, notices: notices)
   }
 
-  func status() async -> DiskStatusFile.Contents { await loop.run { [parts] in .init(parts.value.device) } }
+  func status() async -> DiskStatus { await loop.run { [parts] in .init(parts.value.device) } }
 
   var geometry: BlockGeometry { get async { await loop.run { [parts] in parts.value.device.engine.geometry } } }
 
@@ -76,7 +76,7 @@ final class ServedVhostUserDisk: ResizableDisk {
   }
 }
 
-extension DiskStatusFile.Contents {
+extension DiskStatus {
   /// Of a disk that a VMM uses; on the device's loop.
   init(_ device: BlockVirtioDevice) {
     self.init(

@@ -49,7 +49,7 @@ final class ServedVhostUserInterface: ConfigurableInterface {
     return ServedVhostUserInterface(loop: loop, parts: parts, logger: logger, notices: notices)
   }
 
-  func status() async -> NetStatusFile.Contents { await loop.run { [parts] in .init(parts.value.device.status) } }
+  func status() async -> NetStatus { await loop.run { [parts] in .init(parts.value.device.status) } }
 
   func setRate(_ text: String?) async {
     let rate = text.flatMap(RateLimit.init)
@@ -85,7 +85,7 @@ extension NetSpec {
   }
 }
 
-extension NetStatusFile.Contents {
+extension NetStatus {
   /// Of an interface that a VMM uses.
   init(_ status: NetVirtioStatus) {
     let counters = status.counters

@@ -21,8 +21,7 @@ struct StandaloneVhostUser {
   /// Serves until a signal comes; devices on connected sockets until their VMM has gone.
   func run() async throws {
     Process.takeSignals()
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "vhost-user", processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("vhost-user", processor: processor)
     defer { thread.stopAndJoin() }
     var served: [Served] = []
     do {

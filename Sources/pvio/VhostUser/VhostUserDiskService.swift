@@ -18,8 +18,7 @@ struct VhostUserDiskService {
 
   /// Serves until the device is detached or a signal comes.
   func run(store: XenStoreClient) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "block", processor: processor) } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("block", processor: processor)
     defer { thread.stopAndJoin() }
     let files = directory.device(address.id)
     let disk = try await ServedVhostUserDisk.open(
@@ -33,7 +32,7 @@ struct VhostUserDiskService {
         logger.info("signal \(signal): finishing requests and closing")
         isStopped.raise()
       },
-      Task { await DiskStatusFile(path: files.backendStatus).keepWriting { await disk.status() } },
+      Task { await StatusFile.keepWriting(to: files.backendStatus) { await disk.status() } },
       Task { await DiskResizing(address: address, disk: disk, store: store, logger: logger).serve() },
     ]
     var report = BackendSupervisor.Report(exitCode: 0, text: "\(address.paths): stopped")

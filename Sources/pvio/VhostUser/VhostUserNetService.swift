@@ -27,7 +27,7 @@ struct VhostUserNetService {
       at: .path(files.vhostUserSocket), settings: settings, loop: loop, logger: logger, makePort: makePort)
     let life = VhostUserLife(address: address, store: store, logger: logger)
     let helpers = [
-      Task { await NetStatusFile(path: files.backendStatus).keepWriting { await interface.status() } },
+      Task { await StatusFile.keepWriting(to: files.backendStatus) { await interface.status() } },
       Task { await NetKeyWatch(address: address, interface: interface, store: store).follow() },
     ]
     var report = BackendSupervisor.Report(exitCode: 0, text: "\(address.paths): stopped")

@@ -50,28 +50,17 @@ struct BackendFleet {
       throw CommandFailure("its directory \(address.paths.backend) does not say what to serve: 'params' is missing, and '\(DeviceToolstack.specKey)'")
     }
     let spec = try source.spec()
-    let isStopped = StopRequest()
-    let task = Task { [host, directory, logger] in
-      do {
-        let lock = try await DeviceLock.take(address, directory)
-        let report: BackendSupervisor.Report
-        switch spec {
-        case .disk(let disk):
-          report = try await DiskService(address: address, spec: disk, directory: directory, logger: logger)
-            .run(platform: host.platform, store: store, isStopped: isStopped)
-        case .net(let net):
-          report = try await NetService(address: address, spec: net, directory: directory, logger: logger)
-            .run(platform: host.platform, store: store, isStopped: isStopped)
-        case .driver(let spec):
-          throw CommandFailure("\(spec.kind.name) is served one device at a time: 'pvio backend \(spec.kind.name)'")
-        }
-        if report.exitCode != 0 { logger.error("\(report.text)") } else { logger.notice("\(report.text)") }
-        lock.release()
-      } catch {
-        logger.error("\(address.device) of domain \(address.domain): \(error)")
-        try? await store.write(address.paths.error(of: .backend), "\(error)")
+    return .begin(address, directory, store, logger) { [host, directory, logger] isStopped in
+      switch spec {
+      case .disk(let disk):
+        try await DiskService(address: address, spec: disk, directory: directory, logger: logger)
+          .run(platform: host.platform, store: store, isStopped: isStopped)
+      case .net(let net):
+        try await NetService(address: address, spec: net, directory: directory, logger: logger)
+          .run(platform: host.platform, store: store, isStopped: isStopped)
+      case .driver(let spec):
+        throw CommandFailure("\(spec.kind.name) is served one device at a time: 'pvio backend \(spec.kind.name)'")
       }
     }
-    return DeviceFollower.Served(stop: { isStopped.raise() }, task: task)
   }
 }

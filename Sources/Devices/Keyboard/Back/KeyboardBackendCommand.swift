@@ -52,8 +52,7 @@ public struct KeyboardBackendCommand: AsyncParsableCommand {
     _ device: KeyboardDevice, _ source: KeyboardSource, _ address: DeviceAddress, _ platform: any XenPlatform, _ store: XenStoreClient,
     _ logger: Logger
   ) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "vkbd") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("vkbd")
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let driver = await EventPageBackendDriver(device, loop: thread.loop, platform: platform, notices: notices, logger: logger)

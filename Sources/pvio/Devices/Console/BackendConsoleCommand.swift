@@ -56,8 +56,7 @@ struct ConsoleService {
   let logger: Logger
 
   func run(_ platform: any XenPlatform, _ store: XenStoreClient) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "console") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("console")
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let driver: ByteStreamBackendDriver<ConsoleBackendDevice, ByteStreamPump>
@@ -72,7 +71,7 @@ struct ConsoleService {
       throw CommandFailure("the console of \(address.device) cannot be served: \(error)")
     }
     try await publish(store)
-    return await ByteStreamBackendService(address: address, directory: directory, logger: logger).run(driver, store: store, notices: notices) {
+    return await DriverService(address: address, directory: directory, logger: logger).run(streams: driver, notices: notices, store: store) {
       $0.notes = ["terminal \(terminal.path)"]
     }
   }

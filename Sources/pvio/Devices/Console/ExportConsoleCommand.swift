@@ -33,8 +33,7 @@ struct ExportConsoleCommand: AsyncParsableCommand {
       lock.release()
       _ = pidfile
     }
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "console") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("console")
     defer { thread.stopAndJoin() }
     let service = ByteStreamExportService(
       address: address, directory: common.runDirectory, logger: common.logger("pvio.export"), loop: thread.loop, stop: .bySignal())

@@ -54,8 +54,7 @@ struct NinePService {
   let logger: Logger
 
   func run(_ platform: any XenPlatform, _ store: XenStoreClient) async throws -> BackendSupervisor.Report {
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "9pfs") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("9pfs")
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let (share, loop) = (share, thread.loop)
@@ -63,7 +62,7 @@ struct NinePService {
       NinePServer(share, loop: loop)
     }
     try await publish(store)
-    return await ByteStreamBackendService(address: address, directory: directory, logger: logger).run(driver, store: store, notices: notices) { status in
+    return await DriverService(address: address, directory: directory, logger: logger).run(streams: driver, notices: notices, store: store) { status in
       let counts = await driver.withEndpoints { [$0[0].answerCounts.total, $0[0].answerCounts.errors] }
       status.requests = counts[0]
       status.counters["errors_answered"] = counts[1]

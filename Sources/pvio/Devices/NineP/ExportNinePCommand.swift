@@ -40,8 +40,7 @@ struct ExportNinePCommand: AsyncParsableCommand {
       try listener.descriptor.setNonBlocking(true)
     } catch { throw CommandFailure("cannot listen on \(path): \(error)") }
     defer { UnixSocket.removeFile(at: path) }
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "9pfs") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("9pfs")
     defer { thread.stopAndJoin() }
     let stop = StopRequest.bySignal()
     print("pvio export ready: \(path)")
