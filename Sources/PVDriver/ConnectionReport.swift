@@ -12,7 +12,7 @@ public enum ConnectionReport<Fault: Error & Sendable & Equatable>: Sendable, Equ
 }
 
 /// Where a front-end is right now.
-public struct ConnectionStatus: Sendable, Equatable, Codable {
+public struct ConnectionStatus: FrontConnectionStatus, Equatable, Codable {
   public var isConnected = false
   /// How often a back-end was connected.
   public var connectionCount: UInt64 = 0
@@ -43,37 +43,9 @@ public final class ConnectionReporter<Fault: Error & Sendable & Equatable & Cust
     return false
   }
 
-  public func connected() {
-    board.report { status in
-      status.isConnected = true
-      status.failure = nil
-      status.connectionCount += 1
-      return .connected(again: status.connectionCount > 1)
-    }
-  }
-
-  public func lost(_ reason: String) { report(.backendLost(reason)) { $0.end(reason) } }
-  public func disconnected() { report(.disconnected) { $0.end("the connection was closed") } }
-  public func broken(_ fault: Fault) { report(.broken(fault)) { $0.end(fault.description) } }
-
-  public func closed() {
-    board.close { status in
-      status.end(status.failure ?? "closed")
-      return .closed
-    }
-  }
-
-  private func report(_ report: ConnectionReport<Fault>, _ change: (inout ConnectionStatus) -> Void) {
-    board.report { status in
-      change(&status)
-      return report
-    }
-  }
-}
-
-extension ConnectionStatus {
-  fileprivate mutating func end(_ reason: String) {
-    isConnected = false
-    failure = reason
-  }
+  public func connected() { board.began { .connected(again: $0.connectionCount > 1) } }
+  public func lost(_ reason: String) { board.ended(reason, .backendLost(reason)) }
+  public func disconnected() { board.ended("the connection was closed", .disconnected) }
+  public func broken(_ fault: Fault) { board.ended(fault.description, .broken(fault)) }
+  public func closed() { board.closed(.closed) }
 }

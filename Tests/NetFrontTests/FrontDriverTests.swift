@@ -2,6 +2,7 @@ import EventLoop
 @testable import NetFront
 import NetInterface
 import NetPackets
+import PVDriver
 import SimulatedPlatform
 import Testing
 import XenInterface

@@ -3,6 +3,7 @@ import DriverCommands
 import EventLoop
 import Logging
 import NBDExport
+import PVDriver
 import ProcessPlatform
 import XenInterface
 import XenStoreClient
@@ -19,8 +20,7 @@ struct NBDExportService {
   func run() async throws {
     let platform = try DaemonConnection.platform(directory, as: address.domain)
     let store = try DaemonConnection.store(directory, as: address.domain)
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "front") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("front")
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let disk = BlockFrontend(on: thread.loop, configuration: configuration)
@@ -105,7 +105,7 @@ struct FrontendStatus: Codable {
 }
 
 extension FrontendStatus {
-  init(_ status: BlockFrontStatus) {
+  init(_ status: some FrontConnectionStatus) {
     self.init(connected: status.isConnected, connections: status.connectionCount, failure: status.failure)
   }
 }

@@ -22,8 +22,7 @@ struct TapExportService {
     let platform = try DaemonConnection.platform(directory, as: address.domain)
     let store = try DaemonConnection.store(directory, as: address.domain)
     defer { store.close() }
-    let thread: EventLoopThread
-    do { thread = try EventLoopThread.start(name: "front") } catch { throw CommandFailure("\(error)") }
+    let thread = try EventLoopThread.started("front")
     defer { thread.stopAndJoin() }
     let keys = try await toolstackKeys(store)
     var tap = tap
@@ -86,12 +85,6 @@ struct TapExportService {
       }
       try? writeJSON(FrontendStatus(interface.status), to: directory.device(address.id).frontendStatus)
     }
-  }
-}
-
-extension FrontendStatus {
-  init(_ status: NetFrontStatus) {
-    self.init(connected: status.isConnected, connections: status.connectionCount, failure: status.failure)
   }
 }
 

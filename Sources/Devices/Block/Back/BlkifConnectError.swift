@@ -1,13 +1,13 @@
+public import PVDriver
 public import SharedRing
 public import XenPlatform
 
 /// Why a front-end's rings could not be taken up.
-public enum BlkifConnectError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum BlkifConnectError: BackConnectError, Sendable, Equatable, CustomStringConvertible {
   case ringNotMapped(queue: Int, GrantError)
   /// The ring's indices are impossible before the first request.
   case ringBroken(queue: Int, RingFault)
   case platform(PlatformError)
-  /// A front-end is connected already: our own mistake, told instead of trapped on because it ends only this device.
   case alreadyConnected
 
   public var description: String {

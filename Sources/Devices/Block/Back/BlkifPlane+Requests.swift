@@ -188,7 +188,7 @@ extension BlkifPlane {
   }
 
   func reject(_ rejection: BlkifRejection, _ queue: BlkifQueue, identifier: UInt64, operation: UInt8) {
-    queue.counters.rejections.count(rejection)
+    queue.state.value.counters.rejections.count(rejection)
     if let heldBack = limiter.admit() {
       logger.warning("queue \(queue.index): request refused: \(rejection)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
     }
@@ -196,7 +196,7 @@ extension BlkifPlane {
   }
 
   func rejectGrant(_ error: GrantError, _ queue: BlkifQueue, identifier: UInt64, operation: UInt8) {
-    queue.counters.rejections.count(.grant)
+    queue.state.value.counters.rejections.count(.grant)
     if let heldBack = limiter.admit() {
       logger.warning("queue \(queue.index): request refused: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
     }

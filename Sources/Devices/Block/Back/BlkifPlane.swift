@@ -12,7 +12,7 @@ import XenPlatform
 ///
 /// A turn takes up to ``budget`` requests from each queue, hands them to the engine, publishes all responses that came
 /// meanwhile once, and signals once. Lives from connect to disconnect; every call on the loop's thread.
-final class BlkifPlane: LoopSource {
+final class BlkifPlane: LoopSource, BackPlane {
   struct Configuration {
     var features: BlockFeatures
     var polling = PollingPolicy.standard
@@ -36,21 +36,14 @@ final class BlkifPlane: LoopSource {
 
   /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
   private struct State {
-    var poller: AdaptivePoller
+    var poller: PlanePoller
     var inFlightCount = 0
-    var workedSincePoll = false
-    /// Until when the rings are looked at although the poller has given up: see ``turnaroundNanoseconds``.
-    var lookUntil: UInt64 = 0
     var firstQueue = 0
     var isStopping = false
   }
 
   /// Requests that one queue may have handled in one turn.
   static let budget = 64
-
-  /// A front-end that polls sends its next requests within this of getting responses. Sleeping meanwhile would cost both ends a
-  /// wake-up each time the disk has answered, and a disk that takes longer than any window to poll teaches the poller just that.
-  private static let turnaroundNanoseconds: UInt64 = 5_000
 
   let engine: BlockEngine
   let features: BlockFeatures
@@ -69,7 +62,6 @@ final class BlkifPlane: LoopSource {
   private let state: FixedCell<State>
   var limiter = LogLimiter()
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
-  private var openChannels = 0
   private var client: PlaneClient?
 
   /// Maps the front-end's rings and begins to serve them. `channels` are bound to the ports of `transport`'s queues.
@@ -105,14 +97,13 @@ final class BlkifPlane: LoopSource {
     pages = HeldPages(
       grants: grants, capacity: engine.vectorCapacity, requestLimit: segments.count, persistentLimit: isPersistent ? configuration.persistentGrantLimit : 0)
     tracer = RequestTracer(configuration.trace, rowCount: engine.requestCapacity, queueCount: queues.count)
-    state = FixedCell(State(poller: AdaptivePoller(configuration.polling)))
+    state = FixedCell(State(poller: PlanePoller(configuration.polling, turnaroundNanoseconds: PlanePoller.turnaroundNanoseconds)))
     self.queues = queues
     super.init()
     loop.attach(self)
     let client = PlaneClient(self)
     self.client = client
     engine.client = client
-    openChannels = channels.count
     for (queue, channel) in zip(queues, channels) {
       // Events are looked at in turn: the loop serves this source after it has taken the completion that the event is.
       queue.channel = LoopEventChannel(channel, loop: loop) {}
@@ -148,21 +139,21 @@ final class BlkifPlane: LoopSource {
         }
       }
     }
-    for queue in queues where queue.hasUnpublished {
+    for queue in queues where queue.state.value.hasUnpublished {
       worked = true
       publish(queue)
     }
-    if worked || more { state.value.workedSincePoll = true }
+    if worked || more { state.value.poller.turnWorked() }
     return more ? .moreToDo : worked ? .worked : .idle
   }
 
   /// Handles what the queue has, within the budget.
   private func take(from queue: BlkifQueue) -> Service {
-    if queue.fault != nil { return .idle }
+    if queue.state.value.fault != nil { return .idle }
     var count = 0
-    if let request = queue.deferred {
+    if let request = queue.state.value.deferred {
       guard handle(request, of: queue) else { return .idle }
-      queue.deferred = nil
+      queue.state.value.deferred = nil
       count = 1
     }
     while count < Self.budget {
@@ -175,11 +166,11 @@ final class BlkifPlane: LoopSource {
         return .worked
       }
       count += 1
-      queue.counters.requests &+= 1
-      queue.sawRequests = true
+      queue.state.value.counters.requests &+= 1
+      queue.state.value.sawRequests = true
       guard handle(request, of: queue) else {
-        queue.counters.backPressure &+= 1
-        queue.deferred = request
+        queue.state.value.counters.backPressure &+= 1
+        queue.state.value.deferred = request
         return .worked
       }
     }
@@ -187,16 +178,16 @@ final class BlkifPlane: LoopSource {
   }
 
   private func publish(_ queue: BlkifQueue) {
-    queue.hasUnpublished = false
-    let isWanted = queue.fault == nil && queue.ring.publishResponses()
+    queue.state.value.hasUnpublished = false
+    let isWanted = queue.state.value.fault == nil && queue.ring.publishResponses()
     if isWanted { queue.channel?.signal() }
     if tracer.isOn { tracer.published(queue: queue.index, isSignalled: isWanted) }
   }
 
   /// The front-end has done what no front-end can: its ring is not touched any more, and whoever runs the device is told.
   private func giveUp(_ queue: BlkifQueue, _ fault: RingFault) {
-    queue.fault = fault
-    queue.deferred = nil
+    queue.state.value.fault = fault
+    queue.state.value.deferred = nil
     logger.error("queue \(queue.index) is broken: \(fault)")
     onFault(queue.index, fault)
   }
@@ -208,12 +199,7 @@ final class BlkifPlane: LoopSource {
   }
 
   override func wantsPolling(now: UInt64) -> Bool {
-    if state.value.workedSincePoll {
-      state.value.workedSincePoll = false
-      state.value.poller.workArrived(at: now)
-      state.value.lookUntil = state.value.poller.policy == .never ? 0 : now &+ Self.turnaroundNanoseconds
-    }
-    return !state.value.isStopping && (state.value.poller.shouldKeepPolling(now: now) || now < state.value.lookUntil)
+    state.value.poller.wantsPolling(now: now) && !state.value.isStopping
   }
 
   override func prepareToSleep() -> Bool {
@@ -221,8 +207,8 @@ final class BlkifPlane: LoopSource {
     var pending = false
     for queue in queues where queue.canTake {
       if queue.channel?.isPending == true {
-        queue.channel?.rearm(spurious: !queue.sawRequests)
-        queue.sawRequests = false
+        queue.channel?.rearm(spurious: !queue.state.value.sawRequests)
+        queue.state.value.sawRequests = false
       }
       do throws(RingFault) {
         if try queue.ring.armRequestEvent() { pending = true }
@@ -250,38 +236,35 @@ final class BlkifPlane: LoopSource {
   }
 
   func answer(_ queue: BlkifQueue, identifier: UInt64, operation: UInt8, _ status: BlockStatus) {
-    guard queue.fault == nil else { return }
+    guard queue.state.value.fault == nil else { return }
     var response = BlkifResponse()
     response.identifier = identifier
     response.operation = operation
     response.status = status.blkif.rawValue
     queue.ring.putResponse(response)
-    queue.counters.responses &+= 1
-    queue.hasUnpublished = true
+    queue.state.value.counters.responses &+= 1
+    queue.state.value.hasUnpublished = true
   }
 
   // MARK: The end
 
-  /// Takes no more requests, waits for those under way, and gives everything back; then calls `done` with the number of
-  /// pages that are still mapped, which is zero unless there is a mistake in this program.
   func stop(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
     precondition(stopping == nil, "stopped twice")
     stopping = done
     state.value.isStopping = true
-    for queue in queues { queue.deferred = nil }
+    for queue in queues { queue.state.value.deferred = nil }
     finishStopping()
   }
 
   private func finishStopping() {
     guard state.value.inFlightCount == 0, client != nil else { return }
     client = nil
-    for queue in queues where queue.hasUnpublished { publish(queue) }
-    for queue in queues { queue.channel?.close { [self] in channelClosed() } }
+    for queue in queues where queue.state.value.hasUnpublished { publish(queue) }
+    queues.compactMap(\.channel).close { [self] in finishClosed() }
   }
 
-  private func channelClosed() {
-    openChannels -= 1
-    guard openChannels == 0, let done = stopping else { return }
+  private func finishClosed() {
+    guard let done = stopping else { return }
     pages.releasePersistent()
     for queue in queues { queue.ring.unmap() }
     queues.removeAll()

@@ -8,40 +8,19 @@ final class BlkifQueue {
   let index: Int
   let ring: AnyBlkifRing
   var channel: LoopEventChannel?
-  private let state = FixedCell(State())
+  let state = FixedCell(State())
 
   /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
-  private struct State {
+  struct State {
     var counters = BlkifQueueCounters()
+    /// A request that was taken while the engine had no room: the next to be handled.
     var deferred: BlkifRequest?
+    /// Responses were put and not published.
     var hasUnpublished = false
+    /// Requests were taken since the channel was last re-armed: its event was no spurious one.
     var sawRequests = false
+    /// The front-end broke the ring; it is not touched any more.
     var fault: RingFault?
-  }
-
-  var counters: BlkifQueueCounters {
-    @inline(__always) _read { yield state.value.counters }
-    @inline(__always) _modify { yield &state.value.counters }
-  }
-  /// A request that was taken while the engine had no room: the next to be handled.
-  var deferred: BlkifRequest? {
-    @inline(__always) _read { yield state.value.deferred }
-    @inline(__always) _modify { yield &state.value.deferred }
-  }
-  /// Responses were put and not published.
-  var hasUnpublished: Bool {
-    @inline(__always) _read { yield state.value.hasUnpublished }
-    @inline(__always) _modify { yield &state.value.hasUnpublished }
-  }
-  /// Requests were taken since the channel was last re-armed: its event was no spurious one.
-  var sawRequests: Bool {
-    @inline(__always) _read { yield state.value.sawRequests }
-    @inline(__always) _modify { yield &state.value.sawRequests }
-  }
-  /// The front-end broke the ring; it is not touched any more.
-  var fault: RingFault? {
-    @inline(__always) _read { yield state.value.fault }
-    @inline(__always) _modify { yield &state.value.fault }
   }
 
   init(index: Int, ring: AnyBlkifRing) {
@@ -49,7 +28,9 @@ final class BlkifQueue {
     self.ring = ring
   }
 
-  var canTake: Bool { fault == nil && deferred == nil }
+  /// What it has done, for those who only look.
+  var counters: BlkifQueueCounters { state.value.counters }
+  var canTake: Bool { state.value.fault == nil && state.value.deferred == nil }
 }
 
 /// What one queue has done since it was connected.

@@ -4,6 +4,7 @@ public import EventLoop
 public import Logging
 public import Xenbus
 public import XenPlatform
+import PVDriver
 import XenInterface
 
 /// The store half of a block back-end: offers features, takes up a front-end's rings, gives them back.
@@ -87,7 +88,7 @@ public final class BlockBackendDriver: BackendDriver {
   public func connect(frontend: XenbusDirectory) async throws -> [String: String] {
     let features = await loop.run { [half] in half.value.features }
     let transport = try BlockTransport(reading: frontend, offered: features, defaultProtocol: configuration.defaultProtocol)
-    let channels = try bind(transport, of: frontend)
+    let channels = try BlkifConnectError.bind(transport.queues.map(\.port), of: frontend.domain, platform)
     let (platform, notices) = (platform, notices)
     let geometry = try await loop.run { [half] in
       half.value.connect(transport, granter: frontend.domain, channels: channels, platform: platform) { queue, fault in
@@ -98,25 +99,7 @@ public final class BlockBackendDriver: BackendDriver {
     return geometry.keys(for: configuration.frontendFamily)
   }
 
-  private func bind(_ transport: BlockTransport, of frontend: XenbusDirectory) throws(BlkifConnectError) -> [EventChannel] {
-    var channels: [EventChannel] = []
-    for queue in transport.queues {
-      do throws(PlatformError) {
-        channels.append(try platform.bindInterdomainChannel(remote: frontend.domain, port: queue.port))
-      } catch {
-        throw .platform(error)
-      }
-    }
-    return channels
-  }
-
-  public func disconnect() async {
-    let (loop, half) = (loop, half)
-    let leaked = await withCheckedContinuation { continuation in
-      loop.execute { half.value.disconnect { continuation.resume(returning: $0) } }
-    }
-    if leaked > 0 { logger.critical("\(leaked) pages of the front-end are still mapped after disconnecting: please report this") }
-  }
+  public func disconnect() async { await half.disconnect(logger) }
 
   // MARK: While connected
 

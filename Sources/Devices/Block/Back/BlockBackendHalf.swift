@@ -2,18 +2,18 @@ import BlockEngine
 import BlockInterface
 import EventLoop
 import Logging
+import PVDriver
+import SharedMemory
 import SharedRing
 import XenInterface
 import XenPlatform
 
 /// What of a block back-end lives on the loop: the engine for good, a plane from connect to disconnect.
-final class BlockBackendHalf {
+final class BlockBackendHalf: BackHalf {
   let engine: BlockEngine
   private let configuration: BlockBackendConfiguration
   private let logger: Logger
-  private var plane: BlkifPlane?
-  /// Who waits for a disconnect that is under way.
-  private var disconnecting: [(Int) -> Void] = []
+  private let connection = BackConnection<BlkifPlane>()
 
   init(engine: BlockEngine, configuration: BlockBackendConfiguration, logger: Logger) {
     self.engine = engine
@@ -43,45 +43,31 @@ final class BlockBackendHalf {
     _ transport: BlockTransport, granter: DomainID, channels: [EventChannel], platform: any XenPlatform,
     onFault: @escaping (_ queue: Int, RingFault) -> Void
   ) -> Result<BlockGeometry, BlkifConnectError> {
-    guard plane == nil else { return .failure(.alreadyConnected) }
-    do throws(BlkifConnectError) {
-      let grants: ForeignGrants
-      do throws(PlatformError) { grants = try platform.foreignGrants(of: granter) } catch { throw .platform(error) }
-      plane = try BlkifPlane(
-        engine: engine, grants: grants, transport: transport, channels: channels,
-        configuration: BlkifPlane.Configuration(
-          features: features, polling: configuration.polling, persistentGrantLimit: configuration.persistentGrantLimit,
-          largeTableByteCount: configuration.largeTableByteCount, frontendFamily: configuration.frontendFamily, trace: configuration.trace),
-        logger: logger, onFault: onFault)
-      return .success(engine.geometry)
-    } catch {
-      return .failure(error)
+    Result { () throws(BlkifConnectError) in
+      try connection.begin(with: granter, platform) { grants throws(BlkifConnectError) in
+        try BlkifPlane(
+          engine: engine, grants: grants, transport: transport, channels: channels,
+          configuration: BlkifPlane.Configuration(
+            features: features, polling: configuration.polling, persistentGrantLimit: configuration.persistentGrantLimit,
+            largeTableByteCount: configuration.largeTableByteCount, frontendFamily: configuration.frontendFamily, trace: configuration.trace),
+          logger: logger, onFault: onFault)
+      }
+      return engine.geometry
     }
   }
 
-  /// Ends the connection, if there is one. Several may ask; all are told.
-  func disconnect(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
-    guard let plane else { return done(0) }
-    disconnecting.append(done)
-    guard disconnecting.count == 1 else { return }
-    plane.stop { [self] leaked in
-      self.plane = nil
-      let waiting = disconnecting
-      disconnecting = []
-      for done in waiting { done(leaked) }
-    }
-  }
+  func disconnect(_ done: @escaping (_ leakedPageCount: Int) -> Void) { connection.end(done) }
 
   var status: BlockBackendStatus {
     var status = BlockBackendStatus(geometry: engine.geometry, features: features, engine: engine.statistics, notices: engine.store.notices)
-    guard let plane else { return status }
+    guard let plane = connection.plane else { return status }
     status.usesPersistentGrants = plane.isPersistent
     status.mappedPageCount = plane.pages.grants.mappedPageCount
     status.persistentGrantCount = plane.pages.persistent?.count ?? 0
     status.queues = plane.queues.map { queue in
       BlockBackendStatus.Queue(
         entryCount: queue.ring.entryCount, inFlight: queue.ring.unansweredCount, counters: queue.counters,
-        events: queue.channel?.counters ?? LoopEventChannel.Counters(), fault: queue.fault)
+        events: queue.channel?.counters ?? LoopEventChannel.Counters(), fault: queue.state.value.fault)
     }
     return status
   }

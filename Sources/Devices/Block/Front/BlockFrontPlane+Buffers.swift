@@ -1,4 +1,5 @@
 import LinuxSystem
+import PVDriver
 import XenInterface
 
 /// Handing out buffers.

@@ -1,5 +1,6 @@
 import EventLoop
 import LinuxSystem
+import PVDriver
 import SharedRing
 import XenInterface
 

@@ -1,5 +1,6 @@
 import EventLoop
 import LinuxSystem
+import PVDriver
 import XenInterface
 
 /// Connecting and disconnecting: what the store half calls.
@@ -92,19 +93,11 @@ extension BlockFrontPlane {
     }
     if phase != .closed { phase = .disconnected }
     self.connection = nil
-    var open = connection.loopChannels.count
-    let finish = { [self] in
+    connection.loopChannels.close { [self] in
       let stillMapped = connection.pool.revokeAll()
       counters.quarantinedPages &+= UInt64(stillMapped)
       connection.loopChannels.removeAll()
       done(stillMapped)
-    }
-    if open == 0 { return finish() }
-    for channel in connection.loopChannels {
-      channel.close {
-        open -= 1
-        if open == 0 { finish() }
-      }
     }
     quiesced.take()?()
   }

@@ -1,5 +1,6 @@
 public import EventLoop
 import LinuxSystem
+public import PVDriver
 import SharedRing
 import XenInterface
 
@@ -8,7 +9,7 @@ import XenInterface
 /// Operations go in with ``submit(_:)`` and come back through ``BlockFrontOperation/completed(_:)``. Large ones are split
 /// into ring requests, small ones of one turn are published together; what finds no room waits in order. Without a
 /// connection operations wait for one, for a bounded time. Loop thread only.
-public final class BlockFrontPlane: LoopSource {
+public final class BlockFrontPlane: LoopSource, FrontPlane {
   /// The most one operation may move, in bytes; issuers split what is larger. Below a quarter of any pool, so that one
   /// operation cannot block the others.
   public static let maximumOperationByteCount = 1 << 20
@@ -16,16 +17,7 @@ public final class BlockFrontPlane: LoopSource {
   public let configuration: BlockFrontConfiguration
   public let reporter: BlockFrontReporter
 
-  enum Phase: Equatable {
-    case disconnected
-    case connected
-    /// Nothing is sent any more; responses are taken.
-    case quiescing
-    /// The ring is not touched any more: its back-end is dead, or broke a rule.
-    case severed
-    case closed
-  }
-  var phase = Phase.disconnected
+  var phase = FrontPhase.disconnected
   var disconnectedSince: UInt64
   var connection: BlockFrontConnection?
   /// The device; nil before the first connection. Kept while disconnected.

@@ -1,4 +1,4 @@
-import PVDriver
+public import PVDriver
 public import XenInterface
 
 /// What happens to a front-end's connection.
@@ -21,7 +21,7 @@ public enum BlockFrontReport: Sendable, Equatable {
 }
 
 /// Where a front-end is right now.
-public struct BlockFrontStatus: Sendable, Equatable {
+public struct BlockFrontStatus: FrontConnectionStatus, Equatable {
   public var isConnected = false
   public var geometry: BlockFrontGeometry?
   /// How often a back-end was connected.
@@ -43,58 +43,24 @@ public final class BlockFrontReporter: Sendable {
   public func reports() -> AsyncStream<BlockFrontReport> { board.reports() }
 
   func connected(_ geometry: BlockFrontGeometry) {
-    board.report { status in
-      status.isConnected = true
+    board.began { status in
       status.geometry = geometry
-      status.failure = nil
-      status.connectionCount += 1
       return status.connectionCount == 1 ? .connected(geometry) : .reconnected(geometry)
     }
   }
 
-  func changed(_ geometry: BlockFrontGeometry) {
+  func changed(_ geometry: BlockFrontGeometry) { report(.changed(geometry), geometry) }
+  func featureRefused(_ operation: BlkifOperation, geometry: BlockFrontGeometry) { report(.featureRefused(operation), geometry) }
+
+  private func report(_ report: BlockFrontReport, _ geometry: BlockFrontGeometry) {
     board.report { status in
       status.geometry = geometry
-      return .changed(geometry)
+      return report
     }
   }
 
-  func featureRefused(_ operation: BlkifOperation, geometry: BlockFrontGeometry) {
-    board.report { status in
-      status.geometry = geometry
-      return .featureRefused(operation)
-    }
-  }
-
-  func lost(_ reason: String) {
-    board.report { status in
-      status.isConnected = false
-      status.failure = reason
-      return .backendLost(reason)
-    }
-  }
-
-  func disconnected() {
-    board.report { status in
-      status.isConnected = false
-      status.failure = "the connection was closed"
-      return .disconnected
-    }
-  }
-
-  func broken(_ fault: BlockFrontFault) {
-    board.report { status in
-      status.isConnected = false
-      status.failure = fault.description
-      return .broken(fault)
-    }
-  }
-
-  func closed() {
-    board.close { status in
-      status.isConnected = false
-      status.failure = status.failure ?? "closed"
-      return .closed
-    }
-  }
+  func lost(_ reason: String) { board.ended(reason, .backendLost(reason)) }
+  func disconnected() { board.ended("the connection was closed", .disconnected) }
+  func broken(_ fault: BlockFrontFault) { board.ended(fault.description, .broken(fault)) }
+  func closed() { board.closed(.closed) }
 }

@@ -1,4 +1,5 @@
 public import EventLoop
+import PVDriver
 import XenInterface
 
 /// A paravirtual block device as programs use it: asynchronous, from any task, many operations in flight.
@@ -19,21 +20,16 @@ public final class BlockFrontend: Sendable {
   /// The ring half, for others on the same loop (NBD export).
   public let plane: LoopConfined<BlockFrontPlane>
   let reporter: BlockFrontReporter
+  private let served: ServedPlane<BlockFrontPlane>
 
   /// A front-end that is served by `loop`, and not connected yet.
   public init(on loop: EventLoop, configuration: BlockFrontConfiguration = BlockFrontConfiguration()) {
     let reporter = BlockFrontReporter()
-    let plane = LoopConfined(BlockFrontPlane(configuration: configuration, reporter: reporter), on: loop)
     self.loop = loop
     self.configuration = configuration
-    self.plane = plane
     self.reporter = reporter
-    loop.execute { loop.attach(plane.value) }
-  }
-
-  deinit {
-    // Until then it is served, so that whoever still asks a closed front-end is told.
-    loop.execute { [plane] in plane.value.loop?.detach(plane.value) }
+    served = ServedPlane(BlockFrontPlane(configuration: configuration, reporter: reporter), on: loop)
+    plane = served.plane
   }
 
   /// Connection, geometry and the last failure, as they are now.
@@ -64,15 +60,5 @@ public final class BlockFrontend: Sendable {
   public func counters() async -> BlockFrontPlane.Counters { await loop.run { [plane] in plane.value.counters } }
 
   /// Fails what waits and everything from now on. After the life cycle has ended.
-  public func close() async {
-    await withCheckedContinuation { continuation in
-      loop.execute { [plane] in
-        let plane = plane.value
-        plane.disconnect { _ in
-          plane.close()
-          continuation.resume()
-        }
-      }
-    }
-  }
+  public func close() async { await served.close() }
 }

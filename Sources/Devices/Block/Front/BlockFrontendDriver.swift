@@ -2,7 +2,6 @@ import BlockInterface
 import EventLoop
 public import Logging
 import PVDriver
-import Synchronization
 import XenInterface
 public import XenPlatform
 public import Xenbus
@@ -20,7 +19,7 @@ public final class BlockFrontendDriver: FrontendDriver {
   private let platform: any XenPlatform
   private let notices: XenbusNotices
   private let logger: Logger
-  private let channels = Mutex<[EventChannel]>([])
+  private let connection: FrontConnection<BlockFrontPlane>
 
   public init(
     _ frontend: BlockFrontend, platform: any XenPlatform, notices: XenbusNotices, logger: Logger = Logger(label: "block.frontend")
@@ -29,13 +28,14 @@ public final class BlockFrontendDriver: FrontendDriver {
     self.platform = platform
     self.notices = notices
     self.logger = logger
+    connection = FrontConnection(frontend.plane, notices: notices, logger: logger)
   }
 
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
     let shape = try BlockFrontConnection.Shape(backend: backend, configuration: frontend.configuration)
     // Off the loop: the platform may have to ask the broker, and a new arena's pages take a while.
     let handOver = HandOver(try platform.makeGrantArena(for: backend.domain, access: .readWrite, pageCount: shape.pageCount))
-    let made = try makeChannels(shape.queueCount, for: backend.domain)
+    let made = try platform.allocateUnboundChannels(shape.queueCount, for: backend.domain)
     let rings = await frontend.loop.run { [frontend, notices] in
       let plane = frontend.plane.value
       let connection = BlockFrontConnection(shape: shape, arena: handOver.take(), channels: made)
@@ -43,8 +43,7 @@ public final class BlockFrontendDriver: FrontendDriver {
       plane.onFault = { notices.peerViolation($0.description) }
       return connection.queues.map(\.ringReferences)
     }
-    channels.withLock { $0 = made }
-    for channel in made { channel.onPeerClosed { [weak self] in self?.peerClosed() } }
+    connection.hold(made)
     let queues = zip(rings, made).map { BlockTransport.Queue(ringReferences: $0, port: $1.port) }
     return BlockTransport(queues: queues, persistentGrants: shape.isPersistent).keys
   }
@@ -63,45 +62,6 @@ public final class BlockFrontendDriver: FrontendDriver {
     }
   }
 
-  public func quiesce() async {
-    let frontend = frontend
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-        frontend.loop.execute { frontend.plane.value.quiesce { continuation.resume() } }
-        // Cancelled before there was anything to abandon: then what is below ran too early.
-        if Task.isCancelled { frontend.loop.execute { frontend.plane.value.abandonQuiescing() } }
-      }
-    } onCancel: {
-      frontend.loop.execute { frontend.plane.value.abandonQuiescing() }
-    }
-  }
-
-  public func disconnect() async {
-    let held = channels.withLock { channels in
-      defer { channels = [] }
-      return channels
-    }
-    for channel in held { channel.onPeerClosed(nil) }
-    let frontend = frontend
-    let stillMapped = await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
-      frontend.loop.execute { frontend.plane.value.disconnect { continuation.resume(returning: $0) } }
-    }
-    if stillMapped > 0 {
-      logger.notice("the back-end had not let go of \(stillMapped) pages; they are given up with their arena")
-    }
-  }
-
-  private func makeChannels(_ count: Int, for domain: DomainID) throws -> [EventChannel] {
-    var made: [EventChannel] = []
-    for _ in 0..<count { made.append(try platform.allocateUnboundChannel(for: domain)) }
-    return made
-  }
-
-  private func peerClosed() {
-    let reason = "its end of the event channel was closed"
-    frontend.loop.execute { [frontend, notices] in
-      // A back-end that closes with us closes its ports before it has unmapped everything: its state says when it has.
-      if frontend.plane.value.backendVanished(reason) { notices.peerVanished() }
-    }
-  }
+  public func quiesce() async { await connection.quiesce() }
+  public func disconnect() async { await connection.disconnect() }
 }

@@ -23,10 +23,7 @@ final class BlockVirtioPlane: LoopSource {
 
   /// What changes with each request. Apart from the object, so that no access is checked for overlapping others.
   private struct State {
-    var poller: AdaptivePoller
-    var workedSincePoll = false
-    /// Until when the rings are looked at although the poller has given up: as in a blkif back-end.
-    var lookUntil: UInt64 = 0
+    var poller: PlanePoller
     /// There are ``bounces``.
     var hasBounces = false
     var stoppingCount = 0
@@ -38,7 +35,6 @@ final class BlockVirtioPlane: LoopSource {
   static let budget = 64
   /// Answers that are shown together at most: both sides work at the same time then.
   private static let publishBatch = 16
-  private static let turnaroundNanoseconds: UInt64 = 5_000
 
   let engine: BlockEngine
   let identity: [UInt8]
@@ -61,7 +57,7 @@ final class BlockVirtioPlane: LoopSource {
     queues = ObjectSlots(count: queueCount)
     rows = FixedTable(repeating: Row(), count: engine.requestCapacity)
     tracer = RequestTracer(trace, rowCount: engine.requestCapacity, queueCount: queueCount)
-    state = FixedCell(State(poller: AdaptivePoller(polling)))
+    state = FixedCell(State(poller: PlanePoller(polling, turnaroundNanoseconds: PlanePoller.turnaroundNanoseconds)))
     super.init()
     let client = PlaneClient(self)
     self.client = client
@@ -132,7 +128,7 @@ final class BlockVirtioPlane: LoopSource {
       if done != .idle, done != nil { state.value.firstQueue = position + 1 < queues.count ? position + 1 : 0 }
       if state.value.stoppingCount > 0 { stopWhatIsDone(position) }
     }
-    if worked || more { state.value.workedSincePoll = true }
+    if worked || more { state.value.poller.turnWorked() }
     return more ? .moreToDo : worked ? .worked : .idle
   }
 
@@ -195,14 +191,7 @@ final class BlockVirtioPlane: LoopSource {
     return false
   }
 
-  override func wantsPolling(now: UInt64) -> Bool {
-    if state.value.workedSincePoll {
-      state.value.workedSincePoll = false
-      state.value.poller.workArrived(at: now)
-      state.value.lookUntil = state.value.poller.policy == .never ? 0 : now &+ Self.turnaroundNanoseconds
-    }
-    return state.value.poller.shouldKeepPolling(now: now) || now < state.value.lookUntil
-  }
+  override func wantsPolling(now: UInt64) -> Bool { state.value.poller.wantsPolling(now: now) }
 
   override func prepareToSleep() -> Bool {
     var pending = false

@@ -19,12 +19,12 @@ extension NetBackPlane {
   }
 
   @inline(__always) private func receive(_ frame: Frame, _ hash: FrameHash?, on queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
-    guard queue.fault == nil else {
-      queue.counters.receiveDrops.broken &+= 1
+    guard queue.state.value.fault == nil else {
+      queue.state.value.counters.receiveDrops.broken &+= 1
       return .dropped
     }
     if frame.isMulticast, !multicast.admits(frame.destination) {
-      queue.counters.receiveDrops.filtered &+= 1
+      queue.state.value.counters.receiveDrops.filtered &+= 1
       return .dropped
     }
     do throws(RingFault) {
@@ -32,7 +32,7 @@ extension NetBackPlane {
       return try receiveInSlots(frame, hash, on: queue)
     } catch {
       giveUp(queue, .ring(.receive, error))
-      queue.counters.receiveDrops.broken &+= 1
+      queue.state.value.counters.receiveDrops.broken &+= 1
       return .dropped
     }
   }
@@ -42,7 +42,7 @@ extension NetBackPlane {
     _ frame: Frame, _ hash: FrameHash?, on queue: NetBackQueue
   ) throws(RingFault) -> NetPortClient.ReceiveOutcome {
     guard let slots = slots(for: frame, hash) else {
-      queue.counters.receiveDrops.unacceptable &+= 1
+      queue.state.value.counters.receiveDrops.unacceptable &+= 1
       return .dropped
     }
     if queue.backlog.value.isEmpty, try deliver(frame, slots, to: queue) { return .delivered }
@@ -52,17 +52,17 @@ extension NetBackPlane {
   /// The guest has posted too few buffers for a frame.
   private func wait(_ frame: Frame, _ hash: FrameHash?, _ slots: ReceiveSlots, for queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
     let now = clock.nowNanoseconds
-    if queue.wantedReceiveSlots == 0 {
-      queue.wantedReceiveSlots = slots.count
-      queue.emptySince = now
+    if queue.state.value.wantedReceiveSlots == 0 {
+      queue.state.value.wantedReceiveSlots = slots.count
+      queue.state.value.emptySince = now
     }
     watchTime()
     if port.keepsRefusedFrames {
-      queue.refusedFrame = true
+      queue.state.value.refusedFrame = true
       return .full
     }
     if queue.backlog.value.append(frame, hash, now: now) { return .delivered }
-    queue.counters.receiveDrops.noRoom &+= 1
+    queue.state.value.counters.receiveDrops.noRoom &+= 1
     return .full
   }
 
@@ -107,8 +107,8 @@ extension NetBackPlane {
       refuse(error, queue)
     }
     queue.receiveRing.cell.value.putResponse(response)
-    queue.hasReceiveResponses = true
-    queue.sawRequests = true
+    queue.state.value.hasReceiveResponses = true
+    queue.state.value.sawRequests = true
     return true
   }
 
@@ -131,7 +131,7 @@ extension NetBackPlane {
       }
     }
     respond(slots, failed: failure != nil, to: queue)
-    queue.sawRequests = true
+    queue.state.value.sawRequests = true
     if let failure { refuse(failure, queue) } else { count(slots.byteCount, queue) }
     return true
   }
@@ -156,12 +156,12 @@ extension NetBackPlane {
   }
 
   @inline(__always) private func count(_ byteCount: Int, _ queue: NetBackQueue) {
-    queue.counters.receivedFrames &+= 1
-    queue.counters.receivedBytes &+= UInt64(byteCount)
+    queue.state.value.counters.receivedFrames &+= 1
+    queue.state.value.counters.receivedBytes &+= UInt64(byteCount)
   }
 
   @inline(never) private func refuse(_ error: GrantError, _ queue: NetBackQueue) {
-    queue.counters.receiveDrops.grant &+= 1
+    queue.state.value.counters.receiveDrops.grant &+= 1
     if let heldBack = limiter.admit() {
       logger.warning(
         "queue \(queue.index): a posted page cannot be used: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
@@ -179,13 +179,13 @@ extension NetBackPlane {
       if failed { response.status = NetifStatus.error.rawValue }
       queue.receiveRing.cell.value.putResponse(response)
     }
-    queue.hasReceiveResponses = true
+    queue.state.value.hasReceiveResponses = true
   }
 
   /// The port has no more frames for now.
   func endOfReceiveBatch() {
     if !state.value.isServing { return }
-    for queue in queues where queue.hasReceiveResponses { publish(queue) }
+    for queue in queues where queue.state.value.hasReceiveResponses { publish(queue) }
   }
 
   // MARK: Guests that are slow
@@ -193,13 +193,13 @@ extension NetBackPlane {
   /// Looks whether the guest has posted buffers for what waits. True when something was done.
   func goOnReceiving(_ queue: NetBackQueue, now: UInt64) -> Bool {
     do throws(RingFault) {
-      let wanted = queue.wantedReceiveSlots
+      let wanted = queue.state.value.wantedReceiveSlots
       guard try queue.receiveRing.cell.value.waitingRequestCount(wanted: wanted) >= wanted else { return expire(queue, now: now) }
-      queue.wantedReceiveSlots = 0
+      queue.state.value.wantedReceiveSlots = 0
       setStalled(false, queue)
       try emptyBacklog(of: queue, now: now)
-      if queue.backlog.value.isEmpty, queue.refusedFrame {
-        queue.refusedFrame = false
+      if queue.backlog.value.isEmpty, queue.state.value.refusedFrame {
+        queue.state.value.refusedFrame = false
         port.receiveReady(queue: queue.index)
       }
       return true
@@ -215,13 +215,13 @@ extension NetBackPlane {
       queue.backlog.value.first(as: frame)
       // Looked at anew: the front-end may have changed what it takes.
       guard let slots = slots(for: frame, queue.backlog.value.firstHash) else {
-        queue.counters.receiveDrops.unacceptable &+= 1
+        queue.state.value.counters.receiveDrops.unacceptable &+= 1
         queue.backlog.value.removeFirst()
         continue
       }
       guard try deliver(frame, slots, to: queue) else {
-        queue.wantedReceiveSlots = slots.count
-        queue.emptySince = now
+        queue.state.value.wantedReceiveSlots = slots.count
+        queue.state.value.emptySince = now
         return
       }
       queue.backlog.value.removeFirst()
@@ -234,19 +234,19 @@ extension NetBackPlane {
     var dropped = false
     while let arrival = queue.backlog.value.oldestArrival, now &- arrival > configuration.drainNanoseconds {
       queue.backlog.value.removeFirst()
-      queue.counters.receiveDrops.expired &+= 1
+      queue.state.value.counters.receiveDrops.expired &+= 1
       dropped = true
     }
     // A front-end that gives no notice of buffers cannot be told from one that has none to give.
-    if acceptance.receiveNotification, now &- queue.emptySince > configuration.stallNanoseconds { setStalled(true, queue) }
+    if acceptance.receiveNotification, now &- queue.state.value.emptySince > configuration.stallNanoseconds { setStalled(true, queue) }
     return dropped
   }
 
   private func setStalled(_ isStalled: Bool, _ queue: NetBackQueue) {
-    guard queue.isStalled != isStalled else { return }
-    queue.isStalled = isStalled
+    guard queue.state.value.isStalled != isStalled else { return }
+    queue.state.value.isStalled = isStalled
     logger.notice("queue \(queue.index): the guest \(isStalled ? "has not posted buffers for \(configuration.stallNanoseconds / 1_000_000_000) s; its link is down" : "posts buffers again")")
-    port.guestStalled(queues.contains { $0.isStalled })
+    port.guestStalled(queues.contains { $0.state.value.isStalled })
   }
 
   /// Makes the loop look again after a while, as long as frames wait: often at a guest that gives no notice.

@@ -13,7 +13,7 @@ import XenPlatform
 extension NetBackPlane {
   /// Takes what the queue has, within the budget.
   func transmit(from queue: NetBackQueue) -> Service {
-    if queue.fault != nil { return .idle }
+    if queue.state.value.fault != nil { return .idle }
     let isLimited = state.value.isLimited
     var count = 0
     while count < Self.budget {
@@ -27,7 +27,7 @@ extension NetBackPlane {
       count += 1
     }
     if count == 0 { return .idle }
-    queue.sawRequests = true
+    queue.state.value.sawRequests = true
     return count == Self.budget ? .moreToDo : .worked
   }
 
@@ -67,8 +67,8 @@ extension NetBackPlane {
           answerChain(queue, changed ? .okay : .error)
           return true
         case .rejected:
-          queue.counters.transmittedFrames &+= 1
-          queue.counters.transmitErrors.malformed &+= 1
+          queue.state.value.counters.transmittedFrames &+= 1
+          queue.state.value.counters.transmitErrors.malformed &+= 1
           answerChain(queue, .error)
           return true
         }
@@ -84,7 +84,7 @@ extension NetBackPlane {
   /// Answers every slot of the chain that was assembled last.
   private func answerChain(_ queue: NetBackQueue, _ status: NetifStatus) {
     queue.transmitRing.cell.value.putResponses(to: queue.assembler.value.answer, status: status)
-    queue.hasTransmitResponses = true
+    queue.state.value.hasTransmitResponses = true
   }
 
   // MARK: Frames
@@ -92,7 +92,7 @@ extension NetBackPlane {
   /// Hands a frame that is one slot, as most are, to the port.
   @inline(__always) private func send(_ slot: NetifTransmitRequest, _ piece: TransmitPiece, of queue: NetBackQueue) {
     let place = queue.packets.begin()
-    queue.counters.transmittedFrames &+= 1
+    queue.state.value.counters.transmittedFrames &+= 1
     let status = queue.packets.frames.withObject(place) { frame -> NetifStatus? in
       do throws(GrantError) { try fill(frame, place, piece, of: queue) } catch { return refuse(error, queue) }
       frame.offload = slot.offload
@@ -102,14 +102,14 @@ extension NetBackPlane {
     // Unmapped first: the front-end may take its pages back as soon as it sees the answer.
     queue.packets.unmapPages(of: place, grants)
     queue.transmitRing.cell.value.putResponse(NetifTransmitResponse(identifier: slot.identifier, status: status))
-    queue.hasTransmitResponses = true
+    queue.state.value.hasTransmitResponses = true
     queue.packets.end(place)
   }
 
   /// Hands the frame of the chain that was assembled to the port.
   private func sendChain(of queue: NetBackQueue) {
     let place = queue.packets.begin()
-    queue.counters.transmittedFrames &+= 1
+    queue.state.value.counters.transmittedFrames &+= 1
     let status = queue.packets.frames.withObject(place) { frame -> NetifStatus? in
       frame.reset(headByteCount: min(queue.assembler.value.byteCount, Frame.headCapacity))
       do throws(GrantError) {
@@ -134,18 +134,18 @@ extension NetBackPlane {
   @inline(__always) private func pass(_ frame: Frame, needsPseudoHeaderSum: Bool, from queue: NetBackQueue) -> NetifStatus? {
     if frame.offload.needsChecksum {
       guard frame.locateChecksum() else {
-        queue.counters.transmitErrors.headers &+= 1
+        queue.state.value.counters.transmitErrors.headers &+= 1
         return .error
       }
       if needsPseudoHeaderSum { frame.putPseudoHeaderSum() }
     }
-    queue.counters.transmittedBytes &+= UInt64(frame.byteCount)
+    queue.state.value.counters.transmittedBytes &+= UInt64(frame.byteCount)
     if state.value.isLimited { state.value.rate?.spend(byteCount: frame.byteCount, now: clock.nowNanoseconds) }
     switch port.transmit(frame, queue: queue.index) {
     case .done: return .okay
     case .pending: return nil
     case .dropped:
-      queue.counters.transmitDrops &+= 1
+      queue.state.value.counters.transmitDrops &+= 1
       return .dropped
     }
   }
@@ -155,7 +155,7 @@ extension NetBackPlane {
     if let heldBack = limiter.admit() {
       logger.warning("queue \(queue.index): frame refused: \(error)", metadata: heldBack > 0 ? ["held-back": "\(heldBack)"] : nil)
     }
-    queue.counters.transmitErrors.grant &+= 1
+    queue.state.value.counters.transmitErrors.grant &+= 1
     return .error
   }
 
@@ -197,11 +197,11 @@ extension NetBackPlane {
     let perQueue = queues[0].packets.frames.count
     let queue = queues[frame.index / perQueue]
     let place = frame.index % perQueue
-    if !succeeded { queue.counters.transmitDrops &+= 1 }
+    if !succeeded { queue.state.value.counters.transmitDrops &+= 1 }
     queue.packets.unmapPages(of: place, grants)
-    if queue.fault == nil {
+    if queue.state.value.fault == nil {
       queue.transmitRing.cell.value.putResponses(to: queue.packets.answer(of: place), status: succeeded ? .okay : .dropped)
-      queue.hasTransmitResponses = true
+      queue.state.value.hasTransmitResponses = true
     }
     queue.packets.end(place)
   }

@@ -15,7 +15,7 @@ import XenPlatform
 ///
 /// A turn takes up to ``budget`` frames from each transmit ring, hands them to the port, and publishes all responses once. Frames for
 /// the guest come from the port in its own turns (``receive(_:queue:)``). Lives from connect to disconnect; every call on the loop's thread.
-final class NetBackPlane: LoopSource {
+final class NetBackPlane: LoopSource, BackPlane {
   /// What is done with a connection, apart from its rings.
   struct Settings {
     var acceptance = NetAcceptance()
@@ -26,8 +26,7 @@ final class NetBackPlane: LoopSource {
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
   struct State {
     var acceptance: NetAcceptance
-    var poller: AdaptivePoller
-    var workedSincePoll = false
+    var poller: PlanePoller
     var firstQueue = 0
     var rate: RateLimit?
     /// There is a ``rate``: looked at for each frame.
@@ -59,7 +58,6 @@ final class NetBackPlane: LoopSource {
   var limiter = LogLimiter()
   private var client: PlaneClient?
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
-  private var openChannels = 0
   private var timer: (call: LoopTimer, at: UInt64)?
 
   /// Maps the front-end's rings, connects to the port and begins to serve. `channels` are bound to the ports of `transport`: for each
@@ -87,7 +85,7 @@ final class NetBackPlane: LoopSource {
     }
     state = FixedCell(
       State(
-        acceptance: settings.acceptance, poller: AdaptivePoller(settings.configuration.polling), rate: settings.rate,
+        acceptance: settings.acceptance, poller: PlanePoller(settings.configuration.polling), rate: settings.rate,
         isLimited: settings.rate != nil))
     super.init()
     self.queues = queues
@@ -102,11 +100,9 @@ final class NetBackPlane: LoopSource {
     for (queue, bound) in zip(queues, channels.queues) {
       // Events are looked at in turn: the loop serves this source after it has taken the completion that the event is.
       queue.listen(on: bound.map { LoopEventChannel($0, loop: loop) {} })
-      openChannels += bound.count
     }
     if let control, let channel = channels.control {
       control.channel = LoopEventChannel(channel, loop: loop) {}
-      openChannels += 1
     }
     state.value.isServing = true
   }
@@ -138,40 +134,40 @@ final class NetBackPlane: LoopSource {
       }
       if worked || more { port.endOfTransmitBatch() }
     }
-    for queue in queues where queue.wantedReceiveSlots > 0 {
+    for queue in queues where queue.state.value.wantedReceiveSlots > 0 {
       if goOnReceiving(queue, now: now) { worked = true }
     }
     if let control, serve(control) { worked = true }
-    for queue in queues where queue.hasTransmitResponses || queue.hasReceiveResponses {
+    for queue in queues where queue.state.value.hasTransmitResponses || queue.state.value.hasReceiveResponses {
       worked = true
       publish(queue)
     }
-    if worked || more { state.value.workedSincePoll = true }
+    if worked || more { state.value.poller.turnWorked() }
     return more ? .moreToDo : worked ? .worked : .idle
   }
 
   private var hasWaitingFrames: Bool {
-    for queue in queues where queue.wantedReceiveSlots > 0 { return true }
+    for queue in queues where queue.state.value.wantedReceiveSlots > 0 { return true }
     return false
   }
 
   /// Shows responses to the front-end, and tells it if it wants to be told.
   func publish(_ queue: NetBackQueue) {
-    if queue.hasTransmitResponses {
-      queue.hasTransmitResponses = false
-      if queue.fault == nil, queue.transmitRing.cell.value.publishResponses() { queue.signalTransmit() }
+    if queue.state.value.hasTransmitResponses {
+      queue.state.value.hasTransmitResponses = false
+      if queue.state.value.fault == nil, queue.transmitRing.cell.value.publishResponses() { queue.signalTransmit() }
     }
-    if queue.hasReceiveResponses {
-      queue.hasReceiveResponses = false
-      if queue.fault == nil, queue.receiveRing.cell.value.publishResponses() { queue.signalReceive() }
+    if queue.state.value.hasReceiveResponses {
+      queue.state.value.hasReceiveResponses = false
+      if queue.state.value.fault == nil, queue.receiveRing.cell.value.publishResponses() { queue.signalReceive() }
     }
   }
 
   /// The front-end has done what no front-end can: the rings of that queue are not touched any more, and whoever runs the device is told.
   func giveUp(_ queue: NetBackQueue, _ fault: NetBackFault) {
-    guard queue.fault == nil else { return }
-    queue.fault = fault
-    queue.wantedReceiveSlots = 0
+    guard queue.state.value.fault == nil else { return }
+    queue.state.value.fault = fault
+    queue.state.value.wantedReceiveSlots = 0
     logger.error("queue \(queue.index) is broken: \(fault)")
     onFault(queue.index, fault)
   }
@@ -179,28 +175,24 @@ final class NetBackPlane: LoopSource {
   override func hasWork() -> Bool {
     guard state.value.isServing else { return false }
     if state.value.heldUntil == 0 {
-      for queue in queues where queue.fault == nil && queue.packets.hasFree && queue.transmitRing.cell.value.hasRequests() { return true }
+      for queue in queues where queue.state.value.fault == nil && queue.packets.hasFree && queue.transmitRing.cell.value.hasRequests() { return true }
     }
-    for queue in queues where queue.wantedReceiveSlots > 0 {
-      if queue.receiveRing.cell.value.hasRequests(wanted: queue.wantedReceiveSlots) { return true }
+    for queue in queues where queue.state.value.wantedReceiveSlots > 0 {
+      if queue.receiveRing.cell.value.hasRequests(wanted: queue.state.value.wantedReceiveSlots) { return true }
     }
     return false
   }
 
   override func wantsPolling(now: UInt64) -> Bool {
-    if state.value.workedSincePoll {
-      state.value.workedSincePoll = false
-      state.value.poller.workArrived(at: now)
-    }
-    return state.value.isServing && state.value.poller.shouldKeepPolling(now: now)
+    state.value.poller.wantsPolling(now: now) && state.value.isServing
   }
 
   override func prepareToSleep() -> Bool {
     guard state.value.isServing else { return false }
     var pending = false
-    for queue in queues where queue.fault == nil {
-      for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.sawRequests) }
-      queue.sawRequests = false
+    for queue in queues where queue.state.value.fault == nil {
+      for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.state.value.sawRequests) }
+      queue.state.value.sawRequests = false
       do throws(RingFault) {
         // Held by the rate limit, or with no place for another frame: what comes is looked at when that has changed.
         if state.value.heldUntil == 0, queue.packets.hasFree, try queue.transmitRing.cell.value.armRequestEvent() { pending = true }
@@ -209,7 +201,7 @@ final class NetBackPlane: LoopSource {
         continue
       }
       do throws(RingFault) {
-        let wanted = queue.wantedReceiveSlots
+        let wanted = queue.state.value.wantedReceiveSlots
         if wanted > 0, try queue.receiveRing.cell.value.armRequestEvent(wanted: wanted) { pending = true }
       } catch {
         giveUp(queue, .ring(.receive, error))
@@ -217,7 +209,7 @@ final class NetBackPlane: LoopSource {
     }
     if let control, prepareToSleep(control) { pending = true }
     // Another source may have ended frames, or brought some, after this one had its turn.
-    for queue in queues where queue.hasTransmitResponses || queue.hasReceiveResponses { pending = true }
+    for queue in queues where queue.state.value.hasTransmitResponses || queue.state.value.hasReceiveResponses { pending = true }
     return pending
   }
 
@@ -257,8 +249,6 @@ final class NetBackPlane: LoopSource {
   /// What all queues have done.
   var counters: NetQueueCounters { queues.reduce(into: NetQueueCounters()) { $0.add($1.counters) } }
 
-  /// Takes no more frames, waits for those that the port has, and gives everything back; then calls `done` with the number of
-  /// pages that are still mapped, which is zero unless there is a mistake in this program.
   func stop(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
     precondition(stopping == nil, "stopped twice")
     stopping = done
@@ -270,16 +260,13 @@ final class NetBackPlane: LoopSource {
   private func portDisconnected() {
     precondition(inFlightCount == 0, "the port is done, but has frames")
     client = nil
-    for queue in queues {
-      publish(queue)
-      for channel in queue.channels { channel.close { [self] in channelClosed() } }
-    }
-    control?.channel?.close { [self] in channelClosed() }
+    for queue in queues { publish(queue) }
+    let channels = queues.flatMap(\.channels) + (control?.channel.map { [$0] } ?? [])
+    channels.close { [self] in finishClosed() }
   }
 
-  private func channelClosed() {
-    openChannels -= 1
-    guard openChannels == 0, let done = stopping else { return }
+  private func finishClosed() {
+    guard let done = stopping else { return }
     for queue in queues { queue.unmap(grants) }
     control?.unmap()
     queues.removeAll()

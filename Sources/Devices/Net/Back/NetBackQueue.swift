@@ -25,63 +25,26 @@ final class NetBackQueue {
   let kept = KeptGrants()
   /// The slots of the frame that is being received.
   let receiveSlots = FixedTable(repeating: NetifReceiveRequest(), count: 32)
-  private let state = FixedCell(State())
+  let state = FixedCell(State())
 
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
-  private struct State {
+  struct State {
     var counters = NetQueueCounters()
+    /// Responses were put on the transmit ring and not published.
     var hasTransmitResponses = false
+    /// Responses were put on the receive ring and not published.
     var hasReceiveResponses = false
+    /// Requests were taken since the channels were last re-armed: their event was no spurious one.
     var sawRequests = false
+    /// Slots that the next frame for the guest needs; 0 while none waits.
     var wantedReceiveSlots = 0
+    /// The port waits for buffers.
     var refusedFrame = false
+    /// Since when frames wait for buffers.
     var emptySince: UInt64 = 0
     var isStalled = false
+    /// The front-end broke a ring; neither is touched any more.
     var fault: NetBackFault?
-  }
-
-  var counters: NetQueueCounters {
-    @inline(__always) _read { yield state.value.counters }
-    @inline(__always) _modify { yield &state.value.counters }
-  }
-  /// Responses were put on the transmit ring and not published.
-  var hasTransmitResponses: Bool {
-    @inline(__always) _read { yield state.value.hasTransmitResponses }
-    @inline(__always) _modify { yield &state.value.hasTransmitResponses }
-  }
-  /// Responses were put on the receive ring and not published.
-  var hasReceiveResponses: Bool {
-    @inline(__always) _read { yield state.value.hasReceiveResponses }
-    @inline(__always) _modify { yield &state.value.hasReceiveResponses }
-  }
-  /// Requests were taken since the channels were last re-armed: their event was no spurious one.
-  var sawRequests: Bool {
-    @inline(__always) _read { yield state.value.sawRequests }
-    @inline(__always) _modify { yield &state.value.sawRequests }
-  }
-  /// Slots that the next frame for the guest needs; 0 while none waits.
-  var wantedReceiveSlots: Int {
-    @inline(__always) _read { yield state.value.wantedReceiveSlots }
-    @inline(__always) _modify { yield &state.value.wantedReceiveSlots }
-  }
-  /// The port waits for buffers.
-  var refusedFrame: Bool {
-    @inline(__always) _read { yield state.value.refusedFrame }
-    @inline(__always) _modify { yield &state.value.refusedFrame }
-  }
-  /// Since when frames wait for buffers.
-  var emptySince: UInt64 {
-    @inline(__always) _read { yield state.value.emptySince }
-    @inline(__always) _modify { yield &state.value.emptySince }
-  }
-  var isStalled: Bool {
-    @inline(__always) _read { yield state.value.isStalled }
-    @inline(__always) _modify { yield &state.value.isStalled }
-  }
-  /// The front-end broke a ring; neither is touched any more.
-  var fault: NetBackFault? {
-    @inline(__always) _read { yield state.value.fault }
-    @inline(__always) _modify { yield &state.value.fault }
   }
 
   /// Maps the queue's rings.
@@ -106,6 +69,9 @@ final class NetBackQueue {
     do throws(GrantError) { mapping = try grants.mapContiguously([reference]) } catch { throw .ringNotMapped(name, queue: index, error) }
     do throws(RingFault) { return try MappedBackRing(mapping) } catch { throw .ringBroken(name, queue: index, error) }
   }
+
+  /// What it has done, for those who only look.
+  var counters: NetQueueCounters { state.value.counters }
 
   func listen(on channels: [LoopEventChannel]) { self.channels = channels }
 

@@ -2,6 +2,7 @@ public import EventLoop
 public import Logging
 public import NetEngine
 import NetInterface
+import PVDriver
 import XenInterface
 public import XenPlatform
 public import Xenbus
@@ -107,23 +108,15 @@ public final class NetBackendDriver: BackendDriver {
 
   private func bind(_ transport: NetTransport, of frontend: XenbusDirectory) throws(NetConnectError) -> NetChannels {
     var channels = NetChannels()
-    do throws(PlatformError) {
-      for queue in transport.queues {
-        let ports: [EventChannelPort] =
-          switch queue.ports {
-          case .shared(let port): [port]
-          case .split(let transmit, let receive): [transmit, receive]
-          }
-        var bound: [EventChannel] = []
-        for port in ports { bound.append(try platform.bindInterdomainChannel(remote: frontend.domain, port: port)) }
-        channels.queues.append(bound)
-      }
-      channels.control = try transport.control.map { control throws(PlatformError) in
-        try platform.bindInterdomainChannel(remote: frontend.domain, port: control.port)
-      }
-    } catch {
-      throw .platform(error)
+    for queue in transport.queues {
+      let ports: [EventChannelPort] =
+        switch queue.ports {
+        case .shared(let port): [port]
+        case .split(let transmit, let receive): [transmit, receive]
+        }
+      channels.queues.append(try NetConnectError.bind(ports, of: frontend.domain, platform))
     }
+    if let control = transport.control { channels.control = try NetConnectError.bind([control.port], of: frontend.domain, platform)[0] }
     return channels
   }
 
@@ -134,13 +127,7 @@ public final class NetBackendDriver: BackendDriver {
     return [:]
   }
 
-  public func disconnect() async {
-    let (loop, half) = (loop, half)
-    let leaked = await withCheckedContinuation { continuation in
-      loop.execute { half.value.disconnect { continuation.resume(returning: $0) } }
-    }
-    if leaked > 0 { logger.critical("\(leaked) pages of the front-end are still mapped after disconnecting: please report this") }
-  }
+  public func disconnect() async { await half.disconnect(logger) }
 
   /// What the back-end does now. From any task.
   public func status() async -> NetBackendStatus {

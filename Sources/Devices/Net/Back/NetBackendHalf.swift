@@ -3,22 +3,22 @@ import LinuxSystem
 import Logging
 import NetEngine
 import NetInterface
+import PVDriver
 import XenInterface
 import XenPlatform
 
 /// What of a net back-end lives on the loop: the port for good, a plane from connect to disconnect.
-final class NetBackendHalf {
+final class NetBackendHalf: BackHalf {
   let port: NetPort
   private let loop: EventLoop
   private let configuration: NetBackConfiguration
   private let logger: Logger
-  private var plane: NetBackPlane?
+  private let connection = BackConnection<NetBackPlane>()
+  private var plane: NetBackPlane? { connection.plane }
   private var rate: RateLimit?
   private var connectionCount = 0
   /// Of connections that have ended.
   private var past = NetQueueCounters()
-  /// Who waits for a disconnect that is under way.
-  private var disconnecting: [(Int) -> Void] = []
 
   init(port: NetPort, loop: EventLoop, configuration: NetBackConfiguration, logger: Logger) {
     self.port = port
@@ -55,34 +55,22 @@ final class NetBackendHalf {
     _ transport: NetTransport, _ acceptance: NetAcceptance, granter: DomainID, channels: NetChannels, platform: any XenPlatform,
     onFault: @escaping (_ queue: Int, NetBackFault) -> Void, onCarrier: @escaping (Bool) -> Void
   ) -> Result<Bool, NetConnectError> {
-    guard plane == nil else { return .failure(.alreadyConnected) }
-    do throws(NetConnectError) {
-      let grants: ForeignGrants
-      do throws(PlatformError) { grants = try platform.foreignGrants(of: granter) } catch { throw .platform(error) }
-      plane = try NetBackPlane(
-        port: port, loop: loop, grants: grants, transport: transport, channels: channels,
-        settings: NetBackPlane.Settings(acceptance: acceptance, rate: rate, configuration: configuration), logger: logger, onFault: onFault,
-        onCarrier: onCarrier)
+    Result { () throws(NetConnectError) in
+      try connection.begin(with: granter, platform) { grants throws(NetConnectError) in
+        try NetBackPlane(
+          port: port, loop: loop, grants: grants, transport: transport, channels: channels,
+          settings: NetBackPlane.Settings(acceptance: acceptance, rate: rate, configuration: configuration), logger: logger, onFault: onFault,
+          onCarrier: onCarrier)
+      }
       connectionCount += 1
-      return .success(port.hasCarrier)
-    } catch {
-      return .failure(error)
+      return port.hasCarrier
     }
   }
 
-  /// Ends the connection, if there is one. Several may ask; all are told.
   func disconnect(_ done: @escaping (_ leakedPageCount: Int) -> Void) {
-    guard let plane else { return done(0) }
-    disconnecting.append(done)
-    guard disconnecting.count == 1 else { return }
     // Frames that are still kept for the guest end here, and are accounted for.
-    past.add(plane.counters)
-    plane.stop { [self] leaked in
-      self.plane = nil
-      let waiting = disconnecting
-      disconnecting = []
-      for done in waiting { done(leaked) }
-    }
+    if let plane, !connection.isEnding { past.add(plane.counters) }
+    connection.end(done)
   }
 
   var status: NetBackendStatus {
@@ -90,7 +78,7 @@ final class NetBackendHalf {
     status.connectionCount = connectionCount
     status.rate = rate
     status.port = port.traffic
-    guard let plane, disconnecting.isEmpty else { return status }
+    guard let plane, !connection.isEnding else { return status }
     status.total.add(plane.counters)
     status.acceptance = plane.acceptance
     status.mappedPageCount = plane.grants.mappedPageCount

@@ -46,6 +46,6 @@ extension NetBackendStatus.Queue {
   init(_ queue: NetBackQueue) {
     self.init(
       inFlight: queue.packets.inFlightCount, waiting: queue.backlog.value.count, counters: queue.counters,
-      events: queue.channels.map(\.counters), fault: queue.fault)
+      events: queue.channels.map(\.counters), fault: queue.state.value.fault)
   }
 }

@@ -1,10 +1,11 @@
 public import NetEngine
+public import PVDriver
 public import SharedRing
 import SystemPackage
 public import XenPlatform
 
 /// Why a front-end's rings could not be taken up.
-public enum NetConnectError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum NetConnectError: BackConnectError, Sendable, Equatable, CustomStringConvertible {
   case ringNotMapped(NetRingName, queue: Int, GrantError)
   /// The ring's indices are impossible before the first request.
   case ringBroken(NetRingName, queue: Int, RingFault)
@@ -13,7 +14,6 @@ public enum NetConnectError: Error, Sendable, Equatable, CustomStringConvertible
   case port(NetPortError)
   /// No memory for the frames of a queue.
   case memory(String)
-  /// A front-end is connected already: our own mistake, told instead of trapped on because it ends only this device.
   case alreadyConnected
 
   public var description: String {

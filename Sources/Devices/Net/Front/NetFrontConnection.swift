@@ -1,6 +1,7 @@
 import EventLoop
 import NetInterface
 import NetPackets
+import PVDriver
 import SharedMemory
 import SystemPackage
 import XenInterface
@@ -39,7 +40,6 @@ final class NetFrontConnection {
   let queues: [NetFrontQueue]
   /// What the back-end takes of us (``NetFeatures/capabilities``).
   let capabilities: FrameCapabilities
-  private var openChannels = 0
 
   /// `channels` has one or two a queue.
   init(
@@ -60,15 +60,5 @@ final class NetFrontConnection {
   var heldCount: Int { queues.reduce(0) { $0 + $1.receivePages.heldCount + $1.transmitBuffers.lentCount } }
 
   /// Stops waiting and signalling on every channel, then calls `done`.
-  func closeChannels(_ done: @escaping () -> Void) {
-    let channels = queues.flatMap(\.channels)
-    openChannels = channels.count
-    if channels.isEmpty { return done() }
-    for channel in channels {
-      channel.close { [self] in
-        openChannels -= 1
-        if openChannels == 0 { done() }
-      }
-    }
-  }
+  func closeChannels(_ done: @escaping () -> Void) { queues.flatMap(\.channels).close(done) }
 }

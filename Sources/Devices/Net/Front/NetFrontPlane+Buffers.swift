@@ -1,5 +1,6 @@
 import NetInterface
 public import NetPackets
+import PVDriver
 import SharedMemory
 import SharedRing
 import XenInterface
@@ -13,7 +14,7 @@ extension NetFrontPlane {
   public func takeBuffer(queue number: Int) -> Frame? {
     guard phase == .connected, number < queues.count else { return nil }
     if let frame = queues[number].transmitBuffers.lend() { return frame }
-    queues[number].isFull = true
+    queues[number].state.value.isFull = true
     return nil
   }
 
@@ -37,7 +38,7 @@ extension NetFrontPlane {
     let pieceCount = (byteCount + pageByteCount - 1) / pageByteCount
     let slots = TransmitSlots(byteCount: byteCount, pieceCount: pieceCount, offload: frame.offload)
     guard queue.transmitRing.value.freeRequestCount >= slots.count else {
-      queue.isFull = true
+      queue.state.value.isFull = true
       return .full
     }
     let first = queue.transmitBuffers.send(run, pageCount: pieceCount)
@@ -48,10 +49,10 @@ extension NetFrontPlane {
           byteCount: min(pageByteCount, byteCount - index * pageByteCount), identifier: first.identifier + UInt16(index)))
       if index == 0, slots.extraCount > 0 {
         for extra in 0..<slots.extraCount { queue.transmitRing.value.putRequest(slots.extra(extra)) }
-        queue.nullsInFlight += slots.extraCount
+        queue.state.value.nullsInFlight += slots.extraCount
       }
     }
-    queue.hasRequests = true
+    queue.state.value.hasRequests = true
     state.value.counters.transmittedFrames &+= 1
     state.value.counters.transmittedBytes &+= UInt64(byteCount)
     state.value.counters.transmittedInPlace &+= 1

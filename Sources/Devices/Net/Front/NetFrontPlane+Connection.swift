@@ -1,5 +1,6 @@
 import EventLoop
 import NetPackets
+import PVDriver
 import SharedMemory
 import SharedRing
 
@@ -12,7 +13,7 @@ extension NetFrontPlane {
     table.value = FixedObjects(count: connection.queues.count) { connection.queues[$0] }
     for queue in connection.queues {
       queue.postPages()
-      queue.hasPostedPages = false
+      queue.state.value.hasPostedPages = false
       _ = queue.receiveRing.value.publishRequests()
     }
   }
@@ -36,7 +37,7 @@ extension NetFrontPlane {
   }
 
   /// Stops sending; `done` is called when every frame that was sent is answered, or no answer will come.
-  func quiesce(_ done: @escaping () -> Void) {
+  public func quiesce(_ done: @escaping () -> Void) {
     guard phase == .connected else { return done() }
     phase = .quiescing
     client?.linkChanged(isUp: false)
@@ -50,11 +51,11 @@ extension NetFrontPlane {
   }
 
   /// Ends a ``quiesce(_:)`` that nobody wants to wait for any more.
-  func abandonQuiescing() { quiesced.take()?() }
+  public func abandonQuiescing() { quiesced.take()?() }
 
   /// The back-end closed its end of an event channel: its process is gone, or it was told to let go. What was sent and not answered is
   /// lost, as frames may be. False when that was to be expected, because we had stopped.
-  func backendVanished(_ reason: String) -> Bool {
+  public func backendVanished(_ reason: String) -> Bool {
     switch phase {
     case .quiescing where queues.allSatisfy { $0.transmitsInFlight == 0 }: return false
     case .connected, .quiescing:
@@ -67,7 +68,7 @@ extension NetFrontPlane {
 
   /// The back-end broke a rule.
   func sever(_ fault: NetFrontFault, _ queue: NetFrontQueue) {
-    queue.fault = fault
+    queue.state.value.fault = fault
     guard phase == .connected || phase == .quiescing else { return }
     stopUsing()
     reporter.broken(fault)
@@ -86,7 +87,7 @@ extension NetFrontPlane {
 
   /// Gives rings, grants and ports back, once nobody holds a frame any more. `done` gets the number of pages that the back-end still
   /// had mapped.
-  func disconnect(_ done: @escaping (_ stillMapped: Int) -> Void) {
+  public func disconnect(_ done: @escaping (_ stillMapped: Int) -> Void) {
     guard connection != nil else { return done(0) }
     precondition(disconnected == nil, "disconnected twice at a time")
     let wasConnected = phase == .connected
@@ -112,7 +113,7 @@ extension NetFrontPlane {
   }
 
   /// Takes nothing any more. ``disconnect(_:)`` first.
-  func close() {
+  public func close() {
     guard phase != .closed else { return }
     phase = .closed
     reporter.closed()

@@ -1,5 +1,6 @@
 import NetInterface
 public import NetPackets
+import PVDriver
 import SharedMemory
 import SharedRing
 import XenInterface
@@ -35,7 +36,7 @@ extension NetFrontPlane {
       count += 1
     }
     if count == 0 { return false }
-    queue.sawResponses = true
+    queue.state.value.sawResponses = true
     queue.postPages()
     return true
   }

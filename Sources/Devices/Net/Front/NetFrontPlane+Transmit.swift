@@ -1,5 +1,6 @@
 import NetInterface
 public import NetPackets
+import PVDriver
 import SharedMemory
 import SharedRing
 import XenInterface
@@ -28,7 +29,7 @@ extension NetFrontPlane {
     }
     if frame.byteCount <= pageByteCount, frame.offload.segmentation == .none {
       guard queue.transmitPages.freeCount > 0, queue.transmitRing.value.freeRequestCount > 0 else {
-        queue.isFull = true
+        queue.state.value.isFull = true
         return .full
       }
       let identifier = queue.transmitPages.take()
@@ -39,10 +40,10 @@ extension NetFrontPlane {
           byteCount: frame.byteCount, offload: frame.offload, grantReference: queue.transmitPages.reference(identifier),
           offset: Int(vector.address % UInt(pageByteCount)), identifier: identifier))
     } else if !putSlots(of: frame, on: queue) {
-      queue.isFull = true
+      queue.state.value.isFull = true
       return .full
     }
-    queue.hasRequests = true
+    queue.state.value.hasRequests = true
     state.value.counters.transmittedFrames &+= 1
     state.value.counters.transmittedBytes &+= UInt64(frame.byteCount)
     return .sent
@@ -63,7 +64,7 @@ extension NetFrontPlane {
           index, grantReference: queue.transmitPages.reference(identifier), offset: 0, byteCount: count, identifier: identifier))
       if index == 0, slots.extraCount > 0 {
         for extra in 0..<slots.extraCount { queue.transmitRing.value.putRequest(slots.extra(extra)) }
-        queue.nullsInFlight += slots.extraCount
+        queue.state.value.nullsInFlight += slots.extraCount
       }
     }
     return true
@@ -84,8 +85,8 @@ extension NetFrontPlane {
       while let response = try takeResponse(queue) {
         count += 1
         if response.status == NetifStatus.null.rawValue {
-          guard queue.nullsInFlight > 0 else { throw .unaskedNull }
-          queue.nullsInFlight -= 1
+          guard queue.state.value.nullsInFlight > 0 else { throw .unaskedNull }
+          queue.state.value.nullsInFlight -= 1
           continue
         }
         guard queue.transmitPages.putBack(response.identifier) || queue.transmitBuffers.putBack(response.identifier) else { throw .unknownIdentifier(response.identifier) }
@@ -96,9 +97,9 @@ extension NetFrontPlane {
       return true
     }
     if count == 0 { return false }
-    queue.sawResponses = true
-    if queue.isFull, phase == .connected {
-      queue.isFull = false
+    queue.state.value.sawResponses = true
+    if queue.state.value.isFull, phase == .connected {
+      queue.state.value.isFull = false
       client?.transmitReady(queue: queue.index)
     }
     return true

@@ -2,6 +2,7 @@ public import EventLoop
 import LinuxSystem
 import NetInterface
 public import NetPackets
+public import PVDriver
 import SharedMemory
 import SharedRing
 import XenInterface
@@ -10,24 +11,14 @@ import XenInterface
 ///
 /// Frames go out with ``transmit(_:queue:)``, which copies them into granted pages, and come in at the ``NetFrontClient``. Without a
 /// connection nothing is taken. Loop thread only.
-public final class NetFrontPlane: LoopSource {
-  enum Phase: Equatable {
-    case disconnected
-    case connected
-    /// Nothing is sent any more; responses are taken.
-    case quiescing
-    /// The rings are not touched any more: the back-end is dead, or broke a rule.
-    case severed
-    case closed
-  }
-
+public final class NetFrontPlane: LoopSource, FrontPlane {
   public let configuration: NetFrontConfiguration
   /// Who takes the frames. Set it before the first connection.
   public var client: NetFrontClient?
   let reporter: NetFrontReporter
   /// The client of those who use whole frames, once there are any.
   var exchange: FrameExchange?
-  var phase: Phase {
+  var phase: FrontPhase {
     @inline(__always) get { state.value.phase }
     @inline(__always) set { state.value.phase = newValue }
   }
@@ -47,20 +38,19 @@ public final class NetFrontPlane: LoopSource {
 
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
   struct State {
-    var phase = Phase.disconnected
+    var phase = FrontPhase.disconnected
     /// Queues that frames go through.
     var queueCount = 0
-    var poller: AdaptivePoller
+    var poller: PlanePoller
     var counters = NetFrontCounters()
     /// What the back-end takes of us without help; nothing while there is no connection.
     var capabilities: FrameCapabilities = []
-    var workedSincePoll = false
   }
 
   init(configuration: NetFrontConfiguration, reporter: NetFrontReporter) {
     self.configuration = configuration
     self.reporter = reporter
-    state = FixedCell(State(poller: AdaptivePoller(configuration.polling)))
+    state = FixedCell(State(poller: PlanePoller(configuration.polling)))
   }
 
   public var counters: NetFrontCounters { state.value.counters }
@@ -77,7 +67,7 @@ public final class NetFrontPlane: LoopSource {
     var worked = false
     for index in 0..<state.value.queueCount {
       table.value.withObject(index) { queue in
-        if queue.fault != nil { return }
+        if queue.state.value.fault != nil { return }
         if reap(queue) { worked = true }
         if receive(on: queue) { worked = true }
       }
@@ -85,7 +75,7 @@ public final class NetFrontPlane: LoopSource {
     }
     if worked { client?.endOfReceiveBatch() }
     publish()
-    if worked { state.value.workedSincePoll = true }
+    if worked { state.value.poller.turnWorked() }
     if phase == .quiescing { finishQuiescing() }
     return worked ? .worked : .idle
   }
@@ -96,13 +86,13 @@ public final class NetFrontPlane: LoopSource {
     guard phase == .connected || phase == .quiescing else { return }
     for index in 0..<state.value.queueCount {
       table.value.withObject(index) { queue in
-        if queue.fault != nil { return }
-        if queue.hasRequests {
-          queue.hasRequests = false
+        if queue.state.value.fault != nil { return }
+        if queue.state.value.hasRequests {
+          queue.state.value.hasRequests = false
           if queue.transmitRing.value.publishRequests() { queue.signalTransmit() }
         }
-        if queue.hasPostedPages {
-          queue.hasPostedPages = false
+        if queue.state.value.hasPostedPages {
+          queue.state.value.hasPostedPages = false
           if queue.receiveRing.value.publishRequests() { queue.signalReceive() }
         }
       }
@@ -111,7 +101,7 @@ public final class NetFrontPlane: LoopSource {
 
   public override func hasWork() -> Bool {
     guard phase == .connected || phase == .quiescing else { return false }
-    for queue in queues where queue.fault == nil {
+    for queue in queues where queue.state.value.fault == nil {
       if queue.receiveRing.value.hasResponses() || queue.transmitRing.value.hasResponses() { return true }
     }
     return false
@@ -119,21 +109,17 @@ public final class NetFrontPlane: LoopSource {
 
   public override func wantsPolling(now: UInt64) -> Bool {
     guard phase == .connected || phase == .quiescing else { return false }
-    if state.value.workedSincePoll {
-      state.value.workedSincePoll = false
-      state.value.poller.workArrived(at: now)
-    }
-    return state.value.poller.shouldKeepPolling(now: now)
+    return state.value.poller.wantsPolling(now: now)
   }
 
   public override func prepareToSleep() -> Bool {
     guard phase == .connected || phase == .quiescing else { return false }
     var pending = false
-    for queue in queues where queue.fault == nil {
+    for queue in queues where queue.state.value.fault == nil {
       // Another source may have transmitted after our turn.
-      if queue.hasRequests || queue.hasPostedPages { pending = true }
-      for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.sawResponses) }
-      queue.sawResponses = false
+      if queue.state.value.hasRequests || queue.state.value.hasPostedPages { pending = true }
+      for channel in queue.channels where channel.isPending { channel.rearm(spurious: !queue.state.value.sawResponses) }
+      queue.state.value.sawResponses = false
       do throws(RingFault) {
         if try queue.receiveRing.value.armResponseEvent() { pending = true }
       } catch {

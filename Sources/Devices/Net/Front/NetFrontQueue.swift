@@ -23,46 +23,22 @@ final class NetFrontQueue {
   let transmitBuffers: TransmitBuffers
   let receivePages: ReceivePages
   let assembler = FixedCell(ReceiveAssembler())
-  private let state = FixedCell(State())
+  let state = FixedCell(State())
 
-  private struct State {
+  /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
+  struct State {
+    /// Transmit requests were put and not published.
     var hasRequests = false
+    /// Pages were posted and not published.
     var hasPostedPages = false
+    /// A frame was refused for want of room.
     var isFull = false
+    /// Responses were taken since the channels were last re-armed: their event was no spurious one.
     var sawResponses = false
+    /// Extra infos on the transmit ring that are not answered.
     var nullsInFlight = 0
+    /// The back-end broke a ring; neither is touched any more.
     var fault: NetFrontFault?
-  }
-
-  /// Transmit requests were put and not published.
-  var hasRequests: Bool {
-    @inline(__always) _read { yield state.value.hasRequests }
-    @inline(__always) _modify { yield &state.value.hasRequests }
-  }
-  /// Pages were posted and not published.
-  var hasPostedPages: Bool {
-    @inline(__always) _read { yield state.value.hasPostedPages }
-    @inline(__always) _modify { yield &state.value.hasPostedPages }
-  }
-  /// A frame was refused for want of room.
-  var isFull: Bool {
-    @inline(__always) _read { yield state.value.isFull }
-    @inline(__always) _modify { yield &state.value.isFull }
-  }
-  /// Responses were taken since the channels were last re-armed: their event was no spurious one.
-  var sawResponses: Bool {
-    @inline(__always) _read { yield state.value.sawResponses }
-    @inline(__always) _modify { yield &state.value.sawResponses }
-  }
-  /// Extra infos on the transmit ring that are not answered.
-  var nullsInFlight: Int {
-    @inline(__always) _read { yield state.value.nullsInFlight }
-    @inline(__always) _modify { yield &state.value.nullsInFlight }
-  }
-  /// The back-end broke a ring; neither is touched any more.
-  var fault: NetFrontFault? {
-    @inline(__always) _read { yield state.value.fault }
-    @inline(__always) _modify { yield &state.value.fault }
   }
 
   /// Makes the rings in two pages of `rings`, and takes this queue's share of the pages for frames.
@@ -88,7 +64,7 @@ final class NetFrontQueue {
   func postPages() {
     while receiveRing.value.freeRequestCount > 0, let posted = receivePages.post() {
       receiveRing.value.putRequest(posted)
-      hasPostedPages = true
+      state.value.hasPostedPages = true
     }
   }
 

@@ -1,5 +1,5 @@
 public import NetPackets
-import PVDriver
+public import PVDriver
 
 /// What a front-end knows of its interface.
 public struct NetFrontLink: Sendable, Equatable {
@@ -30,7 +30,7 @@ public enum NetFrontReport: Sendable, Equatable {
 }
 
 /// Where a front-end is right now.
-public struct NetFrontStatus: Sendable, Equatable {
+public struct NetFrontStatus: FrontConnectionStatus, Equatable {
   public var isConnected = false
   public var link: NetFrontLink?
   /// How often a back-end was connected.
@@ -50,37 +50,21 @@ final class NetFrontReporter: Sendable {
   func reports() -> AsyncStream<NetFrontReport> { board.reports() }
 
   func connected(_ link: NetFrontLink) {
-    report(.connected(link)) { status in
-      status.isConnected = true
+    board.began { status in
       status.link = link
-      status.failure = nil
-      status.connectionCount += 1
+      return .connected(link)
     }
   }
 
-  func changed(_ link: NetFrontLink) { report(.changed(link)) { $0.link = link } }
-  func lost(_ reason: String) { report(.backendLost(reason)) { $0.end(reason) } }
-  func disconnected() { report(.disconnected) { $0.end("the connection was closed") } }
-  func broken(_ fault: NetFrontFault) { report(.broken(fault)) { $0.end(fault.description) } }
-
-  func closed() {
-    board.close { status in
-      status.end(status.failure ?? "closed")
-      return .closed
-    }
-  }
-
-  private func report(_ report: NetFrontReport, _ change: (inout NetFrontStatus) -> Void) {
+  func changed(_ link: NetFrontLink) {
     board.report { status in
-      change(&status)
-      return report
+      status.link = link
+      return .changed(link)
     }
   }
-}
 
-extension NetFrontStatus {
-  fileprivate mutating func end(_ reason: String) {
-    isConnected = false
-    failure = reason
-  }
+  func lost(_ reason: String) { board.ended(reason, .backendLost(reason)) }
+  func disconnected() { board.ended("the connection was closed", .disconnected) }
+  func broken(_ fault: NetFrontFault) { board.ended(fault.description, .broken(fault)) }
+  func closed() { board.closed(.closed) }
 }

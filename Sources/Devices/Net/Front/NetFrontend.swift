@@ -1,4 +1,5 @@
 public import EventLoop
+import PVDriver
 
 /// A paravirtual network interface as programs use it, on a loop.
 ///
@@ -17,21 +18,16 @@ public final class NetFrontend: Sendable {
   /// The ring half.
   public let plane: LoopConfined<NetFrontPlane>
   private let reporter: NetFrontReporter
+  private let served: ServedPlane<NetFrontPlane>
 
   /// A front-end that is served by `loop`, and not connected yet.
   public init(on loop: EventLoop, configuration: NetFrontConfiguration = NetFrontConfiguration()) {
     let reporter = NetFrontReporter()
-    let plane = LoopConfined(NetFrontPlane(configuration: configuration, reporter: reporter), on: loop)
     self.loop = loop
     self.configuration = configuration
-    self.plane = plane
     self.reporter = reporter
-    loop.execute { loop.attach(plane.value) }
-  }
-
-  deinit {
-    // Until then it is served, so that whoever still asks a closed front-end is told.
-    loop.execute { [plane] in plane.value.loop?.detach(plane.value) }
+    served = ServedPlane(NetFrontPlane(configuration: configuration, reporter: reporter), on: loop)
+    plane = served.plane
   }
 
   /// Connection, link and the last failure, as they are now.
@@ -54,15 +50,5 @@ public final class NetFrontend: Sendable {
   public func counters() async -> NetFrontCounters { await loop.run { [plane] in plane.value.counters } }
 
   /// Refuses everything from now on. After the life cycle has ended.
-  public func close() async {
-    await withCheckedContinuation { continuation in
-      loop.execute { [plane] in
-        let plane = plane.value
-        plane.disconnect { _ in
-          plane.close()
-          continuation.resume()
-        }
-      }
-    }
-  }
+  public func close() async { await served.close() }
 }

@@ -24,7 +24,7 @@ public final class NetFrontendDriver: FrontendDriver {
   private let logger: Logger
   private let address: MACAddress?
   private let mtu: Int
-  private let channels = Mutex<[EventChannel]>([])
+  private let connection: FrontConnection<NetFrontPlane>
   private let queueCount = Mutex(0)
 
   /// - Parameters:
@@ -40,6 +40,7 @@ public final class NetFrontendDriver: FrontendDriver {
     self.platform = platform
     self.notices = notices
     self.logger = logger
+    connection = FrontConnection(frontend.plane, notices: notices, logger: logger)
   }
 
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
@@ -49,7 +50,7 @@ public final class NetFrontendDriver: FrontendDriver {
     let isSplit = configuration.splitEventChannels && offered.splitEventChannels
     // Off the loop: the platform may have to ask the broker, and new arenas' pages take a while.
     let handOver = HandOver(try NetFrontArenas(platform, for: backend.domain, queueCount: count, configuration))
-    let made = try makeChannels(count, isSplit ? 2 : 1, for: backend.domain)
+    let made = try (0..<count).map { _ in try platform.allocateUnboundChannels(isSplit ? 2 : 1, for: backend.domain) }
     let references = try await frontend.loop.run { [frontend, notices] () -> Result<[(GrantReference, GrantReference)], Errno> in
       let plane = frontend.plane.value
       do throws(Errno) {
@@ -62,9 +63,8 @@ public final class NetFrontendDriver: FrontendDriver {
         return .failure(error)
       }
     }.get()
-    channels.withLock { $0 = made.flatMap { $0 } }
+    connection.hold(made.flatMap { $0 })
     queueCount.withLock { $0 = count }
-    for channel in made.flatMap({ $0 }) { channel.onPeerClosed { [weak self] in self?.peerClosed() } }
     let queues = zip(references, made).map { rings, channels in
       NetTransport.Queue(
         transmitRingReference: rings.0, receiveRingReference: rings.1,
@@ -94,49 +94,6 @@ public final class NetFrontendDriver: FrontendDriver {
       capabilities: try NetFeatures(reading: backend).capabilities)
   }
 
-  public func quiesce() async {
-    let frontend = frontend
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-        frontend.loop.execute { frontend.plane.value.quiesce { continuation.resume() } }
-        // Cancelled before there was anything to abandon: then what is below ran too early.
-        if Task.isCancelled { frontend.loop.execute { frontend.plane.value.abandonQuiescing() } }
-      }
-    } onCancel: {
-      frontend.loop.execute { frontend.plane.value.abandonQuiescing() }
-    }
-  }
-
-  public func disconnect() async {
-    let held = channels.withLock { channels in
-      defer { channels = [] }
-      return channels
-    }
-    for channel in held { channel.onPeerClosed(nil) }
-    let frontend = frontend
-    let stillMapped = await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
-      frontend.loop.execute { frontend.plane.value.disconnect { continuation.resume(returning: $0) } }
-    }
-    if stillMapped > 0 {
-      logger.notice("the back-end had not let go of \(stillMapped) pages; they are given up with their arenas")
-    }
-  }
-
-  private func makeChannels(_ queueCount: Int, _ perQueue: Int, for domain: DomainID) throws -> [[EventChannel]] {
-    var made: [[EventChannel]] = []
-    for _ in 0..<queueCount {
-      var channels: [EventChannel] = []
-      for _ in 0..<perQueue { channels.append(try platform.allocateUnboundChannel(for: domain)) }
-      made.append(channels)
-    }
-    return made
-  }
-
-  private func peerClosed() {
-    let reason = "its end of the event channel was closed"
-    frontend.loop.execute { [frontend, notices] in
-      // A back-end that closes with us closes its ports before it has unmapped everything: its state says when it has.
-      if frontend.plane.value.backendVanished(reason) { notices.peerVanished() }
-    }
-  }
+  public func quiesce() async { await connection.quiesce() }
+  public func disconnect() async { await connection.disconnect() }
 }

@@ -1,38 +1,40 @@
 public import NetPackets
+import SharedMemory
 
 /// A port of a switch, which a vif is connected to.
 public final class SwitchPort: NetPort {
   let index: Int
   private let virtualSwitch: VirtualSwitch
-  private let state: SwitchPortState
+  /// What the switch knows of us.
+  private let entry: SwitchPortState
   /// Frames of the vif that the uplink has.
   private var pendingCount = 0
   private var disconnected: (() -> Void)?
 
   init(index: Int, of virtualSwitch: VirtualSwitch) {
-    guard let state = virtualSwitch.ports[index] else { preconditionFailure("a port that the switch does not have") }
+    guard let entry = virtualSwitch.ports[index] else { preconditionFailure("a port that the switch does not have") }
     self.index = index
     self.virtualSwitch = virtualSwitch
-    self.state = state
+    self.entry = entry
     super.init()
-    state.port = self
+    entry.port = self
   }
 
-  public var counters: SwitchPortCounters { state.counters }
+  public var counters: SwitchPortCounters { entry.state.value.counters }
 
   public override var capabilities: FrameCapabilities { virtualSwitch.capabilities }
-  public override var traffic: NetPortTraffic? { state.counters.traffic }
+  public override var traffic: NetPortTraffic? { entry.state.value.counters.traffic }
 
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {
-    guard state.client == nil, disconnected == nil else { throw .busy("port \(index) of switch \(virtualSwitch.name)") }
+    guard entry.state.value.client == nil, disconnected == nil else { throw .busy("port \(index) of switch \(virtualSwitch.name)") }
     self.client = client
-    state.client = client
-    state.accepting = accepting
+    entry.state.value.client = client
+    entry.state.value.accepting = accepting
   }
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
     frame.sender = index
-    let outcome = virtualSwitch.forward(frame, from: index, state, queue: queue)
+    let outcome = virtualSwitch.forward(frame, from: index, entry, queue: queue)
     if case .pending = outcome { pendingCount += 1 }
     return outcome
   }
@@ -41,7 +43,7 @@ public final class SwitchPort: NetPort {
 
   public override func disconnect(_ done: @escaping () -> Void) {
     virtualSwitch.forget(index)
-    state.client = nil
+    entry.state.value.client = nil
     disconnected = done
     finishDisconnecting()
   }

@@ -55,11 +55,11 @@ public final class VirtualSwitch {
 
   /// Connects the switch to what is behind `port`, such as a TAP interface. A trunk unless `configuration` says otherwise.
   public func connectUplink(_ port: NetPort, _ configuration: SwitchPortConfiguration = SwitchPortConfiguration()) throws(NetPortError) {
-    let state = SwitchPortState(configuration)
-    let index = addPort(state)
+    let entry = SwitchPortState(configuration)
+    let index = addPort(entry)
     let uplink = SwitchUplink(port, index: index, of: self)
-    state.uplink = uplink
-    state.accepting = port.capabilities.union(.all)
+    entry.state.value.uplink = uplink
+    entry.state.value.accepting = port.capabilities.union(.all)
     try uplink.connect()
   }
 
@@ -75,14 +75,14 @@ public final class VirtualSwitch {
 
   /// What its ports behind ``connectUplink(_:_:)`` have passed.
   public var uplinks: [(port: NetPort, traffic: NetPortTraffic)] {
-    ports.compactMap { state in state.flatMap { state in state.uplink.map { ($0.port, state.counters.traffic) } } }
+    ports.compactMap { entry in entry.flatMap { entry in entry.state.value.uplink.map { ($0.port, entry.state.value.counters.traffic) } } }
   }
 
   /// What it takes from a vif: what other vifs do not take is done for them, but not for uplinks.
   var capabilities: FrameCapabilities {
     ports.reduce(FrameCapabilities.all.union(.datagrams)) { all, port in
-      guard let port, port.uplink != nil else { return all }
-      return all.intersection(port.accepting)
+      guard let port, port.state.value.uplink != nil else { return all }
+      return all.intersection(port.state.value.accepting)
     }
   }
 
@@ -172,14 +172,14 @@ public final class VirtualSwitch {
   private func flood(_ frame: Frame, _ origin: Origin, from source: Int, toUplinksOnly: Bool = false) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     for index in ports.indices where index != source {
-      guard let receiver = ports[index], !toUplinksOnly || receiver.uplink != nil else { continue }
+      guard let receiver = ports[index], !toUplinksOnly || receiver.state.value.uplink != nil else { continue }
       switch send(frame, origin, to: receiver) {
       case .pending: outcome = .pending
       case .done: if case .dropped = outcome { outcome = .done }
       case .dropped: break
       }
     }
-    if case .dropped = outcome { ports[source]?.counters.unreachable &+= 1 }
+    if case .dropped = outcome { ports[source]?.state.value.counters.unreachable &+= 1 }
     return outcome
   }
 
@@ -195,7 +195,7 @@ public final class VirtualSwitch {
     }
     if wanted == origin.tag { return deliver(frame, origin, to: port) }
     guard let changed = retagged.make(of: frame, tag: wanted) else {
-      port.counters.refused &+= 1
+      port.state.value.counters.refused &+= 1
       return .dropped
     }
     let outcome = deliver(changed, origin, to: port)
@@ -223,15 +223,15 @@ public final class VirtualSwitch {
   /// Does what a sender has left to do, for a vif that does not take it: the vif gets one frame, or several smaller ones.
   @inline(never) private func finish(_ frame: Frame, _ origin: Origin, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
-    let isPossible = finisher.finish(frame, for: port.accepting) { made in
+    let isPossible = finisher.finish(frame, for: port.state.value.accepting) { made in
       if case .delivered = client.receive(made, queue: origin.queue) {
-        port.counters.sent.add(made.byteCount)
+        port.state.value.counters.sent.add(made.byteCount)
         outcome = .done
       } else {
-        port.counters.refused &+= 1
+        port.state.value.counters.refused &+= 1
       }
     }
-    if !isPossible { port.counters.refused &+= 1 }
+    if !isPossible { port.state.value.counters.refused &+= 1 }
     return outcome
   }
 
@@ -262,42 +262,21 @@ final class SwitchPortState {
   let address: MACAddress?
   private let trunk: VLANSet?
   weak var port: SwitchPort?
-  /// Frames go to it directly: an accessor between would allocate a frame of its own each time.
   let state = FixedCell(State())
 
   /// What is looked at or changes with each frame. Apart from the object, so that no access is checked for overlapping others.
   struct State {
     var counters = SwitchPortCounters()
+    /// The vif that is connected; nil for an uplink, and while there is none.
     var client: NetPortClient?
+    /// What the vif takes, from when it is connected.
     var accepting = FrameCapabilities.all
     var uplink: SwitchUplink?
+    /// Frames were handed over since the last end of a batch.
     var isTouched = false
   }
 
-  var counters: SwitchPortCounters {
-    @inline(__always) _read { yield state.value.counters }
-    @inline(__always) _modify { yield &state.value.counters }
-  }
-  /// The vif that is connected; nil for an uplink, and while there is none.
-  var client: NetPortClient? {
-    @inline(__always) _read { yield state.value.client }
-    @inline(__always) _modify { yield &state.value.client }
-  }
-  /// What the vif or the uplink takes, from when it is connected.
-  var accepting: FrameCapabilities {
-    @inline(__always) _read { yield state.value.accepting }
-    @inline(__always) _modify { yield &state.value.accepting }
-  }
-  var uplink: SwitchUplink? {
-    @inline(__always) _read { yield state.value.uplink }
-    @inline(__always) _modify { yield &state.value.uplink }
-  }
-  /// Frames were handed over since the last end of a batch.
-  var isTouched: Bool {
-    @inline(__always) _read { yield state.value.isTouched }
-    @inline(__always) _modify { yield &state.value.isTouched }
-  }
-  var isOccupied: Bool { client != nil || uplink != nil }
+  var isOccupied: Bool { state.value.client != nil || state.value.uplink != nil }
 
   init(_ configuration: SwitchPortConfiguration) {
     vlan = configuration.vlan
