@@ -23,6 +23,18 @@ public enum BackendState: String, XenbusEndState {
 
   public static var side: XenbusSide { .backend }
 
+  /// While the driver takes a front-end's rings up, for the first time or where a process before us left them.
+  private static let attempt: [XenbusRule<BackendState>] = [
+    XenbusRule([.connectSucceeded], to: .connected, [.publish(.connected), .clearError]),
+    XenbusRule([.connectFailed], to: .draining, [.reportError, .publish(.closing), .disconnect]),
+    XenbusRule([.peerViolation], to: .aborting, [.reportError, .publish(.closing), .cancel]),
+    XenbusRule(
+      [
+        .removeRequested, .stopRequested, .leaveRequested, .domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closing),
+        .peer(.closed),
+      ], to: .aborting, [.publish(.closing), .cancel]),
+  ]
+
   public static let table = XenbusTable<BackendState>([
     XenbusRow(
       .starting, reads: nil, "The own directory is read: is the device new, or did a process before us serve it?",
@@ -45,16 +57,7 @@ public enum BackendState: String, XenbusEndState {
       ]),
     XenbusRow(
       .resuming, reads: .connected, holdsConnection: true, "The driver takes up the live rings where they are.",
-      [
-        XenbusRule([.connectSucceeded], to: .connected, [.publish(.connected), .clearError]),
-        XenbusRule([.connectFailed], to: .draining, [.reportError, .publish(.closing), .disconnect]),
-        XenbusRule([.peerViolation], to: .aborting, [.reportError, .publish(.closing), .cancel]),
-        XenbusRule(
-          [
-            .removeRequested, .stopRequested, .leaveRequested, .domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closing),
-            .peer(.closed),
-          ], to: .aborting, [.publish(.closing), .cancel]),
-      ]),
+      attempt),
     XenbusRow(
       .advertising, reads: nil, "The driver works out which features to offer.",
       [
@@ -84,16 +87,7 @@ public enum BackendState: String, XenbusEndState {
       ]),
     XenbusRow(
       .connecting, reads: .initWait, holdsConnection: true, "The driver maps the rings and begins to serve them.",
-      [
-        XenbusRule([.connectSucceeded], to: .connected, [.publish(.connected), .clearError]),
-        XenbusRule([.connectFailed], to: .draining, [.reportError, .publish(.closing), .disconnect]),
-        XenbusRule([.peerViolation], to: .aborting, [.reportError, .publish(.closing), .cancel]),
-        XenbusRule(
-          [
-            .removeRequested, .stopRequested, .leaveRequested, .domainReleased, .peerVanished, .peer(.unknown), .peer(.initialising), .peer(.closing),
-            .peer(.closed),
-          ], to: .aborting, [.publish(.closing), .cancel]),
-      ]),
+      attempt),
     XenbusRow(
       .aborting, reads: .closing, holdsConnection: true, "Connecting is not wanted any more; its outcome is awaited.",
       [
