@@ -58,7 +58,7 @@ public struct FrontendOptions: ParsableArguments, Sendable {
   /// - Throws: ``CommandFailure`` when there is no such device or nobody serves it; what the body throws.
   public func use(_ kind: DeviceKind, _ make: (Session) async throws -> Use) async throws {
     Process.takeSignals()
-    let address = try await lookUp(kind)
+    let address = try await DeviceAddress.lookUp(device, kind, in: domain, common.runDirectory)
     let pidfile = try common.holdPIDFile()
     let lock = try await DeviceLock.takeFrontend(address, common.runDirectory)
     defer {
@@ -80,34 +80,17 @@ public struct FrontendOptions: ParsableArguments, Sendable {
       await close()
     }
     let ending = Task { try await life.run() }
-    let outcome: Result<Void, any Error>
-    do {
+    let outcome = await Result.of {
       guard await FirstConnection.isMade(before: ending, connected: use.isConnected) else {
         throw CommandFailure("\(address.device) of domain \(address.domain) did not connect: see 'pvio status \(address.id)'")
       }
-      outcome = .success(try await use.body())
-    } catch {
-      outcome = .failure(error)
+      try await use.body()
     }
     signals.cancel()
     notices.stop()
     _ = await ending.result
     await use.close()
     try outcome.get()
-  }
-
-  /// Names are resolved as the control domain; everything after that happens as the device's own domain.
-  private func lookUp(_ kind: DeviceKind) async throws -> DeviceAddress {
-    let platform = try DaemonConnection.platform(common.runDirectory)
-    defer { platform.disconnect() }
-    let store = try DaemonConnection.store(common.runDirectory)
-    defer { store.close() }
-    let domid = try DomainLookup.find(domain, platform)
-    if let device { return try await DeviceAddress.find(device, kind, in: domid, store) }
-    guard let first = try await DeviceAddress.all(of: kind, in: domid, store).first else {
-      throw CommandFailure("domain \(domid) has no \(kind.name): attach one with 'pvio attach \(domid) \(kind.name)'")
-    }
-    return first
   }
 
   /// Says what happens to a connection, until the front-end is closed.

@@ -12,16 +12,10 @@ struct BackendBlockCommand: AsyncParsableCommand {
       For a VMM, by vhost-user, without a daemon: --disk SPEC --socket-path PATH, or --fd N. Both may be repeated together.
       """)
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var place: BackendOptions
 
   @Option(help: ArgumentHelp("What to serve ('help' lists the keys).", valueName: "spec"))
   var disk: [String] = []
-
-  @Option(help: "The domain to serve, by number or name.")
-  var domain: String?
-
-  @Option(help: "The device there, such as xvda (default: the first that is free).")
-  var device: String?
 
   @Option(help: ArgumentHelp("On a Xen host: what the back-ends' directories are called (default: pvio-vbd; vbd is what xl makes).", valueName: "type"))
   var type: String?
@@ -44,50 +38,41 @@ struct BackendBlockCommand: AsyncParsableCommand {
   @Flag(help: "Print what this back-end can do, as JSON, and end.")
   var printCapabilities = false
 
-  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden))
-  var exitWithParent = false
-
-  @Option(help: ArgumentHelp("The processor (0-based) that serves the disk.", visibility: .hidden))
-  var processor: Int?
-
   func validate() throws {
     if printCapabilities { return }
     if all {
-      guard common.platform == .xen, disk.isEmpty, domain == nil else { throw ValidationError("--all goes with --platform xen, and without --disk and --domain") }
+      guard place.common.platform == .xen, disk.isEmpty, place.domain == nil else { throw ValidationError("--all goes with --platform xen, and without --disk and --domain") }
       return
     }
     guard (blkFile == nil) != disk.isEmpty else { throw ValidationError("expected --disk, or --blk-file") }
     if readOnly, blkFile == nil { throw ValidationError("--read-only goes with --blk-file; a --disk has readonly=on") }
     let isForVMM = !socketPath.isEmpty || fd != nil
-    guard isForVMM != (domain != nil) else { throw ValidationError("expected the --domain to serve, or for a VMM --socket-path or --fd") }
+    guard isForVMM != (place.domain != nil) else { throw ValidationError("expected the --domain to serve, or for a VMM --socket-path or --fd") }
     let sockets = socketPath.count + (fd == nil ? 0 : 1)
     let disks = disk.count + (blkFile == nil ? 0 : 1)
     if isForVMM, sockets != disks { throw ValidationError("there are \(disks) disks and \(sockets) sockets: each disk needs one") }
-    if domain != nil, disks != 1 { throw ValidationError("one --disk goes with --domain") }
+    if place.domain != nil, disks != 1 { throw ValidationError("one --disk goes with --domain") }
   }
 
   func run() async throws {
     if printCapabilities { return try printJSON(BackendCapabilities.block) }
-    if all { return try await BackendFleet.run(.disk, type: type, common) }
+    if all { return try await BackendFleet.run(.disk, type: type, place.common) }
     let specs = try disk.map { try DiskSpec.parse($0) } + (blkFile.map { [try DiskSpec.parse("file=\($0)\(readOnly ? ",readonly=on" : "")")] } ?? [])
-    if let domain { return try await serve(specs[0], domain) }
+    if place.domain != nil { return try await serve(specs[0]) }
     let sockets = socketPath.map { VMMSocket.path($0) } + (fd.map { [VMMSocket.connected(SharedDescriptor(owning: $0))] } ?? [])
     try await StandaloneVhostUser(
-      devices: zip(specs, sockets).map { (.disk($0), $1) }, logger: common.logger("pvio.backend"), processor: processor
+      devices: zip(specs, sockets).map { (.disk($0), $1) }, logger: place.common.logger("pvio.backend"), processor: place.processor
     ).run()
   }
 
-  private func serve(_ spec: DiskSpec, _ domain: String) async throws {
-    try await BackendProcess(
-      common: common, spec: DeviceSpec.disk(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent,
-      loggerLabel: "pvio.backend"
-    ).run { address, platform, store, logger in
+  private func serve(_ spec: DiskSpec) async throws {
+    try await place.serve(DeviceSpec.disk(spec), type: type) { address, platform, store, logger in
+      let (directory, processor) = (place.common.runDirectory, place.processor)
       if spec.export == .vhostUser {
-        return try await VhostUserDiskService(
-          address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor
-        ).run(store: store)
+        return try await VhostUserDiskService(address: address, spec: spec, directory: directory, logger: logger, processor: processor)
+          .run(store: store)
       }
-      return try await DiskService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
+      return try await DiskService(address: address, spec: spec, directory: directory, logger: logger, processor: processor)
         .run(platform: platform, store: store, isStopped: .bySignal())
     }
   }

@@ -13,7 +13,7 @@ import Xenbus
 struct BackendNetCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(commandName: "net", abstract: "Connect a domain's network interface to a TAP interface or a switch.")
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var place: BackendOptions
 
   @Option(help: ArgumentHelp("What to connect it to ('help' lists the keys).", valueName: "spec"))
   var net: String?
@@ -45,29 +45,17 @@ struct BackendNetCommand: AsyncParsableCommand {
   @Flag(help: "Print what this back-end can do, as JSON, and end.")
   var printCapabilities = false
 
-  @Option(help: "The domain to serve, by number or name.")
-  var domain: String?
-
-  @Option(help: "The interface there, such as vif0 (default: the first that is free).")
-  var device: String?
-
-  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden))
-  var exitWithParent = false
-
   @Flag(help: ArgumentHelp("End a switch that has had no interface for a while.", visibility: .hidden))
   var endWhenIdle = false
-
-  @Option(help: ArgumentHelp("The processor (0-based) that serves the interface.", visibility: .hidden))
-  var processor: Int?
 
   func validate() throws {
     if printCapabilities { return }
     if all {
-      guard common.platform == .xen, net == nil, domain == nil else { throw ValidationError("--all goes with --platform xen, and without --net and --domain") }
+      guard place.common.platform == .xen, net == nil, place.domain == nil else { throw ValidationError("--all goes with --platform xen, and without --net and --domain") }
       return
     }
     guard (net == nil) != (switchName == nil) else { throw ValidationError("expected either --net with --domain, or --switch") }
-    let users = [domain != nil, socketPath != nil, fd != nil].count { $0 }
+    let users = [place.domain != nil, socketPath != nil, fd != nil].count { $0 }
     if net != nil, users != 1 { throw ValidationError("--net needs the --domain to serve, or for a VMM --socket-path or --fd") }
     if uplink != nil, switchName == nil { throw ValidationError("--uplink goes with --switch") }
     if noLearning, switchName == nil { throw ValidationError("--no-learning goes with --switch") }
@@ -75,36 +63,33 @@ struct BackendNetCommand: AsyncParsableCommand {
 
   func run() async throws {
     if printCapabilities { return try printJSON(BackendCapabilities.net) }
-    if all { return try await BackendFleet.run(.net, type: type, common) }
+    if all { return try await BackendFleet.run(.net, type: type, place.common) }
     if let switchName { return try await runSwitch(switchName) }
     guard let net else { return }
     let spec = try NetSpec(net)
     if let socket = socketPath.map({ VMMSocket.path($0) }) ?? fd.map({ VMMSocket.connected(SharedDescriptor(owning: $0)) }) {
-      return try await StandaloneVhostUser(devices: [(.net(spec), socket)], logger: common.logger("pvio.backend"), processor: processor).run()
+      return try await StandaloneVhostUser(devices: [(.net(spec), socket)], logger: place.common.logger("pvio.backend"), processor: place.processor).run()
     }
-    guard let domain else { return }
-    try await BackendProcess(
-      common: common, spec: DeviceSpec.net(spec), domain: domain, device: device, type: type, exitsWithParent: exitWithParent,
-      loggerLabel: "pvio.backend"
-    ).run { address, platform, store, logger in
+    try await place.serve(DeviceSpec.net(spec), type: type) { address, platform, store, logger in
       if spec.export == .vhostUser { return try await serveVMM(address, spec, store, logger) }
-      return try await NetService(address: address, spec: spec, directory: common.runDirectory, logger: logger, processor: processor)
+      return try await NetService(address: address, spec: spec, directory: place.common.runDirectory, logger: logger, processor: place.processor)
         .run(platform: platform, store: store, isStopped: .bySignal())
     }
   }
 
   private func serveVMM(_ address: DeviceAddress, _ spec: NetSpec, _ store: XenStoreClient, _ logger: Logger) async throws -> BackendSupervisor.Report {
-    let thread = try EventLoopThread.started("net", processor: processor)
+    let thread = try EventLoopThread.started("net", processor: place.processor)
     defer { thread.stopAndJoin() }
-    return try await VhostUserNetService(address: address, settings: spec.virtioSettings, directory: common.runDirectory, logger: logger)
+    return try await VhostUserNetService(address: address, settings: spec.virtioSettings, directory: place.common.runDirectory, logger: logger)
       .run(store: store, loop: thread.loop, isStopped: .bySignal()) { loop in try spec.makePort(on: loop) }
   }
 
   private func runSwitch(_ text: String) async throws {
     let name = try SwitchProcess.checked(text)
     let uplink = try uplink.map { try NetSpec($0, option: NetSpec.uplinkOption) }
+    let common = place.common
     Process.takeSignals()
-    if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
+    if place.exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
     let directory = common.runDirectory
     let lock = try SwitchProcess(name: name, directory: directory).hold()
     let host = try Host.connect(common)
@@ -114,7 +99,7 @@ struct BackendNetCommand: AsyncParsableCommand {
     do {
       service = try await SwitchService.start(
         name: name, learns: !noLearning, uplink: uplink, directory: directory, logger: common.logger("pvio.switch"), platform: host.platform, store: store,
-        processor: processor)
+        processor: place.processor)
     } catch {
       throw CommandFailure("\(error)")
     }

@@ -7,13 +7,7 @@ struct BackendScriptCommand: AsyncParsableCommand {
     commandName: "script", abstract: "Serve a disk that a script of yours reads and writes.",
     discussion: "The script gets 'open', 'size', 'read', 'write' and 'flush' as its first argument: see docs/scripted-back-ends.md.")
 
-  @OptionGroup var common: CommonOptions
-
-  @Option(help: "The domain to serve, by number or name.")
-  var domain: String?
-
-  @Option(help: "The device there, such as xvda (default: the first that is free).")
-  var device: String?
+  @OptionGroup var place: BackendOptions
 
   @Option(help: ArgumentHelp("Where a VMM connects (vhost-user).", valueName: "path"))
   var socketPath: String?
@@ -25,10 +19,7 @@ struct BackendScriptCommand: AsyncParsableCommand {
   var script: String
 
   func run() async throws {
-    var arguments = common.forwarded + ["--disk", "script=\(script)" + (disk.map { ",\($0)" } ?? "")]
-    for (name, value) in [("--domain", domain), ("--device", device), ("--socket-path", socketPath), ("--pidfile", common.pidfile)] {
-      if let value { arguments += [name, value] }
-    }
-    try await BackendBlockCommand.parse(arguments).run()
+    let arguments = ["--disk", "script=\(script)" + (disk.map { ",\($0)" } ?? "")] + (socketPath.map { ["--socket-path", $0] } ?? [])
+    try await BackendBlockCommand.parse(arguments + place.forwarded).run()
   }
 }

@@ -9,78 +9,35 @@ import XenInterface
 import XenStoreClient
 import Xenbus
 
-/// A disk's front-end and its NBD socket, as the disk's own domain, until the device is removed or a signal comes.
+/// A disk's front-end and its NBD socket.
 struct NBDExportService {
-  let address: DeviceAddress
-  let directory: RunDirectory
+  let life: ExportLife
   let socketPath: String
   let configuration: BlockFrontConfiguration
-  let logger: Logger
 
   func run() async throws {
-    let platform = try DaemonConnection.platform(directory, as: address.domain)
-    let store = try DaemonConnection.store(directory, as: address.domain)
+    let (platform, store) = try life.connect()
+    defer { store.close() }
     let thread = try EventLoopThread.started("front")
     defer { thread.stopAndJoin() }
-    let notices = XenbusNotices()
     let disk = BlockFrontend(on: thread.loop, configuration: configuration)
-    let driver = BlockFrontendDriver(disk, platform: platform, notices: notices, logger: logger)
-    let life = XenbusFrontend(driver: driver, paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let signals = Task {
-      _ = await Process.nextSignal()
-      notices.stop()
-    }
+    let driver = BlockFrontendDriver(disk, platform: platform, notices: life.notices, logger: life.logger)
     let reports = Task { await report(disk) }
-    let ending = Task { try await life.run() }
-    defer {
-      signals.cancel()
-      store.close()
+    var server: NBDServer?
+    let outcome = await Result.of {
+      try await life.run(driver, store, isConnected: { (try? await disk.waitUntilConnected()) != nil }) {
+        do { server = try await NBDServer.start(disk, socketPath: socketPath) } catch { throw CommandFailure("cannot listen on \(socketPath): \(error)") }
+        return "nbd+unix:///?socket=\(socketPath)"
+      }
     }
-    do {
-      try await serve(disk, until: ending)
-    } catch {
-      notices.stop()
-      _ = await ending.result
-      await disk.close()
-      await reports.value
-      throw error
-    }
+    await server?.stop()
     await disk.close()
     await reports.value
-  }
-
-  private func serve(_ disk: BlockFrontend, until ending: Task<XenbusEnding, any Error>) async throws {
-    guard await FirstConnection.isMade(before: ending, connected: { (try? await disk.waitUntilConnected()) != nil }) else {
-      throw CommandFailure("\(try await diagnosis())")
-    }
-    let server: NBDServer
-    do {
-      server = try await NBDServer.start(disk, socketPath: socketPath)
-    } catch {
-      throw CommandFailure("cannot listen on \(socketPath): \(error)")
-    }
-    print("pvio export ready: nbd+unix:///?socket=\(socketPath)")
-    flushOutput()
-    ServiceManager.notifyReady()
-    let end: XenbusEnding
-    do {
-      end = try await ending.value
-    } catch {
-      await server.stop()
-      throw CommandFailure("\(address.paths): \(error)")
-    }
-    await server.stop()
-    if case .failed(let reason) = end { throw CommandFailure("\(address.paths): \(reason)") }
-  }
-
-  private func diagnosis() async throws -> String {
-    let store = try DaemonConnection.store(directory)
-    defer { store.close() }
-    return try await DeviceReport.read(address, directory, store).diagnosis
+    try outcome.get()
   }
 
   private func report(_ disk: BlockFrontend) async {
-    let name = "\(address.device) of domain \(address.domain)"
+    let (name, logger) = ("\(life.address.device) of domain \(life.address.domain)", life.logger)
     for await report in disk.reports() {
       switch report {
       case .connected(let geometry): logger.info("\(name): connected, \(geometry.byteCount) bytes")
@@ -92,7 +49,7 @@ struct NBDExportService {
       case .broken(let fault): logger.error("\(name): \(fault); the connection is given up")
       case .closed: return
       }
-      try? writeJSON(FrontendStatus(disk.status), to: directory.device(address.id).frontendStatus)
+      try? writeJSON(FrontendStatus(disk.status), to: life.files.frontendStatus)
     }
   }
 }

@@ -10,17 +10,14 @@ import XenInterface
 import XenStoreClient
 import Xenbus
 
-/// An interface's front-end and its TAP interface, as the interface's own domain, until the device is removed or a signal comes.
+/// An interface's front-end and its TAP interface.
 struct TapExportService {
-  let address: DeviceAddress
-  let directory: RunDirectory
+  let life: ExportLife
   let configuration: NetFrontConfiguration
   let tap: TapConfiguration
-  let logger: Logger
 
   func run() async throws {
-    let platform = try DaemonConnection.platform(directory, as: address.domain)
-    let store = try DaemonConnection.store(directory, as: address.domain)
+    let (platform, store) = try life.connect()
     defer { store.close() }
     let thread = try EventLoopThread.started("front")
     defer { thread.stopAndJoin() }
@@ -31,20 +28,14 @@ struct TapExportService {
     let interface = NetFrontend(on: thread.loop, configuration: configuration)
     let export: TapExport
     do { export = try await TapExport.start(interface, tap) } catch { throw CommandFailure("\(error)") }
-    let notices = XenbusNotices()
     let driver = NetFrontendDriver(
-      interface, address: keys.address, mtu: keys.mtu ?? 1500, platform: platform, notices: notices, logger: logger)
-    let life = XenbusFrontend(driver: driver, paths: address.paths, store: XenbusClientStore(store), notices: notices, logger: logger)
-    let signals = Task {
-      _ = await Process.nextSignal()
-      notices.stop()
-    }
+      interface, address: keys.address, mtu: keys.mtu ?? 1500, platform: platform, notices: life.notices, logger: life.logger)
     let reports = Task { await report(interface) }
-    let ending = Task { try await life.run() }
-    let outcome = await Result { try await serve(interface, until: ending) }
-    signals.cancel()
-    notices.stop()
-    _ = await ending.result
+    let outcome = await Result.of {
+      try await life.run(driver, store, isConnected: { await interface.waitUntilConnected() != nil }) {
+        "\(tap.name)\(tap.namespace.map { " in \($0)" } ?? "")"
+      }
+    }
     await interface.close()
     await export.stop()
     await reports.value
@@ -53,27 +44,14 @@ struct TapExportService {
 
   /// What the toolstack wrote into the front-end's directory, which the front-end's domain can read.
   private func toolstackKeys(_ store: XenStoreClient) async throws -> (address: MACAddress?, mtu: Int?) {
-    let mac = try await store.readIfPresent("\(address.paths.frontend)/\(NetifKeys.Frontend.mac.name)")
-    let mtu = try await store.readIfPresent("\(address.paths.frontend)/\(NetifKeys.Frontend.mtu.name)")
+    let directory = life.address.paths.frontend
+    let mac = try await store.readIfPresent("\(directory)/\(NetifKeys.Frontend.mac.name)")
+    let mtu = try await store.readIfPresent("\(directory)/\(NetifKeys.Frontend.mtu.name)")
     return (mac.flatMap { MACAddress($0) }, mtu.flatMap { Int($0) })
   }
 
-  private func serve(_ interface: NetFrontend, until ending: Task<XenbusEnding, any Error>) async throws {
-    guard await FirstConnection.isMade(before: ending, connected: { await interface.waitUntilConnected() != nil }) else {
-      let store = try DaemonConnection.store(directory)
-      defer { store.close() }
-      throw CommandFailure(try await DeviceReport.read(address, directory, store).diagnosis)
-    }
-    print("pvio export ready: \(tap.name)\(tap.namespace.map { " in \($0)" } ?? "")")
-    flushOutput()
-    ServiceManager.notifyReady()
-    let end: XenbusEnding
-    do { end = try await ending.value } catch { throw CommandFailure("\(address.paths): \(error)") }
-    if case .failed(let reason) = end { throw CommandFailure("\(address.paths): \(reason)") }
-  }
-
   private func report(_ interface: NetFrontend) async {
-    let name = "\(address.device) of domain \(address.domain)"
+    let (name, logger) = ("\(life.address.device) of domain \(life.address.domain)", life.logger)
     for await report in interface.reports() {
       switch report {
       case .connected(let link): logger.info("\(name): connected, \(link.queueCount) queues, link \(link.isUp ? "up" : "down")")
@@ -83,14 +61,7 @@ struct TapExportService {
       case .broken(let fault): logger.error("\(name): \(fault); the connection is given up")
       case .closed: return
       }
-      try? writeJSON(FrontendStatus(interface.status), to: directory.device(address.id).frontendStatus)
+      try? writeJSON(FrontendStatus(interface.status), to: life.files.frontendStatus)
     }
-  }
-}
-
-extension Result where Failure == any Error {
-  /// What `body` returns or throws.
-  fileprivate init(_ body: () async throws -> Success) async {
-    do { self = .success(try await body()) } catch { self = .failure(error) }
   }
 }

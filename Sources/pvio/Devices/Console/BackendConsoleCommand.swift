@@ -16,27 +16,22 @@ struct BackendConsoleCommand: AsyncParsableCommand {
   static let kind = DeviceKind("console")
   static let configuration = CommandConfiguration(commandName: "console", abstract: "Show a domain's console as a pseudo terminal, and log it.")
 
-  @OptionGroup var common: CommonOptions
-  @Option(help: "The domain to serve, by number or name.") var domain: String
-  @Option(help: "The console there, such as console0 (default: the first that is free).") var device: String?
+  @OptionGroup var place: BackendOptions
   @Option(help: ArgumentHelp("A file that all output is appended to.", valueName: "file")) var log: String?
   @Option(help: ArgumentHelp("Further keys: log=FILE, history=SIZE (of output that is kept while nobody takes it: 64K), id=NAME.", valueName: "spec"))
   var spec = ""
-  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden)) var exitWithParent = false
 
   func run() async throws {
     let text = [spec, log.map { "log=\($0)" } ?? ""].filter { !$0.isEmpty }.joined(separator: ",")
     let settings = try DriverSpec(text, kind: Self.kind)
     try settings.expectKeys(["log", "history"])
     let history = try settings["history"].map { try Self.history($0) } ?? ConsoleTerminal.standardHistoryByteCount
-    try await BackendProcess(
-      common: common, spec: settings, domain: domain, device: device, exitsWithParent: exitWithParent
-    ).run { address, platform, store, logger in
+    try await place.serve(settings) { address, platform, store, logger in
       let terminal: ConsoleTerminal
       do { terminal = try ConsoleTerminal(logPath: settings["log"], historyByteCount: history) } catch {
         throw CommandFailure("cannot open a pseudo terminal: \(error)")
       }
-      return try await ConsoleService(address: address, directory: common.runDirectory, terminal: terminal, logger: logger).run(platform, store)
+      return try await ConsoleService(address: address, directory: place.common.runDirectory, terminal: terminal, processor: place.processor, logger: logger).run(platform, store)
     }
   }
 
@@ -53,10 +48,11 @@ struct ConsoleService {
   let address: DeviceAddress
   let directory: RunDirectory
   let terminal: ConsoleTerminal
+  let processor: Int?
   let logger: Logger
 
   func run(_ platform: any XenPlatform, _ store: XenStoreClient) async throws -> BackendSupervisor.Report {
-    let thread = try EventLoopThread.started("console")
+    let thread = try EventLoopThread.started("console", processor: processor)
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let driver: ByteStreamBackendDriver<ConsoleBackendDevice, ByteStreamPump>

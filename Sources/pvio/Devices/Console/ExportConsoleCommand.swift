@@ -12,11 +12,8 @@ struct ExportConsoleCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "console", abstract: "Use a domain's console: run a command on it, or show it as a terminal of the guest.")
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var place: ExportOptions
   @Flag(help: "Connect the console to standard input and output, instead of a pseudo terminal.") var stdio = false
-  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden)) var exitWithParent = false
-  @Argument(help: "The domain, by number or name.") var domain: String
-  @Argument(help: "The device: console0, 0 or its id.") var device: String
   @Argument(parsing: .postTerminator, help: "A command to run on the console.") var command: [String] = []
 
   func validate() throws {
@@ -24,38 +21,30 @@ struct ExportConsoleCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    Process.takeSignals()
-    if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
-    let address = try await DeviceAddress.lookUp(device, BackendConsoleCommand.kind, in: domain, common.runDirectory)
-    let pidfile = try common.holdPIDFile()
-    let lock = try await DeviceLock.takeFrontend(address, common.runDirectory)
-    defer {
-      lock.release()
-      _ = pidfile
+    try await place.use(BackendConsoleCommand.kind) { address in
+      let thread = try EventLoopThread.started("console")
+      defer { thread.stopAndJoin() }
+      let life = place.life(of: address)
+      if stdio { return try await runOnStreams(life, thread.loop) }
+      try await runOnTerminal(life, thread.loop)
     }
-    let thread = try EventLoopThread.started("console")
-    defer { thread.stopAndJoin() }
-    let service = ByteStreamExportService(
-      address: address, directory: common.runDirectory, logger: common.logger("pvio.export"), loop: thread.loop, stop: .bySignal())
-    if stdio { return try await runOnStreams(service) }
-    try await runOnTerminal(service)
   }
 
-  private func runOnStreams(_ service: ByteStreamExportService) async throws {
+  private func runOnStreams(_ life: ExportLife, _ loop: EventLoop) async throws {
     let (input, output): (SharedDescriptor, SharedDescriptor)
     do throws(Errno) {
       (input, output) = (try .reopened(0, forWriting: false), try .reopened(1, forWriting: true))
     } catch {
       throw CommandFailure("standard input and output cannot be used: \(error)")
     }
-    try await export(service, input: input, output: output, readyText: "standard input and output", onStandardError: true)
+    try await export(life, loop, input: input, output: output, readyText: "standard input and output", onStandardError: true)
   }
 
-  private func runOnTerminal(_ service: ByteStreamExportService) async throws {
+  private func runOnTerminal(_ life: ExportLife, _ loop: EventLoop) async throws {
     let terminal: PseudoTerminal
     do { terminal = try PseudoTerminal(isRaw: command.isEmpty) } catch { throw CommandFailure("cannot open a pseudo terminal: \(error)") }
     guard let program = command.first else {
-      return try await export(service, input: terminal.controller, output: terminal.controller, readyText: terminal.path)
+      return try await export(life, loop, input: terminal.controller, output: terminal.controller, readyText: terminal.path)
     }
     var options = ChildProcess.Options()
     options.newSession = true
@@ -76,12 +65,12 @@ struct ExportConsoleCommand: AsyncParsableCommand {
       for await ending in endings {
         // What it has said last is still on its way.
         try? await Task.sleep(for: .milliseconds(200))
-        service.notices.stop()
+        life.notices.stop()
         return ending
       }
       return nil
     }
-    let outcome = await Task { try await export(service, input: terminal.controller, output: terminal.controller, readyText: program) }.result
+    let outcome = await Task { try await export(life, loop, input: terminal.controller, output: terminal.controller, readyText: program) }.result
     child.send(signal: TerminalMode.hangUpSignal)
     let result = await ending.value
     try outcome.get()
@@ -89,11 +78,10 @@ struct ExportConsoleCommand: AsyncParsableCommand {
   }
 
   private func export(
-    _ service: ByteStreamExportService, input: SharedDescriptor, output: SharedDescriptor, readyText: String, onStandardError: Bool = false
+    _ life: ExportLife, _ loop: EventLoop, input: SharedDescriptor, output: SharedDescriptor, readyText: String, onStandardError: Bool = false
   ) async throws {
-    let loop = service.loop
-    let notices = service.notices
-    try await service.run(ConsoleFrontendDevice(), readyText: readyText, onStandardError: onStandardError) {
+    let notices = life.notices
+    try await life.run(ConsoleFrontendDevice(), on: loop, readyText: readyText, onStandardError: onStandardError) {
       [
         try ByteStreamPump(loop: loop, input: input, output: output) { ending in
           // A stream that has ended, and whose bytes are all there, is the end of the console.

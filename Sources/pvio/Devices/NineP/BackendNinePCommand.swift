@@ -17,14 +17,11 @@ struct BackendNinePCommand: AsyncParsableCommand {
   static let kind = DeviceKind("9pfs")
   static let configuration = CommandConfiguration(commandName: "9pfs", abstract: "Share a directory with a domain (9P2000.L).")
 
-  @OptionGroup var common: CommonOptions
-  @Option(help: "The domain to serve, by number or name.") var domain: String
-  @Option(help: "The device there, such as 9pfs0 (default: the first that is free).") var device: String?
+  @OptionGroup var place: BackendOptions
   @Option(help: ArgumentHelp("The directory to share.", valueName: "dir")) var share: String?
   @Flag(help: "Nothing can be changed.") var readOnly = false
   @Option(help: ArgumentHelp("What the guest mounts it by.", valueName: "name")) var tag: String?
   @Option(help: ArgumentHelp("The same as keys: share=DIR, readonly=on, tag=NAME, id=NAME.", valueName: "spec")) var spec = ""
-  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden)) var exitWithParent = false
 
   func run() async throws {
     let given = [spec, share.map { "share=\($0)" } ?? "", readOnly ? "readonly=on" : "", tag.map { "tag=\($0)" } ?? ""]
@@ -34,11 +31,10 @@ struct BackendNinePCommand: AsyncParsableCommand {
     guard ["on", "off", nil].contains(settings["readonly"]) else { throw CommandFailure.usage("9pfs readonly=\(settings["readonly"] ?? ""): expected on or off") }
     let share: NinePShare
     do { share = try NinePShare(path: path, isReadOnly: settings["readonly"] == "on") } catch { throw CommandFailure("cannot share \(path): \(error)") }
-    try await BackendProcess(
-      common: common, spec: settings, domain: domain, device: device, exitsWithParent: exitWithParent
-    ).run { address, platform, store, logger in
+    try await place.serve(settings) { address, platform, store, logger in
       try await NinePService(
-        address: address, directory: common.runDirectory, share: share, path: path, tag: settings["tag"] ?? "share\(address.device.number)", logger: logger
+        address: address, directory: place.common.runDirectory, share: share, path: path, tag: settings["tag"] ?? "share\(address.device.number)",
+        processor: place.processor, logger: logger
       ).run(platform, store)
     }
   }
@@ -51,10 +47,11 @@ struct NinePService {
   let share: NinePShare
   let path: String
   let tag: String
+  let processor: Int?
   let logger: Logger
 
   func run(_ platform: any XenPlatform, _ store: XenStoreClient) async throws -> BackendSupervisor.Report {
-    let thread = try EventLoopThread.started("9pfs")
+    let thread = try EventLoopThread.started("9pfs", processor: processor)
     defer { thread.stopAndJoin() }
     let notices = XenbusNotices()
     let (share, loop) = (share, thread.loop)

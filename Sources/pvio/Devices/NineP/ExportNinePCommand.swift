@@ -15,24 +15,15 @@ struct ExportNinePCommand: AsyncParsableCommand {
     commandName: "9pfs", abstract: "Use a shared directory as its domain, and pass it on to a 9P client on a Unix socket.",
     discussion: "One client at a time; each has rings and a session of its own.")
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var place: ExportOptions
   @Option(help: ArgumentHelp("The socket (default: 9p.sock in the device's directory).", valueName: "path")) var socketPath: String?
-  @Flag(help: ArgumentHelp("End when the process that started this one ends.", visibility: .hidden)) var exitWithParent = false
-  @Argument(help: "The domain, by number or name.") var domain: String
-  @Argument(help: "The device: 9pfs0, 0 or its id.") var device: String
 
   func run() async throws {
-    Process.takeSignals()
-    if exitWithParent { OwnedChildProcess.endWithParent(signal: .terminate) }
-    let directory = common.runDirectory
-    let address = try await DeviceAddress.lookUp(device, BackendNinePCommand.kind, in: domain, directory)
-    let pidfile = try common.holdPIDFile()
-    let lock = try await DeviceLock.takeFrontend(address, directory)
-    defer {
-      lock.release()
-      _ = pidfile
-    }
-    let path = socketPath ?? directory.device(address.id).ninePSocket
+    try await place.use(BackendNinePCommand.kind) { try await export($0) }
+  }
+
+  private func export(_ address: DeviceAddress) async throws {
+    let path = socketPath ?? place.common.runDirectory.device(address.id).ninePSocket
     let listener: SharedDescriptor
     do {
       listener = SharedDescriptor(try UnixSocket.listen(at: path, kind: .stream))
@@ -48,17 +39,15 @@ struct ExportNinePCommand: AsyncParsableCommand {
     ServiceManager.notifyReady()
     let clients = await Clients(listener, thread.loop)
     while let client = await clients.next(unless: stop) {
-      let service = ByteStreamExportService(
-        address: address, directory: directory, logger: common.logger("pvio.export"), loop: thread.loop, stop: stop)
-      try await serve(client, service)
+      try await serve(client, place.life(of: address, until: stop), thread.loop)
       if stop.isRaised { break }
     }
     await clients.close()
   }
 
-  private func serve(_ client: SharedDescriptor, _ service: ByteStreamExportService) async throws {
-    let (loop, notices) = (service.loop, service.notices)
-    try await service.run(NinePFrontendDevice(), readyText: nil) {
+  private func serve(_ client: SharedDescriptor, _ life: ExportLife, _ loop: EventLoop) async throws {
+    let notices = life.notices
+    try await life.run(NinePFrontendDevice(), on: loop, readyText: nil) {
       [try ByteStreamPump(loop: loop, input: client, output: client, polling: .standard) { _ in notices.stop() }]
     }
   }
