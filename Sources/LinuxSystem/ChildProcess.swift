@@ -101,6 +101,15 @@ public struct ChildProcess: Sendable {
     return Self.ending(status)
   }
 
+  /// Blocks until the child has ended; how, ``wait()`` or ``poll()`` still says. Returns at once when somebody has asked already.
+  public func waitUntilEnded() {
+    var information = unsafe siginfo_t()
+    // SAFETY: the information is a local variable, written before the call returns.
+    while unsafe waitid(P_PID, id_t(processID), &information, WEXITED | WNOWAIT) < 0 {
+      if Errno.last != .interrupted { return }
+    }
+  }
+
   /// How the child ended, or nil while it runs. Once it has said so, do not ask again.
   public func poll() -> Ending? {
     var status: Int32 = 0

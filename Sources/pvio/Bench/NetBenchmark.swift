@@ -1,45 +1,23 @@
-import ArgumentParser
 import DriverCommands
 import Glibc
 import LinuxSystem
 import PVDriver
-import ProcessPlatform
-import XenInterface
-import XenPlatform
-import XenStoreClient
 
-/// A daemon of its own, and for each round back-end and front-end processes that are connected as any others are.
+/// For each round back-end and front-end processes that are connected as any others are.
 final class NetBenchmark {
-  private let services: DaemonServices
-  private let common: CommonOptions
-  private let platform: ProcessPlatform
-  private let store: XenStoreClient
-  private let domain: DomainID
+  private let daemon: BenchDaemon
   private let seconds: Double
   /// What the generator of UDP frames offers.
   private let offeredRate: Int
 
-  private init(
-    services: DaemonServices, common: CommonOptions, platform: ProcessPlatform, store: XenStoreClient, domain: DomainID, seconds: Double,
-    offeredRate: Int
-  ) {
-    self.services = services
-    self.common = common
-    self.platform = platform
-    self.store = store
-    self.domain = domain
+  private init(daemon: BenchDaemon, seconds: Double, offeredRate: Int) {
+    self.daemon = daemon
     self.seconds = seconds
     self.offeredRate = offeredRate
   }
 
   static func open(seconds: Double, offeredRate: Int = 800_000) async throws -> NetBenchmark {
-    let common = try CommonOptions.parse(["--run-dir", "\(RunDirectory.defaultPath)-bench-\(getpid())"])
-    let services = try await DaemonServices.start(in: common.runDirectory, logger: common.logger("pvio.daemon"))
-    let platform = try DaemonConnection.platform(common.runDirectory)
-    let store = try DaemonConnection.store(common.runDirectory)
-    let domain = try named { () throws(PlatformError) in try platform.administrator.createDomain(name: "bench") }
-    return NetBenchmark(
-      services: services, common: common, platform: platform, store: store, domain: domain, seconds: seconds, offeredRate: offeredRate)
+    NetBenchmark(daemon: try await .open(), seconds: seconds, offeredRate: offeredRate)
   }
 
   /// One round, which ends after the time that was asked for, or after `frames`.
@@ -57,20 +35,14 @@ final class NetBenchmark {
 
   /// Attaches interfaces, measures, and takes them off again.
   private func withInterfaces<Result>(_ specs: [String], _ body: ([AttachedDevice]) async throws -> Result) async throws -> Result {
-    let attachment = DeviceAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
     var devices: [AttachedDevice] = []
-    var outcome: Swift.Result<Result, any Error>
-    do {
+    let outcome = await Swift.Result<Result, any Error>.of {
       for (index, spec) in specs.enumerated() {
-        devices.append(try await attachment.attach(.net(NetSpec("\(spec),id=bench\(index)")), to: domain, device: nil))
+        devices.append(try await daemon.attach(.net(NetSpec("\(spec),id=bench\(index)"))))
       }
-      outcome = .success(try await body(devices))
-    } catch {
-      outcome = .failure(error)
+      return try await body(devices)
     }
-    for device in devices {
-      _ = try await DeviceDetachment(directory: common.runDirectory, store: store).detach(device.address, patience: .seconds(10))
-    }
+    for device in devices { _ = try await daemon.detach(device) }
     for device in devices {
       if device.address.device.kind == .net { device.backend?.send(signal: SIGTERM) }
       device.backend?.wait()
@@ -82,7 +54,7 @@ final class NetBenchmark {
     let output = try BenchProcess.numbers(
       printedBy: ChildProcess.ownExecutable,
       [
-        "bench", "net-worker", "--run-dir", common.runDirectory.path, "\(domain)", "\(devices[0].backendProcess)", "\(netCase.byteCount)",
+        "bench", "net-worker", "--run-dir", daemon.common.runDirectory.path, "\(daemon.domain)", "\(devices[0].backendProcess)", "\(netCase.byteCount)",
         "\(seconds)",
       ] + devices.map { "\($0.address.device.number)" } + (frames.map { ["--frames", "\($0)"] } ?? []))
     guard output.count == 2 else { throw BenchFailure("the front-end printed \(output.count) numbers") }
@@ -100,7 +72,7 @@ final class NetBenchmark {
       options.standardOutput = nowhere.rawValue
       let export = try ChildProcess.spawn(
         ChildProcess.ownExecutable,
-        ["export", "tap", "--run-dir", common.runDirectory.path, "--exit-with-parent", "--name", "eth0", "--netns", client, "\(domain)", "vif0"],
+        ["export", "tap", "--run-dir", daemon.common.runDirectory.path, "--exit-with-parent", "--name", "eth0", "--netns", client, "\(daemon.domain)", "vif0"],
         options)
       defer {
         export.send(signal: SIGTERM)
@@ -111,14 +83,5 @@ final class NetBenchmark {
     }
   }
 
-  func close() async {
-    do { try platform.administrator.destroyDomain(domain) } catch { Process.writeError("pvio: \(error)\n") }
-    store.close()
-    platform.disconnect()
-    await services.stop()
-    common.runDirectory.virtualSwitch("bench").remove()
-    let path = common.runDirectory.path
-    // SAFETY: each path is a terminated string for the length of the call.
-    for part in ["/devices", "/domains", "/switches", "/xenstored", ""] { unsafe rmdir(path + part) }
-  }
+  func close() async { await daemon.close() }
 }

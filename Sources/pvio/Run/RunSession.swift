@@ -21,6 +21,9 @@ final class RunSession {
   private let store: XenStoreClient
   private let domain: DomainID
   private var devices: [RunningDevice] = []
+  /// Told when a process has ended, or when the end is asked for: something is to be looked at.
+  private let wakeUps: AsyncStream<Void>
+  private let wake: AsyncStream<Void>.Continuation
 
   private init(
     common: CommonOptions, directory: RunDirectory, services: DaemonServices?, temporaryDirectory: String?, platform: ProcessPlatform,
@@ -33,6 +36,7 @@ final class RunSession {
     self.platform = platform
     self.store = store
     self.domain = domain
+    (wakeUps, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
   /// Starts or finds the daemon, and makes a domain. An embedded daemon gets a run directory of its own unless one is named.
@@ -64,6 +68,7 @@ final class RunSession {
     let address = devices[position].address
     let files = directory.device(address.id)
     if spec.isForVMM {
+      if let backend = devices[position].attached.backend { try watch(backend) }
       devices[position].reach = .vhostUser(socketPath: files.vhostUserSocket)
       devices[position].mac = try await store.readIfPresent("\(address.paths.backend)/mac")
       return
@@ -158,6 +163,7 @@ final class RunSession {
       let backend = try await attachment.restart(device.spec, at: device.address)
       devices[position].attached.backend = backend
       devices[position].attached.backendProcess = backend.processID
+      try watch(backend)
       Process.writeError(
         "pvio: the back-end of \(device.address.id) (process \(device.attached.backendProcess)) ended with \(ending); "
           + "started again as process \(backend.processID)\n")
@@ -178,29 +184,40 @@ final class RunSession {
       while !Task.isCancelled { child.send(signal: await Process.nextSignal()) }
     }
     defer { forwarding.cancel() }
-    while true {
-      if let ending = child.poll() {
-        switch ending {
-        case .exited(let code): return code
-        case .signalled(let signal): return 128 + signal
-        }
+    try watch(child)
+    for await _ in wakeUps {
+      switch child.poll() {
+      case .exited(let code)?: return code
+      case .signalled(let signal)?: return 128 + signal
+      case nil: await reviveBackends()
       }
-      await reviveBackends()
-      try await Task.sleep(for: .milliseconds(10))
     }
+    return 0
   }
 
   func waitForSignal() async -> Int32 {
-    let isStopped = StopRequest()
-    Task {
-      _ = await Process.nextSignal()
-      isStopped.raise()
+    let isStopped = StopRequest.bySignal()
+    Task { [wake] in
+      await isStopped.wait()
+      wake.yield()
     }
-    while !isStopped.isRaised {
+    for await _ in wakeUps {
+      if isStopped.isRaised { break }
       await reviveBackends()
-      try? await Task.sleep(for: .milliseconds(10))
     }
     return 0
+  }
+
+  /// Has us look again when a process has ended.
+  private func watch(_ process: ChildProcess) throws {
+    do {
+      try SystemThread.start(name: "child") { [wake] in
+        process.waitUntilEnded()
+        wake.yield()
+      }
+    } catch {
+      throw CommandFailure("cannot start a thread: \(error)")
+    }
   }
 
   /// Takes everything down: exports first, so that the disks are closed from the front.
