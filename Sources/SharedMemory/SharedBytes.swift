@@ -92,12 +92,12 @@ extension SharedBytes {
 
   /// Asks for the cache line at `offset` to be fetched for writing; only a hint.
   @inlinable public func prefetchForWriting(at offset: Int) {
-    if offset < byteCount { unsafe pvio_prefetch_write(base + offset) }
+    if offset >= 0, offset < byteCount { unsafe pvio_prefetch_write(base + offset) }
   }
 
   /// Asks for the cache line at `offset` to be fetched for reading; only a hint.
   @inlinable public func prefetchForReading(at offset: Int) {
-    if offset < byteCount { unsafe pvio_prefetch_read(base + offset) }
+    if offset >= 0, offset < byteCount { unsafe pvio_prefetch_read(base + offset) }
   }
 }
 

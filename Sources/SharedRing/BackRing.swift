@@ -71,6 +71,13 @@ extension BackRing {
     return request
   }
 
+  /// What `copy` takes from the request that comes `distance` places after the next one, or nil when it is not known yet: for a driver that has
+  /// what a request names fetched before its turn comes. A hint, and nothing else: the front may change it until it is taken.
+  @inlinable @inline(__always) public func hint<Hint>(_ distance: UInt32, using copy: (borrowing SharedSlot) -> Hint) -> Hint? {
+    guard knownRequestProducer &- requestConsumer > distance else { return nil }
+    return slots.withSlot(requestConsumer &+ distance, byteCount: Request.byteCount, copy)
+  }
+
   /// Asks for an event at the next request, and looks again (`RING_FINAL_CHECK_FOR_REQUESTS`). True: there is a request
   /// already, do not sleep. False: an event will come. Throws as ``takeRequest()`` does.
   ///

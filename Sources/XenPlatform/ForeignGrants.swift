@@ -76,6 +76,10 @@ open class ForeignGrants {
     unmap(page)
   }
 
+  /// Asks for the cache line at `offset` of a granted page to be fetched, to be written to if `writable`: it will be used soon. Only a hint, which
+  /// may name anything; whether it can be used is found out when it is. Data path.
+  open func prefetch(_ reference: GrantReference, at offset: Int, writable: Bool) {}
+
   /// Maps pages side by side, in the order given, for reading and writing: rings and indirect tables. Control path.
   open func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping { fatalError("a platform overrides this") }
 

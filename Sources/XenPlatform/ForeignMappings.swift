@@ -73,6 +73,15 @@ struct ForeignMappings {
     return true
   }
 
+  /// Fetches what a page has at `offset`, as far as its entry leads to a page at all. Who may use it is not looked at: nothing is read.
+  @inline(__always) mutating func prefetch(_ reference: GrantReference, at offset: Int, writable: Bool) {
+    guard let index = index(of: reference), let slot = arenas[index].slot(of: reference) else { return }
+    let frame = arenas[index].memory.entries.load64(at: slot * GrantEntryLayout.entryByteCount + GrantEntryLayout.frameOffset)
+    guard frame < UInt64(arenas[index].memory.pageCount), offset >= 0, offset < pageByteCount else { return }
+    let place = Int(truncatingIfNeeded: frame) * pageByteCount + offset
+    if writable { arenas[index].memory.data.prefetchForWriting(at: place) } else { arenas[index].memory.data.prefetchForReading(at: place) }
+  }
+
   /// Maps one page, or returns nil when no arena that was added holds `reference`.
   @inline(__always) mutating func map(_ reference: GrantReference, writable: Bool) throws(GrantError) -> MappedPage? {
     guard let index = index(of: reference), let slot = arenas[index].slot(of: reference) else { return nil }

@@ -44,6 +44,10 @@ public final class SharedForeignGrants: ForeignGrants {
     try copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place)
   }
 
+  public override func prefetch(_ reference: GrantReference, at offset: Int, writable: Bool) {
+    mappings.value.prefetch(reference, at: offset, writable: writable)
+  }
+
   public override func bytes(of page: MappedPage) -> SharedBytes {
     let data = mappings.value.arenas[Int(page.arena)].memory.data
     return data.slice(at: Int(page.address - data.address), byteCount: pageByteCount)

@@ -139,6 +139,22 @@ import Testing
     #expect(third.receivedCount == 1 && second.receivedCount == 1)
   }
 
+  @Test func manyPortsComeAndGo() throws {
+    var guests = try (1...100).map { try Guest(on: lan, address: UInt64($0)) }
+    for guest in guests { guest.send(to: 0xffff_ffff_ffff) }
+    #expect(guests.allSatisfy { $0.receivedCount == 99 })
+    for number in stride(from: 99, through: 0, by: -3) {
+      guests[number].port.disconnect {}
+      guests.remove(at: number).port.close()
+    }
+    guests += try (201...250).map { try Guest(on: lan, address: UInt64($0)) }
+    for guest in guests { guest.client.received = [] }
+    for guest in guests { guest.send(to: 0xffff_ffff_ffff) }
+    #expect(guests.allSatisfy { $0.receivedCount == guests.count - 1 })
+    guests[0].send(to: 0x00fa)
+    #expect(guests.map(\.receivedCount).reduce(0, +) == guests.count * (guests.count - 1) + 1)
+  }
+
   @Test func theUplinkKeepsAFrameUntilItIsSent() throws {
     let uplink = RecordingPort()
     try lan.connectUplink(uplink)

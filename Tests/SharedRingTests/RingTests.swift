@@ -50,6 +50,22 @@ import XenInterface
     }
   }
 
+  @Test(arguments: startIndices)
+  func aHintIsTheRequestThatComesLaterAsFarAsItIsKnown(start: UInt32) throws {
+    let memory = try makeRingMemory(entryCount: 8)
+    var front = TestFront(initializing: memory, entryByteCount: testEntryByteCount, startingAt: start)
+    var back = try TestBack(attaching: memory, entryByteCount: testEntryByteCount)
+    func hints() -> [UInt64?] { (0..<9).map { back.hint(UInt32($0)) { TestRequest(copying: $0, at: 0).identifier } } }
+    for identifier in 1...5 as ClosedRange<UInt64> { front.putRequest(TestRequest(identifier: identifier)) }
+    #expect(hints().allSatisfy { $0 == nil })
+    _ = front.publishRequests()
+    #expect(hints().allSatisfy { $0 == nil }, "what was not looked for is not known")
+    #expect(try back.takeRequest()?.identifier == 1)
+    #expect(hints() == [2, 3, 4, 5, nil, nil, nil, nil, nil])
+    #expect(try back.takeRequest()?.identifier == 2, "nothing was taken")
+    #expect(hints() == [3, 4, 5, nil, nil, nil, nil, nil, nil])
+  }
+
   @Test func publishingNothingAsksForNoEvent() throws {
     let memory = try makeSharedPages()
     var front = TestFront(initializing: memory, entryByteCount: testEntryByteCount)

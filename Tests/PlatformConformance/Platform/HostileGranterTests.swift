@@ -40,6 +40,10 @@ import XenPlatform
     granter.write(flags: flags, domain: domain, frame: frame, at: 1)
     let grants = granter.grants()
     let destination = try SharedRegion(anonymousByteCount: pageByteCount).bytes
+    for (reference, offset) in [(1, 0), (77, 0), (0, -1), (0, pageByteCount), (0, .max), (0, .min)] as [(Int, Int)] {
+      for writable in [false, true] { grants.prefetch(granter.reference(reference), at: offset, writable: writable) }
+    }
+    #expect(grants.mappedPageCount == 0, "what is only to be fetched may name anything")
     #expect(throws: GrantError.self) { try grants.copyOut(of: granter.reference(1), at: 0, byteCount: 64, to: destination, at: 0) }
     #expect(destination.copyOut(at: 0, byteCount: pageByteCount).allSatisfy { $0 == 0 })
     #expect(throws: GrantError.self) { try grants.copyOut(of: granter.reference(77), at: 0, byteCount: 64, to: destination, at: 0) }

@@ -93,9 +93,16 @@ extension NetBackPlane {
       && state.value.acceptance.headroomByteCount == 0 && frame.byteCount > 0
   }
 
+  /// How many frames before its turn a posted page is fetched.
+  private static var fetchDistance: UInt32 { 8 }
+
   /// Copies a frame of one slot into the next posted page. False when there is none.
   @inline(__always) private func deliverWhole(_ frame: Frame, to queue: NetBackQueue) throws(RingFault) -> Bool {
     guard let request = try queue.receiveRing.cell.value.takeRequest() else { return false }
+    // The front-end has read the page, so its lines are in the other processor's cache: fetched, they are there when it is their turn.
+    if let later = queue.receiveRing.cell.value.hint(Self.fetchDistance, using: { NetifReceiveRequest(copying: $0, at: 0) }) {
+      grants.prefetch(later.grantReference, at: ReceiveSlots.spreadOffset(of: later.grantReference), writable: true)
+    }
     var response = ReceiveSlots.wholeFrame(
       byteCount: frame.byteCount, offload: frame.offload, offset: ReceiveSlots.spreadOffset(of: request.grantReference),
       identifier: request.identifier)

@@ -50,7 +50,7 @@ open class NetPort {
   open func guestStalled(_ isStalled: Bool) {}
 
   /// Ends serving the vif; `done` is called when no frame of it is in use any more (``NetPortClient/transmitted(_:succeeded:)`` was called
-  /// for each that was pending). Nothing is delivered from now on.
+  /// for each that was pending). Nothing is delivered from now on. Not to be called within a call of the client by the port: that one lends it.
   open func disconnect(_ done: @escaping () -> Void) {
     client = nil
     done()

@@ -34,6 +34,9 @@ struct TransmitPages: ~Copyable {
     freePages.value -= 1
     let identifier = free[freePages.value]
     inFlight[Int(identifier)] = true
+    // The back-end has read the page that will be taken some frames later: its line comes from the other processor's cache meanwhile.
+    let later = freePages.value - Self.fetchDistance
+    if later >= 0 { bytes.prefetchForWriting(at: spreadOffset(free[later]) + Int(free[later]) * pageByteCount) }
     return identifier
   }
 
@@ -51,9 +54,14 @@ struct TransmitPages: ~Copyable {
   /// Room for `count` bytes in the page, not at the same place in every page: a cache keeps only a few lines whose addresses are a multiple
   /// of a page apart.
   @inline(__always) func spreadVector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {
-    let offset = count <= pageByteCount / 2 ? Int(identifier) * 64 % (pageByteCount / 2) : 0
+    let offset = count <= pageByteCount / 2 ? spreadOffset(identifier) : 0
     return SharedVector(address: firstAddress + UInt(Int(identifier) * pageByteCount + offset), byteCount: count)
   }
+
+  @inline(__always) private func spreadOffset(_ identifier: UInt16) -> Int { Int(identifier) * 64 % (pageByteCount / 2) }
+
+  /// How many frames before its turn a page is fetched.
+  private static var fetchDistance: Int { 8 }
 
   /// The start of the page, by address: the arena is mapped as long as this lives, and a copy there counts no references.
   func vector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {

@@ -3,8 +3,8 @@ import SharedMemory
 extension Frame {
   /// The VLAN of an 802.1Q tag, 1 to 4094; nil without one, or with one that only says a priority.
   public var vlanTag: UInt16? {
-    guard headByteCount >= 18, head.bigEndian16(at: 12) == EtherType.vlan else { return nil }
-    let number = head.bigEndian16(at: 14) & 0xfff
+    guard headByteCount >= 18, head.load16(at: 12).bigEndian == EtherType.vlan else { return nil }
+    let number = head.load16(at: 14).bigEndian & 0xfff
     return number == 0 ? nil : number
   }
 

@@ -154,7 +154,8 @@ extension Frame {
 }
 
 extension SharedBytes {
-  @inlinable func address(at offset: Int) -> MACAddress {
-    MACAddress(rawValue: UInt64(bigEndian16(at: offset)) << 32 | UInt64(bigEndian32(at: offset + 2)))
+  @inlinable @inline(__always) func address(at offset: Int) -> MACAddress {
+    let high = UInt64(load16(at: offset).bigEndian) << 32
+    return MACAddress(rawValue: high | UInt64(load16(at: offset + 2).bigEndian) << 16 | UInt64(load16(at: offset + 4).bigEndian))
   }
 }

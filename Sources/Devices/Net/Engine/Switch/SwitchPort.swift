@@ -11,8 +11,7 @@ public final class SwitchPort: NetPort {
   private var pendingCount = 0
   private var disconnected: (() -> Void)?
 
-  init(index: Int, of virtualSwitch: VirtualSwitch) {
-    guard let entry = virtualSwitch.ports[index] else { preconditionFailure("a port that the switch does not have") }
+  init(_ entry: SwitchPortState, index: Int, of virtualSwitch: VirtualSwitch) {
     self.index = index
     self.virtualSwitch = virtualSwitch
     self.entry = entry
@@ -26,9 +25,9 @@ public final class SwitchPort: NetPort {
   public override var traffic: NetPortTraffic? { entry.state.value.counters.traffic }
 
   public override func connect(_ client: NetPortClient, accepting: FrameCapabilities, queueCount: Int) throws(NetPortError) {
-    guard entry.state.value.client == nil, disconnected == nil else { throw .busy("port \(index) of switch \(virtualSwitch.name)") }
+    guard !entry.state.value.hasClient, disconnected == nil else { throw .busy("port \(index) of switch \(virtualSwitch.name)") }
     self.client = client
-    entry.state.value.client = client
+    entry.client = client
     entry.state.value.accepting = accepting
   }
 
@@ -43,7 +42,7 @@ public final class SwitchPort: NetPort {
 
   public override func disconnect(_ done: @escaping () -> Void) {
     virtualSwitch.forget(index)
-    entry.state.value.client = nil
+    entry.client = nil
     disconnected = done
     finishDisconnecting()
   }

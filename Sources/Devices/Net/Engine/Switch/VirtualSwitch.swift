@@ -15,12 +15,7 @@ public final class VirtualSwitch {
   public let name: String
   /// Whether it learns addresses from what it passes on.
   public let learns: Bool
-  // In a cell: a frame would otherwise be checked for overlapping accesses several times.
-  private let portList = FixedCell<[SwitchPortState?]>([])
-  var ports: [SwitchPortState?] {
-    @inline(__always) _read { yield portList.value }
-    @inline(__always) _modify { yield &portList.value }
-  }
+  let ports = SwitchPorts()
   private let table = FixedCell(ForwardingTable())
   /// Ports by ``fixedKey(_:vlan:)``, where nothing is learned.
   private var fixedPorts: [UInt64: Int] = [:]
@@ -49,8 +44,8 @@ public final class VirtualSwitch {
 
   /// A new port for a vif.
   public func makePort(_ configuration: SwitchPortConfiguration = SwitchPortConfiguration()) -> SwitchPort {
-    let index = addPort(SwitchPortState(configuration))
-    return SwitchPort(index: index, of: self)
+    let entry = SwitchPortState(configuration)
+    return SwitchPort(entry, index: addPort(entry), of: self)
   }
 
   /// Connects the switch to what is behind `port`, such as a TAP interface. A trunk unless `configuration` says otherwise.
@@ -58,38 +53,32 @@ public final class VirtualSwitch {
     let entry = SwitchPortState(configuration)
     let index = addPort(entry)
     let uplink = SwitchUplink(port, index: index, of: self)
-    entry.state.value.uplink = uplink
+    entry.uplink = uplink
     entry.state.value.accepting = port.capabilities.union(.all)
     try uplink.connect()
   }
 
   private func addPort(_ state: SwitchPortState) -> Int {
     defer { findFixedPorts() }
-    if let free = ports.firstIndex(where: { $0 == nil }) {
-      ports[free] = state
-      return free
-    }
-    ports.append(state)
-    return ports.count - 1
+    return ports.add(state)
   }
 
   /// What its ports behind ``connectUplink(_:_:)`` have passed.
   public var uplinks: [(port: NetPort, traffic: NetPortTraffic)] {
-    ports.compactMap { entry in entry.flatMap { entry in entry.state.value.uplink.map { ($0.port, entry.state.value.counters.traffic) } } }
+    ports.all.compactMap { entry in entry.uplink.map { ($0.port, entry.state.value.counters.traffic) } }
   }
 
   /// What it takes from a vif: what other vifs do not take is done for them, but not for uplinks.
   var capabilities: FrameCapabilities {
-    ports.reduce(FrameCapabilities.all.union(.datagrams)) { all, port in
-      guard let port, port.state.value.uplink != nil else { return all }
-      return all.intersection(port.state.value.accepting)
+    ports.all.reduce(FrameCapabilities.all.union(.datagrams)) { all, port in
+      port.uplink == nil ? all : all.intersection(port.state.value.accepting)
     }
   }
 
   /// Takes a port away. Nobody is connected to it any more.
   func removePort(_ index: Int) {
     forget(index)
-    ports[index] = nil
+    ports.remove(index)
     findFixedPorts()
   }
 
@@ -103,8 +92,8 @@ public final class VirtualSwitch {
   private func findFixedPorts() {
     guard !learns else { return }
     fixedPorts = [:]
-    for (index, port) in ports.enumerated() {
-      guard let port, let address = port.address else { continue }
+    for index in 0..<ports.count {
+      guard let port = ports[index], let address = port.address else { continue }
       fixedPorts[Self.fixedKey(address, vlan: port.vlan ?? Self.anyVLAN)] = index
     }
   }
@@ -133,8 +122,7 @@ public final class VirtualSwitch {
 
   /// Passes a frame that came from port `source` on. Pending while the uplink still needs it.
   func forward(_ frame: Frame, from source: Int, queue: Int) -> NetPort.TransmitOutcome {
-    guard let sender = portList.value[source] else { return .dropped }
-    return forward(frame, from: source, sender, queue: queue)
+    ports.withPort(source) { sender in forward(frame, from: source, sender, queue: queue) } ?? .dropped
   }
 
   /// The same for a sender that knows its port.
@@ -162,17 +150,16 @@ public final class VirtualSwitch {
     guard let target = port(of: destination, vlan: vlan) else { return flood(frame, origin, from: source, toUplinksOnly: !learns) }
     // It is on the sender's own side.
     if target == source { return .done }
-    guard let receiver = portList.value[target], receiver.isOccupied else {
-      sender.state.value.counters.unreachable &+= 1
-      return .dropped
-    }
-    return send(frame, origin, to: receiver)
+    let outcome = ports.withPort(target) { receiver in receiver.isOccupied ? send(frame, origin, to: receiver) : nil }
+    if case .some(.some(let outcome)) = outcome { return outcome }
+    sender.state.value.counters.unreachable &+= 1
+    return .dropped
   }
 
   private func flood(_ frame: Frame, _ origin: Origin, from source: Int, toUplinksOnly: Bool = false) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
-    for index in ports.indices where index != source {
-      guard let receiver = ports[index], !toUplinksOnly || receiver.state.value.uplink != nil else { continue }
+    for index in 0..<ports.count where index != source {
+      guard let receiver = ports[index], !toUplinksOnly || receiver.uplink != nil else { continue }
       switch send(frame, origin, to: receiver) {
       case .pending: outcome = .pending
       case .done: if case .dropped = outcome { outcome = .done }
@@ -205,14 +192,15 @@ public final class VirtualSwitch {
   }
 
   private func deliver(_ frame: Frame, _ origin: Origin, to port: SwitchPortState) -> NetPort.TransmitOutcome {
-    let outcome: NetPort.TransmitOutcome
     port.state.value.isTouched = true
-    if let uplink = port.state.value.uplink {
+    let takes = port.state.value.accepting.takes(frame)
+    let outcome: NetPort.TransmitOutcome
+    if port.state.value.hasClient {
+      guard takes else { return finish(frame, origin, at: port) }
+      outcome = port.withClient { client in if case .delivered = client.receive(frame, queue: origin.queue) { .done } else { .dropped } } ?? .dropped
+    } else if let uplink = port.uplink {
       // Only datagrams are not for every uplink: a guest was there before it was connected.
-      outcome = port.state.value.accepting.takes(frame) ? uplink.send(frame) : .dropped
-    } else if let client = port.state.value.client {
-      if !port.state.value.accepting.takes(frame) { return finish(frame, origin, for: client, at: port) }
-      outcome = if case .delivered = client.receive(frame, queue: origin.queue) { .done } else { .dropped }
+      outcome = takes ? uplink.send(frame) : .dropped
     } else {
       return .dropped
     }
@@ -221,7 +209,8 @@ public final class VirtualSwitch {
   }
 
   /// Does what a sender has left to do, for a vif that does not take it: the vif gets one frame, or several smaller ones.
-  @inline(never) private func finish(_ frame: Frame, _ origin: Origin, for client: NetPortClient, at port: SwitchPortState) -> NetPort.TransmitOutcome {
+  @inline(never) private func finish(_ frame: Frame, _ origin: Origin, at port: SwitchPortState) -> NetPort.TransmitOutcome {
+    guard let client = port.client else { return .dropped }
     var outcome = NetPort.TransmitOutcome.dropped
     let isPossible = finisher.finish(frame, for: port.state.value.accepting) { made in
       if case .delivered = client.receive(made, queue: origin.queue) {
@@ -238,10 +227,12 @@ public final class VirtualSwitch {
   /// A run of frames has been passed on: the receivers are told.
   func endOfBatch() {
     now = Self.seconds
-    for index in 0..<portList.value.count {
-      guard let port = portList.value[index], port.state.value.isTouched else { continue }
-      port.state.value.isTouched = false
-      if let uplink = port.state.value.uplink { uplink.endOfBatch() } else { port.state.value.client?.endOfReceiveBatch() }
+    for index in 0..<ports.count {
+      ports.withPort(index) { port in
+        guard port.state.value.isTouched else { return }
+        port.state.value.isTouched = false
+        if let uplink = port.uplink { uplink.endOfBatch() } else { port.withClient { $0.endOfReceiveBatch() } }
+      }
     }
   }
 
@@ -254,36 +245,4 @@ public final class VirtualSwitch {
     }
     ports[original.sender]?.port?.finished(original, succeeded: succeeded)
   }
-}
-
-/// What a switch knows of one of its ports.
-final class SwitchPortState {
-  let vlan: UInt16?
-  let address: MACAddress?
-  private let trunk: VLANSet?
-  weak var port: SwitchPort?
-  let state = FixedCell(State())
-
-  /// What is looked at or changes with each frame. Apart from the object, so that no access is checked for overlapping others.
-  struct State {
-    var counters = SwitchPortCounters()
-    /// The vif that is connected; nil for an uplink, and while there is none.
-    var client: NetPortClient?
-    /// What the vif takes, from when it is connected.
-    var accepting = FrameCapabilities.all
-    var uplink: SwitchUplink?
-    /// Frames were handed over since the last end of a batch.
-    var isTouched = false
-  }
-
-  var isOccupied: Bool { state.value.client != nil || state.value.uplink != nil }
-
-  init(_ configuration: SwitchPortConfiguration) {
-    vlan = configuration.vlan
-    trunk = configuration.trunk
-    address = configuration.address
-  }
-
-  /// Whether a trunk has frames of this VLAN; 0: untagged ones.
-  func carries(_ vlan: UInt16) -> Bool { trunk?.contains(vlan) ?? true }
 }
