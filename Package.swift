@@ -199,13 +199,12 @@ let package = Package(
       ["ConsoleInterface", "PVDriver", "Xenbus", "SharedRing", "SharedMemory", "XenInterface"],
       path: "Sources/Devices/Console/Front"),
 
-    layer("NinePInterface", ["SharedRing", "SharedMemory", "XenInterface"], path: "Sources/Devices/NineP/Interface"),
     layer("NinePEngine", ["LinuxSystem", system], path: "Sources/Devices/NineP/Engine"),
     layer(
       "NinePBack",
-      ["NinePEngine", "NinePInterface", "PVDriver", "Xenbus", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface"],
+      ["NinePEngine", "PVDriver", "Xenbus", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "XenInterface"],
       path: "Sources/Devices/NineP/Back"),
-    layer("NinePFront", ["NinePInterface", "PVDriver", "Xenbus", "SharedRing", "XenInterface"], path: "Sources/Devices/NineP/Front"),
+    layer("NinePFront", ["PVDriver", "Xenbus", "SharedRing", "XenInterface"], path: "Sources/Devices/NineP/Front"),
     layer(
       "Vchan",
       [
@@ -230,7 +229,7 @@ let package = Package(
     .executableTarget(
       name: "pvio",
       dependencies: [
-        "DriverCommands", "Vchan", "NinePFront", "NinePBack", "NinePEngine", "NinePInterface", "ConsoleFront", "ConsoleBack", "ConsoleInterface", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
+        "DriverCommands", "Vchan", "NinePFront", "NinePBack", "NinePEngine", "ConsoleFront", "ConsoleBack", "ConsoleInterface", "NBDExport", "TapExport", "NetVirtio", "NetFront", "NetBack", "NetEngine", "NetTap", "NetInterface", "NetPackets", "BlockVirtio", "BlockFront", "BlockBack",
         "BlockEngine", "VhostUser",
         "BlockInterface", "PVDriver", "Broker", "BrokerWire", "ProcessPlatform", "XenStoreServer", "XenStoreLog",
         "XenStoreClient", "XenStoreCore", "XenStoreMigration", "XenStoreWire", "Xenbus", "EventLoop", "Uring", "XenPlatform", "SharedRing", "SharedMemory",
@@ -282,8 +281,10 @@ let package = Package(
         "ConsoleFront", "ConsoleBack", "ConsoleInterface", "PVDriver", "Xenbus", "SimulatedPlatform", "XenStoreClient", "XenPlatform", "EventLoop",
         "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", system, logging,
       ]),
-    tests("PVDriverTests", ["PVDriver", "DriverTestSupport", "Xenbus", "EventLoop", "XenInterface"]),
     tests("DriverCommandsTests", ["DriverCommands", "PVDriver", "SimulatedPlatform", "Xenbus", "XenStoreClient", "XenInterface", logging]),
+    tests(
+      "PVDriverTests",
+      ["PVDriver", "DriverTestSupport", "SimulatedPlatform", "XenPlatform", "SharedRing", "SharedMemory", "Xenbus", "EventLoop", "XenInterface"]),
     tests("NinePTests", ["NinePEngine"]),
     tests(
       "VchanTests",

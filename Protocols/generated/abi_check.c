@@ -11,11 +11,11 @@
 #include <xen/io/blkif.h>
 #include <xen/io/protocols.h>
 #include <xen/io/console.h>
+#include <xen/io/ring.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
 #include <xen/io/kbdif.h>
 #include <xen/io/netif.h>
-#include <xen/io/ring.h>
 #include <xen/io/libxenvchan.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
@@ -214,6 +214,15 @@ PLACE(struct xencons_interface, out_cons, 3080);
 VALUE(sizeof(((struct xencons_interface *)0)->out_cons), 4);
 PLACE(struct xencons_interface, out_prod, 3084);
 VALUE(sizeof(((struct xencons_interface *)0)->out_prod), 4);
+
+// driver_transport
+// ringPageOrder = 4: Xen has no such protocol
+// entryByteCount = 512: Xen has no such protocol
+// okay = 0: Xen has no such protocol
+// failed = -1: Xen has no such protocol
+// unsupported = -2: Xen has no such protocol
+// invalid = -3: Xen has no such protocol
+// badGrant = -4: Xen has no such protocol
 
 // entropy
 SIZE(struct pvio_entropy_request, 32);
@@ -575,15 +584,6 @@ SIZE(struct xen_netif_gref, 8);
 FIELD(struct xen_netif_gref, ref, 0, 4);
 FIELD(struct xen_netif_gref, flags, 4, 2);
 FIELD(struct xen_netif_gref, status, 6, 2);
-
-// request_ring
-// ringPageOrder = 4: Xen has no such protocol
-// entryByteCount = 512: Xen has no such protocol
-// okay = 0: Xen has no such protocol
-// failed = -1: Xen has no such protocol
-// unsupported = -2: Xen has no such protocol
-// invalid = -3: Xen has no such protocol
-// badGrant = -4: Xen has no such protocol
 
 // ring
 VALUE(offsetof(struct blkif_sring, ring), 64LL);

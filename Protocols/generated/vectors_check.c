@@ -14,11 +14,11 @@
 #include <xen/io/blkif.h>
 #include <xen/io/protocols.h>
 #include <xen/io/console.h>
+#include <xen/io/ring.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
 #include <xen/io/kbdif.h>
 #include <xen/io/netif.h>
-#include <xen/io/ring.h>
 #include <xen/io/libxenvchan.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>

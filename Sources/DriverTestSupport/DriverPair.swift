@@ -1,14 +1,10 @@
-import EventLoop
+public import EventLoop
 public import PVDriver
 public import SharedRing
-public import SimulatedPlatform
-import Synchronization
 import XenInterface
-import XenPlatform
-import XenStoreClient
-public import Xenbus
+import Xenbus
 
-/// Both ends of a driver in one process, with a simulated hypervisor and a real store: each end as if it were a process of its own.
+/// Both ends of a driver that answers requests.
 ///
 /// ```swift
 /// let pair = try await DriverPair<EntropyEngine>()
@@ -19,103 +15,91 @@ public import Xenbus
 public typealias DriverPair<Engine: RequestRingEngine> = MixedDriverPair<Engine, Engine.Interface>
 
 /// The same for ends of different builds: an old front-end and a new back-end, or the other way round.
-public final class MixedDriverPair<Engine: RequestRingEngine, Front: RequestRingInterface>: Sendable {
-  /// One process of the back-end.
-  private struct Backend: Sendable {
-    let platform: SimulatedPlatform
-    let driver: RequestRingBackendDriver<Engine>
-    let notices: XenbusNotices
-    let thread: EventLoopThread
-    let life: Task<XenbusEnding, any Error>
-  }
-
-  public let hypervisor = SimulatedHypervisor()
+public final class MixedDriverPair<Engine: RequestRingEngine, Front: RequestRingInterface>: PairedDriver {
+  public let system: DriverSystem<RequestRingBackendDriver<Engine>>
   public let client: RequestRingClient<Front>
-  public let paths = XenbusDevicePaths(kind: Engine.Interface.kind.storeName, device: 0, frontendDomain: DomainID(rawValue: 7))
-  private let options: [String: String]
-  private let polling: PollingPolicy
-  private let frontThread: EventLoopThread
-  private let frontNotices = XenbusNotices()
-  private let frontLife: Task<XenbusEnding, any Error>
-  private let backend = Mutex<Backend?>(nil)
-  /// Holds the device's directories.
-  private let toolstackStore: XenStoreClient
 
   /// A device with a front-end that waits for a back-end.
   /// - Parameters:
   ///   - options: what the engine is opened with.
   ///   - polling: of both ends.
+  ///   - rate: how much the device may do.
   public init(
-    options: [String: String] = [:], polling: PollingPolicy = .never,
+    options: [String: String] = [:], polling: PollingPolicy = .never, rate: RequestRate = RequestRate(),
     configure: (inout RequestRingFrontConfiguration<Front>) -> Void = { _ in }
   ) async throws {
-    self.options = options
-    self.polling = polling
-    let frontPlatform = hypervisor.platform(for: paths.frontendDomain)
-    toolstackStore = hypervisor.platform(for: .control).connectToStore()
-    let toolstack = XenbusClientStore(toolstackStore)
-    try await ToolstackDevice(paths: paths, store: toolstack).create()
-    let errors = "/local/domain/\(paths.frontendDomain)/error"
-    try await toolstack.transaction { [paths] transaction in
-      try await transaction.write(errors, "")
-      try await transaction.setPermissions(errors, ["n\(paths.frontendDomain)"])
-    }
-    frontThread = try EventLoopThread.start(name: "front")
+    system = try await DriverSystem(options: options, polling: polling, rate: rate)
     var configuration = RequestRingFrontConfiguration<Front>()
     configuration.polling = polling
     configure(&configuration)
-    client = RequestRingClient(on: frontThread.loop, configuration: configuration)
-    let driver = RequestRingFrontendDriver(client, platform: frontPlatform, notices: frontNotices)
-    let store = XenbusClientStore(frontPlatform.connectToStore())
-    frontLife = Task { [paths, frontNotices] in
-      try await XenbusFrontend(driver: driver, paths: paths, store: store, notices: frontNotices).run()
+    client = RequestRingClient(on: system.frontThread.loop, configuration: configuration)
+    system.startFrontend(RequestRingFrontendDriver(client, platform: system.frontPlatform, notices: system.frontNotices))
+  }
+
+  public var isConnected: Bool { client.status.isConnected }
+  public func waitUntilConnected() async -> Bool { await client.waitUntilConnected() }
+  public func closeClient() async { await client.close() }
+}
+
+/// Both ends of a driver with a page of events.
+public final class EventDriverPair<Engine: EventRingEngine>: PairedDriver {
+  public let system: DriverSystem<EventPageBackendDriver<Engine>>
+  public let client: EventPageClient<Engine.Device>
+
+  /// A device with a front-end that waits for a back-end.
+  public init(_ device: Engine.Device, options: [String: String] = [:], polling: PollingPolicy = .never) async throws {
+    system = try await DriverSystem(options: options, polling: polling)
+    client = await EventPageClient(
+      device, loop: system.frontThread.loop, platform: system.frontPlatform, notices: system.frontNotices, logger: silent)
+    system.startFrontend(client.driver)
+  }
+
+  public var isConnected: Bool { client.driver.reporter.status.isConnected }
+  public func waitUntilConnected() async -> Bool { await client.waitUntilConnected() }
+  public func closeClient() async { client.close() }
+}
+
+extension EventDriverPair {
+  /// Waits for the next `count` events that the front-end gets.
+  public func receive(_ count: Int) async throws {
+    var left = count
+    for await _ in client.events {
+      left -= 1
+      if left == 0 { return }
     }
+    throw DriverTestTimeout(report: await counters())
+  }
+}
+
+extension EventDriverPair where Engine.Device: DefaultDevice {
+  public convenience init(options: [String: String] = [:], polling: PollingPolicy = .never) async throws {
+    try await self.init(Engine.Device(), options: options, polling: polling)
+  }
+}
+
+/// Both ends of a driver with a stream of bytes.
+public final class StreamDriverPair<Engine: ByteStreamEngine>: PairedDriver {
+  public let system: DriverSystem<ByteStreamEngineDriver<Engine>>
+  public let client: ByteStreamClient<Engine.Interface>
+
+  /// A device with a front-end that waits for a back-end.
+  public init(options: [String: String] = [:], polling: PollingPolicy = .never) async throws {
+    system = try await DriverSystem(options: options, polling: polling)
+    client = try await .open(
+      loop: system.frontThread.loop, platform: system.frontPlatform, notices: system.frontNotices, logger: silent)
+    system.startFrontend(client.driver)
   }
 
-  /// Starts a process of the back-end, and waits until the front-end is connected to it.
-  public func startBackend() async throws {
-    let notices = XenbusNotices()
-    let platform = hypervisor.platform(for: .control)
-    let thread = try EventLoopThread.start(name: "back")
-    let driver = try await RequestRingBackendDriver<Engine>.open(
-      options: options, loop: thread.loop, platform: platform, notices: notices, polling: polling)
-    let store = XenbusClientStore(platform.connectToStore())
-    let life = Task { [paths] in try await XenbusBackend(driver: driver, paths: paths, store: store, notices: notices).run() }
-    backend.withLock { $0 = Backend(platform: platform, driver: driver, notices: notices, thread: thread, life: life) }
-    guard await client.waitUntilConnected() else { throw RequestRingError.closed }
-  }
+  public var isConnected: Bool { client.driver.reporter.status.isConnected }
+  public func waitUntilConnected() async -> Bool { await client.waitUntilConnected() }
+  public func closeClient() async { await client.close() }
 
-  /// What the back-end counted.
-  public func counters() async -> RequestRingCounters? { await backend.withLock { $0 }?.driver.status().counters }
-
-  /// The back-end's process dies at once: its port closes, nothing is written any more.
-  public func killBackend() async {
-    guard let dead = backend.withLock({ $0.take() }) else { return }
-    dead.life.cancel()
-    hypervisor.kill(dead.platform)
-    _ = await dead.life.result
-    await dead.driver.disconnect()
-    dead.thread.stopAndJoin()
-  }
-
-  /// The back-end finishes its requests, closes and ends.
-  public func stopBackend() async {
-    guard let ending = backend.withLock({ $0.take() }) else { return }
-    ending.notices.stop()
-    _ = await ending.life.result
-    await ending.driver.disconnect()
-    ending.thread.stopAndJoin()
-  }
-
-  /// Ends both. Returns what somebody has not given back, a line each; empty when nothing is left.
-  public func finish() async -> String {
-    frontNotices.stop()
-    await stopBackend()
-    _ = await frontLife.result
-    await client.close()
-    frontThread.stopAndJoin()
-    toolstackStore.close()
-    let account = hypervisor.ledger[.control]
-    return account == ResourceLedger.Account() ? "" : "the back-end's domain still has \(account)"
+  /// Takes whatever the back-end sends, until the client is closed.
+  public func drain() -> Task<Void, Never> {
+    Task { [client] in
+      while true {
+        do throws(ByteStreamClientError) { try await client.receive() } catch { if error == .closed { return } }
+      }
+    }
   }
 }

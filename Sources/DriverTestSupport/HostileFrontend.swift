@@ -42,14 +42,14 @@ public enum HostileFrontend<Engine: RequestRingEngine> {
     /// Responses by status; an identifier that was not asked for counts as status -32768.
     public var statuses: [Int16: Int] = [:]
     public var requestCount = 0
-    public var counters = RequestRingCounters()
+    public var counters = DriverReport()
     /// What is not as it was before; empty when all is well.
     public var leftOver = ""
   }
 
   /// Makes an attack on a back-end of its own, then lets an honest front-end connect to it.
   public static func attempt(_ attack: Attack, options: [String: String] = [:], seed: UInt64 = 1) async throws -> Outcome {
-    let target = try await BackendUnderTest<Engine>(options: options)
+    let target = try await BackendUnderTest<RequestRingBackendDriver<Engine>>(options: options)
     var outcome = Outcome()
     let front = try await target.connect(startingAt: .max &- 5)
     var generator = SeededGenerator(seed: seed)

@@ -9,14 +9,12 @@ import Xenbus
 
 /// The front's end of a ring without any of a front-end's care: whatever a test puts goes out.
 final class RawFrontend<Interface: RequestRingInterface> {
-  static var domain: DomainID { DomainID(rawValue: 7) }
-
   let arena: GrantArena
   let ring: FixedCell<FrontRing<Interface.Request, Interface.Response>>
   /// The ring's memory, with the indices: `req_prod` at 0.
   let memory: SharedBytes
   let channel: EventChannel
-  let transport: RequestRingTransport
+  let transport: DriverTransport
   /// Pages that requests can name: all writable, and the last one granted read-only.
   let references: [GrantReference]
 
@@ -31,14 +29,9 @@ final class RawFrontend<Interface: RequestRingInterface> {
       guard let page = arena.allocatePage() else { preconditionFailure("an arena of too few pages") }
       return arena.grant(page: page, readOnly: number == dataPageCount - 1)
     }
-    transport = RequestRingTransport(
+    transport = DriverTransport(
       version: Interface.versions.upperBound, entryByteCount: Interface.entryByteCount, ringReferences: [arena.grant(page: page)],
       port: channel.port)
-  }
-
-  /// What this front-end would have in the store.
-  var directory: XenbusDirectory {
-    XenbusDirectory(side: .frontend, path: "/frontend", domain: Self.domain, values: transport.keys)
   }
 
   /// A request with data in its first pages, where the driver's requests have data.
@@ -60,4 +53,44 @@ final class RawFrontend<Interface: RequestRingInterface> {
   func everythingIsUnmapped() -> Bool {
     (0..<arena.pageCount).allSatisfy { arena.endAccess(page: $0) }
   }
+}
+
+extension BackendUnderTest {
+  /// A new front-end with a ring, connected.
+  func connect<Engine: RequestRingEngine>(
+    startingAt index: RingIndex
+  ) async throws -> RawFrontend<Engine.Interface> where Driver == RequestRingBackendDriver<Engine> {
+    let front = try RawFrontend<Engine.Interface>(frontPlatform, startingAt: index)
+    try await connect(front.transport.keys)
+    return front
+  }
+}
+
+/// Pages of a front-end side by side, and a channel: for devices without a ring of requests.
+final class RawPages {
+  let arena: GrantArena
+  let memory: SharedBytes
+  let references: [GrantReference]
+  let channel: EventChannel
+
+  init(_ platform: SimulatedPlatform, count: Int) throws {
+    arena = try platform.makeGrantArena(for: .control, access: .readWrite, pageCount: count)
+    guard let first = arena.allocatePages(contiguous: count) else { preconditionFailure("an arena of too few pages") }
+    let arena = arena
+    memory = arena.bytes.slice(at: first * pageByteCount, byteCount: count * pageByteCount)
+    references = (first..<first + count).map { arena.grant(page: $0) }
+    channel = try platform.allocateUnboundChannel(for: .control)
+  }
+
+  /// What a front-end of the framework would have in the store, with its first page.
+  func keys<Interface: DriverInterface>(_ interface: Interface.Type) -> [String: String] {
+    DriverTransport(
+      version: Interface.versions.upperBound, entryByteCount: Interface.entryByteCount, ringReferences: [references[0]], port: channel.port
+    ).keys
+  }
+
+  func signal() { EventDescriptor.signal(channel.signalDescriptor) }
+
+  /// Whether the back-end has let go of every page.
+  func everythingIsUnmapped() -> Bool { (0..<arena.pageCount).allSatisfy { arena.endAccess(page: $0) } }
 }

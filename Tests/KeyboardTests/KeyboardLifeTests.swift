@@ -13,6 +13,16 @@ import XenPlatform
 import XenStoreClient
 import Xenbus
 
+/// A keyboard whose events are a test's own.
+private final class SilentKeyboard: EventRingEngine {
+  typealias Device = KeyboardDevice
+  static var optionKeys: [String] { ["positions"] }
+  let device: KeyboardDevice
+  init(_ setup: EngineSetup, _ events: EventSender<KeyboardEvent>) {
+    device = KeyboardDevice(area: setup.options["positions"] == nil ? nil : (800, 600))
+  }
+}
+
 /// Both ends of a keyboard by hand, without a store: the back-end's driver, and a front-end that a test makes up.
 @Suite struct KeyboardLifeTests {
   private static let guest = DomainID(rawValue: 7)
@@ -21,18 +31,19 @@ import Xenbus
   private final class System {
     let hypervisor = SimulatedHypervisor(seed: 1)
     let thread: EventLoopThread
-    let back: EventPageBackendDriver<KeyboardDevice>
+    let back: EventPageBackendDriver<SilentKeyboard>
     let arena: GrantArena
     let page: SharedBytes
     private let pageNumber: Int
     let channel: EventChannel
 
-    init(area: (width: UInt32, height: UInt32)? = nil) async throws {
+    init(positions: Bool = false) async throws {
       let front = hypervisor.platform(for: KeyboardLifeTests.guest)
       thread = try EventLoopThread.start(name: "back")
-      back = await EventPageBackendDriver(
-        KeyboardDevice(area: area), loop: thread.loop, platform: hypervisor.platform(for: .control), notices: XenbusNotices(),
-        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      var setup = BackendSetup(loop: thread.loop, platform: hypervisor.platform(for: .control), notices: XenbusNotices())
+      setup.options = positions ? ["positions": "yes"] : [:]
+      setup.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+      back = try await .open(setup)
       arena = try front.makeGrantArena(for: .control, access: .readWrite, pageCount: 1)
       pageNumber = try #require(arena.allocatePage())
       page = arena.bytes
@@ -46,7 +57,7 @@ import Xenbus
     }
 
     /// Lets the back-end do what it has to; then asks how it is.
-    func settle() async -> EventPageBackendDriver<KeyboardDevice>.Plane.Counters {
+    func settle() async -> EventPageBackendDriver<SilentKeyboard>.Plane.Counters {
       for _ in 0..<20 { try? await Task.sleep(for: .milliseconds(1)) }
       return await back.status().counters
     }
@@ -123,11 +134,11 @@ import Xenbus
   }
 
   @Test func positionsAreOfferedWithTheAreaThatTheyLieIn() async throws {
-    let system = try await System(area: (800, 600))
+    let system = try await System(positions: true)
     #expect(try await system.back.advertise() == ["feature-abs-pointer": "1", "width": "800", "height": "600"])
-    let accepted = try KeyboardDevice().acceptance(
-      of: XenbusDirectory(side: .backend, path: "/backend", domain: .control, values: ["feature-abs-pointer": "1"]),
-      page: GrantReference(rawValue: 5), port: EventChannelPort(rawValue: 6))
+    let plan = try KeyboardDevice().plan(
+      for: XenbusDirectory(side: .backend, path: "/backend", domain: .control, values: ["feature-abs-pointer": "1"]))
+    let accepted = KeyboardDevice().keys(plan, page: GrantReference(rawValue: 5), port: EventChannelPort(rawValue: 6))
     #expect(accepted == ["request-abs-pointer": "1", "page-gref": "5", "event-channel": "6"])
     _ = try await system.back.connect(frontend: system.directory { $0["request-abs-pointer"] = "1" })
     await system.finish()

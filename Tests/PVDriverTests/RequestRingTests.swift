@@ -130,20 +130,20 @@ import Xenbus
 
 /// What a peer writes into the store.
 @Suite struct RequestRingNegotiationTests {
-  private let offer = RequestRingOffer(SumNew.self, maximumRingPageOrder: 2)
+  private let offer = DriverOffer(SumNew.self, maximumRingPageOrder: 2)
 
   private func directory(_ side: XenbusSide, _ values: [String: String]) -> XenbusDirectory {
     XenbusDirectory(side: side, path: "/device", domain: DomainID(rawValue: 7), values: values)
   }
 
-  private var transport: RequestRingTransport {
-    RequestRingTransport(
+  private var transport: DriverTransport {
+    DriverTransport(
       version: 2, entryByteCount: 32, ringReferences: [8, 9].map { GrantReference(rawValue: $0) }, port: EventChannelPort(rawValue: 3))
   }
 
   @Test func whatOneEndWritesTheOtherReads() throws {
-    #expect(try RequestRingOffer(reading: directory(.backend, offer.keys)) == offer)
-    #expect(try RequestRingTransport(reading: directory(.frontend, transport.keys), offered: offer) == transport)
+    #expect(try DriverOffer(reading: directory(.backend, offer.keys)) == offer)
+    #expect(try DriverTransport(reading: directory(.frontend, transport.keys), offered: offer) == transport)
   }
 
   @Test(arguments: [
@@ -154,7 +154,7 @@ import Xenbus
     var keys = transport.keys
     keys[key] = value
     do {
-      _ = try RequestRingTransport(reading: directory(.frontend, keys), offered: offer)
+      _ = try DriverTransport(reading: directory(.frontend, keys), offered: offer)
       Issue.record("\(key)=\(value ?? "nothing") was taken")
     } catch {
       #expect("\(error)".contains(key), "\(error)")
@@ -165,14 +165,14 @@ import Xenbus
   func aBackEndsKeyThatBreaksARuleIsRefused(key: String, value: String) {
     var keys = offer.keys
     keys[key] = value
-    #expect(throws: XenbusKeyError.self) { try RequestRingOffer(reading: directory(.backend, keys)) }
+    #expect(throws: XenbusKeyError.self) { try DriverOffer(reading: directory(.backend, keys)) }
   }
 
   @Test func endsWithoutACommonVersionDoNotConnect() {
     var newer = offer
     newer.versions = 3...4
-    #expect(RequestRingChoice(SumNew.self, offered: newer) == nil)
+    #expect(DriverChoice(SumNew.self, offered: newer) == nil)
     newer.versions = 2...4
-    #expect(RequestRingChoice(SumNew.self, offered: newer)?.version == 2)
+    #expect(DriverChoice(SumNew.self, offered: newer)?.version == 2)
   }
 }

@@ -60,6 +60,8 @@ struct SumRequest<Size: WordCount>: RequestRingRequest {
   func dataReference(at index: Int) -> GrantReference { preconditionFailure("no data") }
   mutating func setDataReference(_ reference: GrantReference, at index: Int) { preconditionFailure("no data") }
   mutating func forget(newerThan version: UInt32) { if version < 2 { second = 0 } }
+  static var traceFields: [TraceField] { [TraceField("first"), TraceField("second", isSigned: true)] }
+  func traceValue(at index: Int) -> UInt64 { index == 0 ? first : second }
 }
 
 /// id, length and status, sum; version 2: who answered.
@@ -94,7 +96,7 @@ struct SumResponse<Size: WordCount>: RequestRingResponse {
 }
 
 /// One feature of each kind: a yes of both, and the smaller number.
-struct SumFeatures: RequestRingFeatures {
+struct SumFeatures: DriverFeatures {
   static let fastKey = StoreKey<Bool>("feature-fast", writer: .backend, default: false)
   static let depthKey = StoreKey<UInt32>("max-depth", writer: .backend, default: 1, range: 1...64)
   var fast = true

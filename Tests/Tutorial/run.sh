@@ -47,6 +47,17 @@ for text in 'Test theBackEndOutlivesAHostileFrontEnd(attack:) with 10 test cases
   grep -qF "$text" "$log" || { echo "the tests did not say: $text"; tail -n 40 "$log"; exit 1; }
 done
 
+# The same for the other transports, as new-driver writes them.
+for transport in event-ring byte-stream; do
+  echo "--- $transport"
+  name=other_${transport%-*}
+  pvio new-driver "$name" --package "$PACKAGE" --transport "$transport" > "$log" 2>&1 || { tail -n 40 "$log"; exit 1; }
+  PVIO_FUZZ_SECONDS=10 PVIO_BENCHMARK=1 swift test --package-path "$PACKAGE" --skip-build --disable-xctest --filter "Other" > "$log" 2>&1 || { tail -n 40 "$log"; exit 1; }
+  for text in 'theBackEndOutlivesAHostileFrontEnd(attack:)' 'Test randomInputUpsetsNothing() passed' "${name/_/-}: "; do
+    grep -qF "$text" "$log" || { echo "the tests of $name did not say: $text"; tail -n 40 "$log"; exit 1; }
+  done
+done
+
 echo "--- between processes"
 PVIO_RUN_DIR=$(mktemp -d)
 export PVIO_RUN_DIR

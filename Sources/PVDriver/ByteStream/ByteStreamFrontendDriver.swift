@@ -41,6 +41,9 @@ public final class ByteStreamFrontendDriver<Device: ByteStreamFrontendDevice, En
     await loop.run { [half] in body(half.value.endpoints) }
   }
 
+  /// Runs `body` with the endpoints on their loop, in one of its next turns. From any thread.
+  func onEndpoints(_ body: @escaping @Sendable ([Endpoint]) -> Void) { loop.execute { [half] in body(half.value.endpoints) } }
+
   /// What all streams have moved. From any task.
   public func counters() async -> ByteStreamCounters { await withEndpoints { $0.total } }
 

@@ -18,6 +18,7 @@ public final class EventPageFrontendDriver<Device: EventPageDevice>: FrontendDri
   /// Connection, and how often there was one.
   public let reporter = ConnectionReporter<EventRingFault>()
   private let channel = Mutex<EventChannel?>(nil)
+  private let agreed = Mutex<Device.Agreement?>(nil)
 
   /// - Parameters:
   ///   - notices: the same that the life cycle gets.
@@ -31,7 +32,8 @@ public final class EventPageFrontendDriver<Device: EventPageDevice>: FrontendDri
     self.notices = notices
     self.logger = logger
     plane = await loop.run {
-      let plane = Plane(onEvent: onEvent)
+      let plane = Plane()
+      plane.onEvent = onEvent
       loop.attach(plane)
       return LoopConfined(plane, on: loop)
     }
@@ -40,18 +42,25 @@ public final class EventPageFrontendDriver<Device: EventPageDevice>: FrontendDri
   /// Sends an event to the back-end. From any thread.
   public func send(_ event: Device.FromFrontend) { plane.loop.execute { [plane] in plane.value.send(event) } }
 
+  /// What is used with the back-end; nil before the first connection.
+  public var agreement: Device.Agreement? { agreed.withLock { $0 } }
+
+  /// What was done for all connections. From any task.
+  public func counters() async -> Plane.Counters { await plane.loop.run { [plane] in plane.value.counters } }
+
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
+    let plan = try device.plan(for: backend)
     let handOver = HandOver(try platform.makeGrantArena(for: backend.domain, access: .readWrite, pageCount: 1))
     let channel = try platform.allocateUnboundChannel(for: backend.domain)
-    let (device, notices, reporter) = (device, notices, reporter)
+    let (notices, reporter) = (notices, reporter)
     let reference = try await plane.loop.run { [plane] () -> Result<GrantReference, EventRingFault> in
       let arena = handOver.take()
       guard let page = arena.allocatePage() else { preconditionFailure("an arena of one page has none") }
       let reference = arena.grant(page: page)
       do throws(EventRingFault) {
         try plane.value.connect(
-          arena.bytes.slice(at: page * pageByteCount, byteCount: pageByteCount), outgoing: device.outLayout, incoming: device.inLayout,
-          channel: channel, release: { arena.endAccess(page: page) ? 0 : 1 },
+          arena.bytes.slice(at: page * pageByteCount, byteCount: pageByteCount), outgoing: plan.outLayout, incoming: plan.inLayout,
+          version: plan.version, channel: channel, release: { arena.endAccess(page: page) ? 0 : 1 },
           onFault: { fault in
             reporter.broken(fault)
             notices.peerViolation("the back-end broke the page: \(fault)")
@@ -66,7 +75,8 @@ public final class EventPageFrontendDriver<Device: EventPageDevice>: FrontendDri
       if reporter.status.isConnected { reporter.lost("its end of the event channel was closed") }
       notices.peerVanished()
     }
-    return try device.acceptance(of: backend, page: reference, port: channel.port)
+    agreed.withLock { $0 = plan.agreement }
+    return device.keys(plan, page: reference, port: channel.port)
   }
 
   public func connected(backend: XenbusDirectory) async throws { reporter.connected() }

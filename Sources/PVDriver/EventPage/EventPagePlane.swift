@@ -1,14 +1,14 @@
 public import EventLoop
 import SharedMemory
-import SharedRing
-public import XenInterface
+public import SharedRing
+import XenInterface
 import XenPlatform
 
 /// The ring half of a device whose page has a ring of events each way, for both ends: one writes what the other reads.
 ///
 /// Events go in with ``send(_:)`` and are written at once where there is room; others wait, up to ``backlogLimit``, and then the oldest
 /// are dropped and counted. Loop thread only.
-public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: LoopSource {
+public final class EventPagePlane<Outgoing: DriverRecord, Incoming: DriverRecord>: LoopSource {
   /// What has been done, over all connections.
   public struct Counters: Sendable, Equatable {
     public var sent: UInt64 = 0
@@ -30,13 +30,18 @@ public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: L
     var writer: EventWriter<Outgoing>
     var reader: EventReader<Incoming>
     let channel: LoopEventChannel
+    let version: UInt32
     /// Ends the peer's access to the page, or ours. Returns the pages that could not be given back.
     let release: () -> Int
     var readSinceEvent = 0
 
-    init(writer: consuming EventWriter<Outgoing>, reader: consuming EventReader<Incoming>, channel: LoopEventChannel, release: @escaping () -> Int) {
+    init(
+      writer: consuming EventWriter<Outgoing>, reader: consuming EventReader<Incoming>, channel: LoopEventChannel, version: UInt32,
+      release: @escaping () -> Int
+    ) {
       self.writer = writer
       self.reader = reader
+      self.version = version
       self.channel = channel
       self.release = release
     }
@@ -48,10 +53,10 @@ public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: L
   private var isBroken = false
   /// What breaks the connection; told once.
   private var onFault: ((EventRingFault) -> Void)?
-  private let onEvent: (Incoming) -> Void
-
-  /// - Parameter onEvent: called for each event of the peer, on the loop. Nothing in it is to be trusted.
-  public init(onEvent: @escaping (Incoming) -> Void) { self.onEvent = onEvent }
+  /// Why the page is not used any more, although it is connected.
+  public private(set) var fault: EventRingFault?
+  /// Called for each event of the peer. Nothing in it is to be trusted.
+  var onEvent: (Incoming) -> Void = { _ in }
 
   public var isConnected: Bool { connection != nil && !isBroken }
 
@@ -77,16 +82,18 @@ public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: L
 
   /// Takes up a page. `release` gives it back and returns how many pages could not be.
   func connect(
-    _ memory: SharedBytes, outgoing: EventRingLayout, incoming: EventRingLayout, channel: EventChannel, release: @escaping () -> Int,
-    onFault: @escaping (EventRingFault) -> Void
+    _ memory: SharedBytes, outgoing: EventRingLayout, incoming: EventRingLayout, version: UInt32, channel: EventChannel,
+    release: @escaping () -> Int, onFault: @escaping (EventRingFault) -> Void
   ) throws(EventRingFault) {
     precondition(connection == nil, "a second connection")
     let writer = try EventWriter<Outgoing>(memory, layout: outgoing)
     let reader = try EventReader<Incoming>(memory, layout: incoming)
     isBroken = false
+    fault = nil
     self.onFault = onFault
     // The event only wakes the loop; the rings are served in their turn, and the channel re-armed there.
-    connection = Connection(writer: writer, reader: reader, channel: LoopEventChannel(channel, loop: loop) {}, release: release)
+    connection = Connection(
+      writer: writer, reader: reader, channel: LoopEventChannel(channel, loop: loop) {}, version: version, release: release)
     flush()
   }
 
@@ -105,8 +112,9 @@ public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: L
     flush()
     var count = 0
     do throws(EventRingFault) {
-      while count < Self.budget, !isBroken, let event = try connection.reader.take() {
+      while count < Self.budget, !isBroken, var event = try connection.reader.take() {
         count += 1
+        event.forget(newerThan: connection.version)
         past.received &+= 1
         onEvent(event)
       }
@@ -137,7 +145,12 @@ public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: L
     guard let connection, !isBroken else { return }
     var count = 0
     do throws(EventRingFault) {
-      while count < backlog.count, try connection.writer.put(backlog[count]) { count += 1 }
+      while count < backlog.count {
+        var event = backlog[count]
+        event.forget(newerThan: connection.version)
+        guard try connection.writer.put(event) else { break }
+        count += 1
+      }
     } catch {
       return giveUp(error)
     }
@@ -149,6 +162,7 @@ public final class EventPagePlane<Outgoing: WireRecord, Incoming: WireRecord>: L
 
   private func giveUp(_ fault: EventRingFault) {
     isBroken = true
+    self.fault = fault
     onFault.take()?(fault)
   }
 }

@@ -1,5 +1,4 @@
 import EventLoop
-import Logging
 import SharedRing
 import XenInterface
 import XenPlatform
@@ -7,25 +6,22 @@ import XenPlatform
 /// What of a back-end lives on the loop: the engine for good, a plane from connect to disconnect.
 final class RequestRingBackHalf<Engine: RequestRingEngine> {
   let engine: Engine
-  private let loop: EventLoop
-  private let polling: PollingPolicy
-  private let trace: TraceFile?
-  private let logger: Logger
+  private let setup: BackendSetup
+  /// Over all connections, so that connecting again is no way around a limit.
+  private let limit: RequestLimit
   private var plane: RequestRingBackPlane<Engine>?
   private var past = RequestRingCounters()
   /// Who waits for a disconnect that is under way.
   private var disconnecting: [(Int) -> Void] = []
 
-  init(engine: Engine, loop: EventLoop, polling: PollingPolicy, trace: TraceFile?, logger: Logger) {
+  init(engine: Engine, setup: BackendSetup) {
     self.engine = engine
-    self.loop = loop
-    self.polling = polling
-    self.trace = trace
-    self.logger = logger
+    self.setup = setup
+    limit = RequestLimit(setup.rate)
   }
 
   func connect(
-    _ transport: RequestRingTransport, features: Engine.Interface.Features, granter: DomainID, channel: EventChannel,
+    _ transport: DriverTransport, features: Engine.Interface.Features, granter: DomainID, channel: EventChannel,
     platform: any XenPlatform, onFault: @escaping (RingFault) -> Void
   ) -> Result<Void, RequestRingConnectError> {
     guard plane == nil else { return .failure(.alreadyConnected) }
@@ -33,7 +29,7 @@ final class RequestRingBackHalf<Engine: RequestRingEngine> {
       let grants: ForeignGrants
       do throws(PlatformError) { grants = try platform.foreignGrants(of: granter) } catch { throw .platform(error) }
       plane = try RequestRingBackPlane(
-        engine: engine, loop: loop, grants: grants, transport: transport, channel: channel, polling: polling, trace: trace, logger: logger, onFault: onFault)
+        engine: engine, setup: setup, limit: limit, grants: grants, transport: transport, channel: channel, onFault: onFault)
     } catch {
       return .failure(error)
     }

@@ -46,6 +46,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   private let rows: FixedTable<Row>
   private let state: FixedCell<State>
   private var channel: LoopEventChannel?
+  private let limit: RequestLimit
   private let logger: Logger
   private let onFault: (RingFault) -> Void
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
@@ -53,11 +54,12 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   /// Maps the front-end's ring and begins to serve it. On failure nothing stays mapped.
   /// - Parameter onFault: told once when the front-end broke its ring; on the loop.
   init(
-    engine: Engine, loop: EventLoop, grants: ForeignGrants, transport: RequestRingTransport, channel: EventChannel, polling: PollingPolicy,
-    trace: TraceFile?, logger: Logger, onFault: @escaping (RingFault) -> Void
+    engine: Engine, setup: BackendSetup, limit: RequestLimit, grants: ForeignGrants, transport: DriverTransport, channel: EventChannel,
+    onFault: @escaping (RingFault) -> Void
   ) throws(RequestRingConnectError) {
     self.engine = engine
-    self.logger = logger
+    self.limit = limit
+    logger = setup.logger
     self.onFault = onFault
     version = transport.version
     let mapping: GrantMapping
@@ -71,12 +73,12 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     let count = ring.cell.value.entryCount
     pages = GrantedPages(grants: grants, rowCount: count, pagesPerRow: Request.dataPageCapacity)
     rows = FixedTable(repeating: Row(), count: count)
-    tracer = RequestTracer(trace, rowCount: count, queueCount: 1)
-    state = FixedCell(State(poller: AdaptivePoller(polling), freeRows: (0..<Int32(count)).reversed()))
+    tracer = RequestTracer(setup.trace, rowCount: count, queueCount: 1, fieldCount: Request.traceFields.count)
+    state = FixedCell(State(poller: AdaptivePoller(setup.polling), freeRows: (0..<Int32(count)).reversed()))
     super.init()
-    loop.attach(self)
+    setup.loop.attach(self)
     // Events are looked at in turn: the loop serves this source after it has taken the completion that the event is.
-    self.channel = LoopEventChannel(channel, loop: loop) {}
+    self.channel = LoopEventChannel(channel, loop: setup.loop) {}
   }
 
   // MARK: Turns
@@ -97,6 +99,10 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
 
   private func takeRequests() -> Service {
     for count in 0..<Self.budget {
+      if limit.isOn, ring.cell.value.hasRequests(), limit.holdsBack(on: loop) {
+        state.value.counters.heldBack &+= 1
+        return count > 0 ? .worked : .idle
+      }
       do throws(RingFault) {
         guard let request = try ring.cell.value.takeRequest() else { return count > 0 ? .worked : .idle }
         state.value.sawRequests = true
@@ -118,10 +124,15 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     rows[row] = Row(identifier: request.identifier, isTaken: true)
     state.value.counters.inFlight &+= 1
     let (offset, length) = Request.dataPageCapacity > 0 ? (Int(request.dataOffset), Int(request.dataLength)) : (0, 0)
+    // What is refused counts, too.
+    if limit.isOn { limit.spend(byteCount: min(length, Engine.Interface.maximumDataByteCount)) }
     guard offset < pageByteCount, offset + length <= Engine.Interface.maximumDataByteCount || length == 0 else {
       return reject(row, .invalid, "its data has \(length) bytes at \(offset); at most \(Engine.Interface.maximumDataByteCount) are possible")
     }
-    if tracer.isOn { tracer.begin(row, queue: 0, operation: 0, byteCount: UInt64(length), position: 0) }
+    if tracer.isOn {
+      tracer.begin(row, queue: 0, operation: 0, byteCount: UInt64(length), position: 0)
+      for index in 0..<tracer.fieldCount { tracer.setField(index, request.traceValue(at: index), row) }
+    }
     let pageCount = length == 0 ? 0 : (offset + length + pageByteCount - 1) / pageByteCount
     do throws(GrantError) {
       try pages.map(row, pageCount: pageCount, writable: Engine.Interface.dataDirection.isWritable) { request.dataReference(at: $0) }
@@ -187,7 +198,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   }
 
   override func hasWork() -> Bool {
-    !state.value.isStopping && (state.value.hasUnpublished || (state.value.fault == nil && ring.cell.value.hasRequests()))
+    !state.value.isStopping && (state.value.hasUnpublished || (state.value.fault == nil && !limit.isWaiting && ring.cell.value.hasRequests()))
   }
 
   override func wantsPolling(now: UInt64) -> Bool {
@@ -201,7 +212,8 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
 
   override func prepareToSleep() -> Bool {
     if state.value.hasUnpublished { return true }
-    guard !state.value.isStopping, state.value.fault == nil else { return false }
+    // Until a limit allows the next request there is nothing to ask for: the loop is called then.
+    guard !state.value.isStopping, state.value.fault == nil, !limit.isWaiting else { return false }
     if channel?.isPending == true {
       channel?.rearm(spurious: !state.value.sawRequests)
       state.value.sawRequests = false

@@ -1,53 +1,52 @@
-public import EventLoop
-public import Logging
-public import SharedRing
-public import XenPlatform
-public import Xenbus
+import EventLoop
+import Logging
 import XenInterface
+import XenPlatform
+public import Xenbus
 
 /// The store half of a back-end whose requests an engine does: offers versions and features, takes up a front-end's ring, gives it back.
 ///
 /// ```swift
 /// let notices = XenbusNotices()
-/// let driver = try await RequestRingBackendDriver<EntropyEngine>.open(loop: thread.loop, platform: platform, notices: notices)
+/// let driver = try await RequestRingBackendDriver<EntropyEngine>.open(BackendSetup(loop: thread.loop, platform: platform, notices: notices))
 /// let ending = try await XenbusBackend(driver: driver, paths: paths, store: store, notices: notices).run()
 /// await driver.disconnect()
 /// ```
 /// Its engine and ring live on `loop`, which must run until ``disconnect()`` has returned.
-public final class RequestRingBackendDriver<Engine: RequestRingEngine>: BackendDriver {
+public final class RequestRingBackendDriver<Engine: RequestRingEngine>: ServedDriver {
+  private typealias Interface = Engine.Interface
   private typealias Half = RequestRingBackHalf<Engine>
   private let half: LoopConfined<RequestRingBackHalf<Engine>>
   private let platform: any XenPlatform
   private let notices: XenbusNotices
   private let logger: Logger
-  private let offer: RequestRingOffer
+  private let offer: DriverOffer
 
-  private init(half: LoopConfined<RequestRingBackHalf<Engine>>, platform: any XenPlatform, notices: XenbusNotices, logger: Logger) {
+  private init(half: LoopConfined<RequestRingBackHalf<Engine>>, setup: BackendSetup) {
     self.half = half
-    self.platform = platform
-    self.notices = notices
-    self.logger = logger
-    offer = RequestRingOffer(
-      Engine.Interface.self, maximumRingPageOrder: platform.capabilities.mapsContiguously ? RequestRingLimits.ringPageOrder : 0)
+    platform = setup.platform
+    notices = setup.notices
+    logger = setup.logger
+    offer = DriverOffer(
+      Engine.Interface.self, maximumRingPageOrder: platform.capabilities.mapsContiguously ? DriverLimits.ringPageOrder : 0)
   }
 
-  /// Makes the engine on `loop`. Throws what its initialiser throws, and ``EngineOptionError`` for a key that it does not know.
-  /// - Parameters:
-  ///   - options: what the user gave, by key.
-  ///   - notices: the same that the life cycle gets.
-  ///   - trace: where requests are told of while somebody traces the device; nil: nowhere.
-  public static func open(
-    options: [String: String] = [:], loop: EventLoop, platform: any XenPlatform, notices: XenbusNotices,
-    polling: PollingPolicy = .standard, trace: TraceFile? = nil, logger: Logger = Logger(label: "driver.backend")
-  ) async throws -> RequestRingBackendDriver {
-    for key in options.keys.sorted() where !Engine.optionKeys.contains(key) { throw EngineOptionError(key: key, known: Engine.optionKeys) }
-    let half = try await loop.run { () -> Result<LoopConfined<RequestRingBackHalf<Engine>>, any Error> in
-      Result {
-        let engine = try Engine(EngineSetup(options: options, loop: loop, logger: logger))
-        return LoopConfined(RequestRingBackHalf(engine: engine, loop: loop, polling: polling, trace: trace, logger: logger), on: loop)
-      }
+  public static var kind: DeviceKind { Engine.Interface.kind }
+
+  public static var capabilities: DriverCapabilities {
+    var capabilities = DriverCapabilities(Interface.self, transport: "request-ring", optionKeys: Engine.optionKeys)
+    capabilities.dataByteCount = Interface.maximumDataByteCount
+    capabilities.traceFields = Interface.Request.traceFields
+    capabilities.takesRequests = true
+    return capabilities
+  }
+
+  public static func open(_ setup: BackendSetup) async throws -> RequestRingBackendDriver {
+    try EngineOptionError.check(setup.options, known: Engine.optionKeys)
+    let half = try await setup.loop.run { () -> Result<LoopConfined<RequestRingBackHalf<Engine>>, any Error> in
+      Result { LoopConfined(RequestRingBackHalf(engine: try Engine(setup.engine), setup: setup), on: setup.loop) }
     }.get()
-    return RequestRingBackendDriver(half: half, platform: platform, notices: notices, logger: logger)
+    return RequestRingBackendDriver(half: half, setup: setup)
   }
 
   // MARK: The life cycle's calls
@@ -59,8 +58,7 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: BackendD
 
   public func connect(frontend: XenbusDirectory) async throws -> [String: String] {
     let offered = await half.loop.run { [half] in half.value.engine.features }
-    let transport = try RequestRingTransport(reading: frontend, offered: offer)
-    let features = try Engine.Interface.Features(acceptedBy: frontend, of: offered)
+    let (transport, agreement) = try Interface.accept(frontend, of: offer, offered)
     let channel: EventChannel
     do throws(PlatformError) {
       channel = try platform.bindInterdomainChannel(remote: frontend.domain, port: transport.port)
@@ -69,7 +67,7 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: BackendD
     }
     let (platform, notices) = (platform, notices)
     try await half.loop.run { [half] in
-      half.value.connect(transport, features: features, granter: frontend.domain, channel: channel, platform: platform) { fault in
+      half.value.connect(transport, features: agreement.features, granter: frontend.domain, channel: channel, platform: platform) { fault in
         notices.peerViolation("the front-end broke the ring: \(fault)")
       }
     }.get()
@@ -89,19 +87,26 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: BackendD
   public func status() async -> (isConnected: Bool, counters: RequestRingCounters) {
     await half.loop.run { [half] in (half.value.isConnected, half.value.counters) }
   }
+
+  public func report() async -> DriverReport {
+    await half.loop.run { [half] in DriverReport(half.value.isConnected, half.value.counters, half.value.engine.metrics) }
+  }
 }
 
-/// A key that a device's driver does not know.
-public struct EngineOptionError: Error, Sendable, Equatable, CustomStringConvertible {
-  public var key: String
-  public var known: [String]
-
-  public init(key: String, known: [String]) {
-    self.key = key
-    self.known = known
-  }
-
-  public var description: String {
-    "unknown key '\(key)'; expected \(known.isEmpty ? "none but id" : known.sorted().joined(separator: ", ") + " or id")"
+extension DriverReport {
+  fileprivate init(_ isConnected: Bool, _ counted: RequestRingCounters, _ metrics: [String: UInt64]) {
+    self.isConnected = isConnected
+    requests = counted.requests
+    bytes = counted.bytes
+    failures = counted.failures
+    rejections = counted.rejections
+    inFlight = counted.inFlight
+    events = counted.events.events
+    spuriousEvents = counted.events.spuriousEvents
+    signals = counted.events.signals
+    mappedPageCount = counted.mappedPageCount
+    fault = counted.fault.map { "\($0)" }
+    counters = metrics
+    if counted.heldBack > 0 { counters["held_back"] = counted.heldBack }
   }
 }

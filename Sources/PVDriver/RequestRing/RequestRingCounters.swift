@@ -12,6 +12,8 @@ public struct RequestRingCounters: Sendable, Equatable {
   public var failures: UInt64 = 0
   /// Requests that broke a rule and were answered without reaching the engine.
   public var rejections: UInt64 = 0
+  /// How often requests had to wait because of a limit.
+  public var heldBack: UInt64 = 0
   /// Requests taken and not answered.
   public var inFlight: UInt64 = 0
   /// Events, spurious ones, signals of this connection.
@@ -29,6 +31,7 @@ public struct RequestRingCounters: Sendable, Equatable {
     bytes &+= past.bytes
     failures &+= past.failures
     rejections &+= past.rejections
+    heldBack &+= past.heldBack
   }
 }
 

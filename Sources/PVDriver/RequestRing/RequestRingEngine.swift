@@ -1,11 +1,7 @@
-public import EventLoop
-public import Logging
+import EventLoop
 import XenInterface
 
-/// What a driver's author writes for the back-end: what a request does. One of the two methods is enough.
-///
-/// Made on the device's loop and called there only, so it needs no locks; a call must not block for longer than the device
-/// may stand still. One engine lives as long as its back-end, over any number of connections.
+/// What a request does. One of the two methods is enough.
 ///
 /// ```swift
 /// public final class EntropyEngine: RequestRingEngine {
@@ -17,11 +13,8 @@ import XenInterface
 ///   }
 /// }
 /// ```
-public protocol RequestRingEngine: AnyObject, SendableMetatype {
+public protocol RequestRingEngine: DriverEngine {
   associatedtype Interface: RequestRingInterface
-
-  /// Keys that a user can give for a device, `key=value,key=value`; others are refused before ``init(_:)``.
-  static var optionKeys: [String] { get }
 
   /// Opens what the device serves. A failure ends the back-end with the error's text.
   init(_ setup: EngineSetup) throws
@@ -41,28 +34,12 @@ public protocol RequestRingEngine: AnyObject, SendableMetatype {
 }
 
 extension RequestRingEngine {
-  public static var optionKeys: [String] { [] }
   public var features: Interface.Features { Interface.Features() }
   public func connected(_ features: Interface.Features, version: UInt32) {}
   public func handle(_ request: Interface.Request, _ data: GrantedBytes) -> Interface.Response { Interface.Response(.unsupported) }
 
   public func begin(_ request: Interface.Request, _ data: GrantedBytes, _ answer: RequestRingAnswer<Interface>) {
     answer(handle(request, data))
-  }
-}
-
-/// What an engine is made from.
-public struct EngineSetup: Sendable {
-  /// What the user gave, by key.
-  public var options: [String: String]
-  /// The device's loop, which the engine may use for its own I/O and timers.
-  public var loop: EventLoop
-  public var logger: Logger
-
-  public init(options: [String: String] = [:], loop: EventLoop, logger: Logger) {
-    self.options = options
-    self.loop = loop
-    self.logger = logger
   }
 }
 

@@ -28,14 +28,14 @@ final class RequestRingFrontConnection<Interface: RequestRingInterface> {
   private let ringPages: Range<Int>
 
   /// Pages of an arena for a ring of that size: as much data as can be in flight, up to 1024 pages.
-  static func arenaPageCount(_ choice: RequestRingChoice) -> Int {
+  static func arenaPageCount(_ choice: DriverChoice) -> Int {
     let ringPageCount = 1 << choice.ringPageOrder
     let entryCount = Int(RingLayout(byteCount: ringPageCount * pageByteCount, entryByteCount: choice.entryByteCount).entryCount)
     return ringPageCount + min(1024, entryCount * Interface.Request.dataPageCapacity)
   }
 
   /// Makes the ring in `arena`, which has ``arenaPageCount(_:)`` pages and nothing in it.
-  init(_ choice: RequestRingChoice, arena: GrantArena, channel: EventChannel) {
+  init(_ choice: DriverChoice, arena: GrantArena, channel: EventChannel) {
     let pageCount = 1 << choice.ringPageOrder
     guard let page = arena.allocatePages(contiguous: pageCount) else { preconditionFailure("the arena was made too small") }
     self.arena = arena

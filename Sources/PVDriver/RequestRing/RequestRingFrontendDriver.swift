@@ -32,12 +32,12 @@ public final class RequestRingFrontendDriver<Interface: RequestRingInterface>: F
   }
 
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
-    let offer = try RequestRingOffer(reading: backend)
+    let offer = try DriverOffer(reading: backend)
     let features = try Interface.Features(offeredBy: backend).agreed(with: client.configuration.features)
-    guard let choice = RequestRingChoice(Interface.self, offered: offer) else {
+    guard let choice = DriverChoice(Interface.self, offered: offer) else {
       let ours = Interface.versions
       throw backend.error(
-        RequestRingKeys.Backend.maximumVersion.name, expected: "a version from \(ours.lowerBound) to \(ours.upperBound), as this front-end speaks")
+        DriverKeys.Backend.maximumVersion.name, expected: "a version from \(ours.lowerBound) to \(ours.upperBound), as this front-end speaks")
     }
     // Off the loop: the platform may have to ask the broker, and a new arena's pages take a while.
     let handOver = HandOver(
@@ -53,7 +53,7 @@ public final class RequestRingFrontendDriver<Interface: RequestRingInterface>: F
     }
     current.withLock { $0 = (channel, features) }
     channel.onPeerClosed { [weak self] in self?.peerClosed() }
-    let transport = RequestRingTransport(
+    let transport = DriverTransport(
       version: choice.version, entryByteCount: choice.entryByteCount, ringReferences: ring, port: channel.port)
     return transport.keys.merging(features.acceptanceKeys) { own, _ in own }
   }

@@ -31,12 +31,16 @@ public final class RequestTracer {
   @usableFromInline let state = FixedCell(State())
   private let rowCount: Int
   private let queueCount: Int
+  /// How many of a request's own fields are told.
+  public let fieldCount: Int
   private let clock = LoopClock()
 
   /// - Parameters:
   ///   - file: nil: the device cannot be traced.
   ///   - rowCount: requests under way at most.
-  public init(_ file: TraceFile?, rowCount: Int, queueCount: Int) {
+  ///   - fieldCount: of a request's own fields, for ``setField(_:_:_:)``; those beyond ``TraceRecord/fieldCapacity`` are not told.
+  public init(_ file: TraceFile?, rowCount: Int, queueCount: Int, fieldCount: Int = 0) {
+    self.fieldCount = min(fieldCount, TraceRecord.fieldCapacity)
     self.file = file?.bytes
     self.rowCount = rowCount
     self.queueCount = queueCount
@@ -91,6 +95,12 @@ public final class RequestTracer {
     state.value.rows[row] = Row(isBegun: true, record: record)
   }
 
+  /// What one of a request's own fields is. After ``begin(_:queue:operation:byteCount:position:)``.
+  @inline(never) public func setField(_ index: Int, _ value: UInt64, _ row: Int) {
+    guard row < state.value.rows.count, state.value.rows[row].isBegun, index < TraceRecord.fieldCapacity else { return }
+    state.value.rows[row].record.fields[index] = value
+  }
+
   /// A request has come to a step.
   @inline(never) public func mark(_ step: TraceStep, _ row: Int) {
     guard row < state.value.rows.count, state.value.rows[row].isBegun else { return }
@@ -132,6 +142,7 @@ public final class RequestTracer {
     slot.store64(record.byteCount, at: TraceFile.Record.byteCount)
     slot.store64(record.position, at: TraceFile.Record.position)
     for step in TraceStep.allCases { slot.store64(record.times[step.rawValue], at: TraceFile.Record.times + step.rawValue * 8) }
+    for index in 0..<fieldCount { slot.store64(record.fields[index], at: TraceFile.Record.fields + index * 8) }
     // Pairs with the acquire in TraceReader.read: all of the record is visible with its number.
     slot.storeRelease32(state.value.number, at: TraceFile.Record.number)
     file.storeRelease32(state.value.number, at: TraceFile.Header.written)

@@ -58,6 +58,7 @@ public final class TraceReader {
     record.byteCount = slot.load64(at: TraceFile.Record.byteCount)
     record.position = slot.load64(at: TraceFile.Record.position)
     for step in TraceStep.allCases { record.times[step.rawValue] = slot.load64(at: TraceFile.Record.times + step.rawValue * 8) }
+    for index in 0..<TraceRecord.fieldCapacity { record.fields[index] = slot.load64(at: TraceFile.Record.fields + index * 8) }
     // Overwritten meanwhile?
     sharedMemoryLoadFence()
     return slot.load32(at: TraceFile.Record.number) == number ? record : nil
@@ -66,8 +67,22 @@ public final class TraceReader {
   /// What the driver calls an operation.
   public func operationName(_ operation: Int) -> String {
     guard operation < TraceFile.nameCount else { return "\(operation)" }
-    let name = bytes.copyOut(at: TraceFile.Header.names + operation * TraceFile.nameByteCount, byteCount: TraceFile.nameByteCount)
-    let text = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
-    return text.isEmpty || !text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_".contains($0)) }) ? "\(operation)" : text
+    return name(at: TraceFile.Header.names + operation * TraceFile.nameByteCount, byteCount: TraceFile.nameByteCount) ?? "\(operation)"
+  }
+
+  /// What the driver's requests are told with beside what all have, as the file says at this moment.
+  public var fields: [TraceField] {
+    let count = min(Int(bytes.load32(at: TraceFile.Header.fieldCount)), TraceRecord.fieldCapacity)
+    return (0..<count).map { index in
+      let place = TraceFile.Header.fields + index * TraceFile.Header.fieldByteCount
+      return TraceField(
+        name(at: place + 1, byteCount: TraceFile.Header.fieldByteCount - 1) ?? "field\(index)", isSigned: bytes.load8(at: place) != 0)
+    }
+  }
+
+  /// A name of letters that cannot upset a terminal; nil when there is none.
+  private func name(at offset: Int, byteCount: Int) -> String? {
+    let text = String(decoding: bytes.copyOut(at: offset, byteCount: byteCount).prefix { $0 != 0 }, as: UTF8.self)
+    return text.isEmpty || !text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_".contains($0)) }) ? nil : text
   }
 }

@@ -40,6 +40,15 @@ public struct TraceRecord: Sendable, Equatable {
   /// By step, in nanoseconds of the machine's monotonic clock; zero for a step that there was not.
   var times = InlineArray<10, UInt64>(repeating: 0)
 
+  /// The driver's own fields, their bits extended to 64, in the order of ``TraceReader/fields``.
+  var fields = InlineArray<8, UInt64>(repeating: 0)
+
+  /// Most fields of its own that a request is told with.
+  public static var fieldCapacity: Int { 8 }
+
+  /// One of the driver's own fields.
+  public func value(at index: Int) -> UInt64 { fields[index] }
+
   /// Nanoseconds at which a step was; nil for one that there was not.
   public subscript(step: TraceStep) -> UInt64? { times[step.rawValue] == 0 ? nil : times[step.rawValue] }
 
@@ -49,5 +58,21 @@ public struct TraceRecord: Sendable, Equatable {
   public static func == (left: TraceRecord, right: TraceRecord) -> Bool {
     left.number == right.number && left.queue == right.queue && left.operation == right.operation && left.status == right.status
       && left.byteCount == right.byteCount && left.position == right.position && TraceStep.allCases.allSatisfy { left[$0] == right[$0] }
+      && (0..<fieldCapacity).allSatisfy { left.fields[$0] == right.fields[$0] }
   }
+}
+
+/// A field of a driver's requests that a trace shows.
+public struct TraceField: Sendable, Equatable {
+  public var name: String
+  /// Its 64 bits are a signed number.
+  public var isSigned: Bool
+
+  public init(_ name: String, isSigned: Bool = false) {
+    self.name = name
+    self.isSigned = isSigned
+  }
+
+  /// `bits` as people read them.
+  public func text(_ bits: UInt64) -> String { isSigned ? "\(Int64(bitPattern: bits))" : "\(bits)" }
 }

@@ -56,6 +56,9 @@ struct CABICheck {
         }
       }
     }
+    if let driver = description.driver {
+      for place in DriverHeader.places(description, driver) { file.line("PLACE(\(place.type), \(place.member), \(place.offset));") }
+    }
     for record in description.records { check(record, description, &file) }
   }
 

@@ -3,6 +3,7 @@
 /// A front-end or back-end in C includes it; `abi_check.c` does, too, so that a C compiler checks every offset.
 struct DriverHeader {
   let description: ProtocolDescription
+  let driver: DriverSection
 
   /// Below `Protocols/generated/`.
   static func path(of description: ProtocolDescription) -> String { path(description.name) }
@@ -17,7 +18,8 @@ struct DriverHeader {
     file.line("#define \(guardName)")
     file.line()
     file.line("#include <stdint.h>")
-    file.line("#include <xen/io/ring.h>")
+    if driver.transport == .byteStream { file.line("#include <xen/grant_table.h>") }
+    if driver.transport != .eventRing { file.line("#include <xen/io/ring.h>") }
     for record in description.records {
       file.line()
       file.comment(record.doc.asSentence, marker: "//")
@@ -32,9 +34,35 @@ struct DriverHeader {
       }
     }
     file.line()
-    file.line("DEFINE_RING_TYPES(\(description.name), struct \(description.name)_request, struct \(description.name)_response);")
+    memory(&file)
     file.line()
     file.line("#endif")
     return file.text
+  }
+
+  /// What both ends share.
+  private func memory(_ file: inout SourceText) {
+    let name = description.name
+    switch driver.transport {
+    case .requestRing: file.line("DEFINE_RING_TYPES(\(name), struct \(name)_request, struct \(name)_response);")
+    case .eventRing:
+      file.comment("The indices at the start of the page. Events to the front-end (in) lie in 2048 bytes at 1024, those from it (out) in 1024 bytes at 3072.", marker: "//")
+      file.block("struct \(name)_page", close: "};") { $0.line("uint32_t in_cons, in_prod, out_cons, out_prod;") }
+    case .byteStream:
+      file.comment("`struct \(name)_data_intf` is the page; its 2^ring_order pages are `in` (to the front-end), then `out`, half each.", marker: "//")
+      file.line("DEFINE_XEN_FLEX_RING_AND_INTF(\(name));")
+    }
+  }
+
+  /// Places of that which a C check holds against what the Swift side uses.
+  static func places(_ description: ProtocolDescription, _ driver: DriverSection) -> [(type: String, member: String, offset: Int)] {
+    switch driver.transport {
+    case .requestRing: []
+    case .eventRing:
+      [("in_cons", 0), ("in_prod", 4), ("out_cons", 8), ("out_prod", 12)].map { ("struct \(description.name)_page", $0.0, $0.1) }
+    case .byteStream:
+      [("in_cons", 0), ("in_prod", 4), ("out_cons", 64), ("out_prod", 68), ("ring_order", 128), ("ref", 132)]
+        .map { ("struct \(description.name)_data_intf", $0.0, $0.1) }
+    }
   }
 }

@@ -3,17 +3,27 @@ struct DriverTests {
   let description: ProtocolDescription
   let driver: DriverSection
 
-  private var prefix: String { driver.prefix }
+  var prefix: String { driver.prefix }
 
   static func folder(of description: ProtocolDescription) -> String { "Tests/\(Identifier.upperCamel(description.name))Tests/Generated" }
 
   func files() -> [String: String] {
     let folder = Self.folder(of: description) + "/"
-    return [
-      folder + "\(prefix)VectorTests.swift": vectors(), folder + "\(prefix)HostileTests.swift": hostile(),
-      folder + "\(prefix)LifeTests.swift": life(), folder + "\(prefix)Benchmark.swift": benchmark(),
-      "Fuzzing/Drivers/\(prefix)Target.swift": fuzzTarget(),
+    var files = [
+      folder + "\(prefix)HostileTests.swift": hostile(), folder + "\(prefix)LifeTests.swift": life(),
+      folder + "\(prefix)Benchmark.swift": benchmark(), "Fuzzing/Drivers/\(prefix)Target.swift": fuzzTarget(),
     ]
+    if !description.records.isEmpty { files[folder + "\(prefix)VectorTests.swift"] = vectors() }
+    return files
+  }
+
+  /// The framework's types for the transport: what makes both ends, hostile peers, input of random bytes, figures.
+  private var support: (pair: String, hostile: String, fuzz: String, benchmark: String) {
+    switch driver.transport {
+    case .requestRing: ("DriverPair", "HostileFrontend", "DriverFuzz", "DriverBenchmark")
+    case .eventRing: ("EventDriverPair", "HostileEventFrontend", "EventFuzz", "EventBenchmark")
+    case .byteStream: ("StreamDriverPair", "HostileStreamFrontend", "StreamFuzz", "StreamBenchmark")
+    }
   }
 
   // MARK: Golden bytes
@@ -76,109 +86,95 @@ struct DriverTests {
       file.line()
       file.comment("Front-ends that keep to no rule.")
       file.block("@Suite struct \(prefix)HostileTests") { body in
-        body.line("typealias Hostile = HostileFrontend<\(prefix)Engine>")
+        body.line("typealias Hostile = \(support.hostile)<\(prefix)Engine>")
         body.line()
         body.line("@Test(arguments: Hostile.Attack.allCases)")
         body.block("func theBackEndOutlivesAHostileFrontEnd(attack: Hostile.Attack) async throws") { body in
           body.line("let outcome = try await Hostile.attempt(attack)")
           body.line("#expect(outcome.leftOver == \"\")")
           body.block("switch attack") { body in
-            body.line("case .producerTooFarAhead, .producerGoesBack: #expect(outcome.counters.fault != nil)")
-            body.line("case .entriesThatChange: #expect(outcome.counters.fault == nil)")
-            body.line("case .eventStorm: #expect(outcome.counters.requests == 0)")
-            if driver.dataPageCount > 0 {
-              let grants = driver.dataDirection == .toBackend ? ".unknownGrants" : ".unknownGrants, .readOnlyGrants"
-              body.line("case \(grants):")
-              body.line("  #expect(outcome.statuses == [RequestRingResult.badGrant.rawValue: outcome.requestCount])")
-              body.line("case .dataBeyondItsPages, .dataOffsetBeyondItsPage:")
-              body.line("  #expect(outcome.statuses == [RequestRingResult.invalid.rawValue: outcome.requestCount])")
-            }
-            body.line("default: #expect(outcome.statuses.values.reduce(0, +) == outcome.requestCount)")
+            for line in outcomes { body.line(line) }
           }
         }
         body.line()
         body.comment("For longer: `PVIO_FUZZ_SECONDS=10`, or with libFuzzer `Fuzzing/driver.sh \(prefix)`.")
         body.block("@Test func randomInputUpsetsNothing() async throws") { body in
-          body.line("let found = try await DriverFuzz<\(prefix)Engine>.search(seconds: TestSettings.fuzzSeconds, seed: TestSettings.seed)")
+          body.line("let found = try await \(support.fuzz)<\(prefix)Engine>.search(seconds: TestSettings.fuzzSeconds, seed: TestSettings.seed)")
           body.line("#expect(found == nil, \"\\(found?.wrong ?? \"\") for input \\(found?.input ?? [])\")")
         }
       }
     }
   }
 
+  /// What must come of each attack, as cases of a switch.
+  private var outcomes: [String] {
+    switch driver.transport {
+    case .requestRing:
+      let grants = driver.dataDirection == .toBackend ? ".unknownGrants" : ".unknownGrants, .readOnlyGrants"
+      let data = [
+        "case \(grants):", "  #expect(outcome.statuses == [RequestRingResult.badGrant.rawValue: outcome.requestCount])",
+        "case .dataBeyondItsPages, .dataOffsetBeyondItsPage:",
+        "  #expect(outcome.statuses == [RequestRingResult.invalid.rawValue: outcome.requestCount])",
+      ]
+      return [
+        "case .producerTooFarAhead, .producerGoesBack: #expect(outcome.counters.fault != nil)",
+        "case .entriesThatChange: #expect(outcome.counters.fault == nil)",
+        "case .eventStorm: #expect(outcome.counters.requests == 0)",
+      ] + (driver.dataPageCount > 0 ? data : []) + [
+        "default: #expect(outcome.statuses.values.reduce(0, +) == outcome.requestCount)"
+      ]
+    case .eventRing:
+      return [
+        "case .producerTooFarAhead, .consumerAhead: #expect(outcome.counters.fault != nil)",
+        "case .randomEvents, .eventsThatChange, .eventStorm, .neverReads: #expect(outcome.counters.fault == nil)",
+        "case .indicesAtRandom: break",
+      ]
+    case .byteStream:
+      return [
+        "case .impossibleOrder, .unknownGrants: #expect(outcome.refusal != nil)",
+        "case .producerTooFarAhead: #expect(outcome.counters.fault != nil)",
+        "case .randomBytes, .bytesThatChange, .eventStorm, .neverTakes: #expect(outcome.counters.fault == nil)",
+        "case .indicesAtRandom: break",
+      ]
+    }
+  }
+
   private func life() -> String {
-    let sending = driver.dataPageCount > 0 && driver.dataDirection != .toFrontend ? "sending: [1, 2, 3, 4]" : nil
-    let receiving = driver.dataPageCount > 0 && driver.dataDirection != .toBackend ? "receiving: 64" : nil
-    let call = (["\(prefix)Request()"] + [sending, receiving].compactMap { $0 }).joined(separator: ", ")
-    return swiftFile(description) { file in
+    switch driver.transport {
+    case .requestRing: requestLife()
+    case .eventRing: eventLife()
+    case .byteStream: streamLife()
+    }
+  }
+
+  private func benchmark() -> String {
+    swiftFile(description) { file in
       file.line("import DriverTestSupport")
-      file.line("import PVDriver")
       file.line("import Testing")
       file.line("import \(prefix)Driver")
       file.line()
-      file.comment("The driver's calls through a real store and real rings.")
-      file.block("@Suite struct \(prefix)LifeTests") { body in
-        body.comment("Makes a call. An engine that needs more than an empty request may refuse it; it has to answer.", marker: "///")
-        body.block("private func call(_ pair: DriverPair<\(prefix)Engine>) async throws") { body in
-          body.line("do throws(RequestRingError) {")
-          body.line("  _ = try await pair.client.call(\(call))")
-          body.line("} catch {")
-          body.line("  guard case .failed = error else { throw error }")
-          body.line("}")
-        }
-        body.line()
-        body.block("@Test func callsAreAnsweredAndNothingIsLeft() async throws") { body in
-          body.line("let pair = try await DriverPair<\(prefix)Engine>()")
-          body.line("try await pair.startBackend()")
-          body.line("for _ in 0..<100 { try await call(pair) }")
-          body.line("#expect(await pair.counters()?.requests == 100)")
-          body.line("#expect(await pair.finish() == \"\")")
-        }
-        body.line()
-        body.block("@Test func callsWaitForABackEndAndGoOnWithTheNextOne() async throws") { body in
-          body.line("let pair = try await DriverPair<\(prefix)Engine>()")
-          body.line("async let early: Void = call(pair)")
-          body.line("try await pair.startBackend()")
-          body.line("try await early")
-          body.line("await pair.killBackend()")
-          body.line("async let between: Void = call(pair)")
-          body.line("try await pair.startBackend()")
-          body.line("try await between")
-          body.line("try await call(pair)")
-          body.line("#expect(await pair.finish() == \"\")")
-        }
-        body.line()
-        body.block("@Test func manyCallsAtOnceAllEnd() async throws") { body in
-          body.line("let pair = try await DriverPair<\(prefix)Engine>()")
-          body.line("try await pair.startBackend()")
-          body.line("try await withThrowingTaskGroup(of: Void.self) { group in")
-          body.line("  for _ in 0..<500 { group.addTask { try await call(pair) } }")
-          body.line("  try await group.waitForAll()")
-          body.line("}")
-          body.line("#expect(await pair.finish() == \"\")")
+      file.comment("What the driver moves: `PVIO_BENCHMARK=1 swift test -c release --filter \(prefix)Benchmark`.")
+      file.block("@Suite struct \(prefix)Benchmark") { body in
+        let isRequests = driver.transport == .requestRing
+        body.line("@Test(.enabled(if: TestSettings.benchmarks)\(isRequests ? ", arguments: [1, 32]" : ""))")
+        body.block("func \(isRequests ? "calls(depth: Int)" : driver.transport == .eventRing ? "events()" : "bytes()") async throws") { body in
+          body.line("let figures = try await \(support.benchmark).run(\(prefix)Engine.self, \(benchmarkArguments))")
+          body.line("print(\"\(driver.kind): \\(figures)\")")
+          body.line("#expect(figures.\(driver.transport == .byteStream ? "byteCount" : "callCount") \(driver.transport == .byteStream ? "> 0" : "== TestSettings.callCount"))")
         }
       }
     }
   }
 
-  private func benchmark() -> String {
-    let receiving = driver.dataPageCount > 0 && driver.dataDirection != .toBackend ? ", receiving: \(driver.dataPageCount * 4096)" : ""
-    let sending = driver.dataPageCount > 0 && driver.dataDirection != .toFrontend
-      ? ", sending: [UInt8](repeating: 1, count: \(driver.dataPageCount * 4096))" : ""
-    return swiftFile(description) { file in
-      file.line("import DriverTestSupport")
-      file.line("import Testing")
-      file.line("import \(prefix)Driver")
-      file.line()
-      file.comment("What a call costs: `PVIO_BENCHMARK=1 swift test -c release --filter \(prefix)Benchmark`.")
-      file.block("@Suite struct \(prefix)Benchmark") { body in
-        body.line("@Test(.enabled(if: TestSettings.benchmarks), arguments: [1, 32])")
-        body.block("func calls(depth: Int) async throws") { body in
-          body.line("let figures = try await DriverBenchmark.run(\(prefix)Engine.self, callCount: TestSettings.callCount, depth: depth\(receiving)\(sending))")
-          body.line("print(\"\(driver.kind): \\(figures)\")")
-          body.line("#expect(figures.callCount == TestSettings.callCount)")
-        }
-      }
+  private var benchmarkArguments: String {
+    switch driver.transport {
+    case .requestRing:
+      let receiving = driver.dataPageCount > 0 && driver.dataDirection != .toBackend ? ", receiving: \(driver.dataPageCount * 4096)" : ""
+      let sending = driver.dataPageCount > 0 && driver.dataDirection != .toFrontend
+        ? ", sending: [UInt8](repeating: 1, count: \(driver.dataPageCount * 4096))" : ""
+      return "callCount: TestSettings.callCount, depth: depth\(receiving)\(sending)"
+    case .eventRing: return "callCount: TestSettings.callCount"
+    case .byteStream: return "byteCount: TestSettings.callCount * 1024"
     }
   }
 
@@ -192,7 +188,7 @@ struct DriverTests {
       file.block("public func fuzz\(prefix)(_ bytes: UnsafePointer<UInt8>?, _ byteCount: Int) -> CInt") { body in
         body.line("// SAFETY: libFuzzer passes `byteCount` readable bytes for the length of this call; they are copied at once.")
         body.line("let input = unsafe bytes.map { unsafe Array(UnsafeBufferPointer(start: $0, count: byteCount)) } ?? []")
-        body.line("FuzzRun.wait { try await DriverFuzz<\(prefix)Engine>.run(input) }")
+        body.line("FuzzRun.wait { try await \(support.fuzz)<\(prefix)Engine>.run(input) }")
         body.line("return 0")
       }
     }

@@ -13,8 +13,8 @@ struct MarkdownPage {
       page.line("Reference: \(description.headers.map { "`\($0)`" }.joined(separator: ", ")) of \(description.module.authority).")
     } else {
       page.line(
-        "Defined here. C: `Protocols/generated/\(DriverHeader.path(of: description))`. How the ends agree on version and ring: "
-          + "`Protocols/request_ring/README.md` of pvio.")
+        "Defined here. C: `Protocols/generated/\(DriverHeader.path(of: description))`. How the ends agree on version and memory: "
+          + "`Protocols/driver_transport/README.md` of pvio.")
     }
     page.line()
     page.line("**Transport**: \(description.transport.summary.asSentence)")
@@ -30,6 +30,7 @@ struct MarkdownPage {
     for entry in description.constants { values(entry.name, entry.doc, "constants", entry.values, &page) }
     for entry in description.strings { strings(entry, &page) }
     if let keys = description.keys { self.keys(keys, &page) }
+    if let counters = description.driver?.counters, !counters.isEmpty { self.counters(counters, &page) }
     return page.text
   }
 
@@ -85,6 +86,14 @@ struct MarkdownPage {
     page.line()
     table(["text", "name", "meaning"], &page)
     for entry in group.entries { row(["`\(entry.value)`", "`\(entry.name)`", entry.doc], &page) }
+  }
+
+  private func counters(_ counters: [DriverSection.Counter], _ page: inout SourceText) {
+    page.line()
+    page.line("## Counters in the status file")
+    page.line()
+    table(["name", "meaning"], &page)
+    for counter in counters { row(["`\(counter.name)`", counter.doc], &page) }
   }
 
   private func keys(_ group: KeyGroup, _ page: inout SourceText) {

@@ -23,7 +23,7 @@ struct Outputs {
       guard let driver = description.driver else { continue }
       files.merge(SwiftDriver(description: description, driver: driver).files()) { first, _ in first }
       files.merge(DriverTests(description: description, driver: driver).files()) { first, _ in first }
-      files["Protocols/generated/\(DriverHeader.path(of: description))"] = DriverHeader(description: description).file()
+      files["Protocols/generated/\(DriverHeader.path(of: description))"] = DriverHeader(description: description, driver: driver).file()
     }
     for description in descriptions { files["Protocols/\(description.name)/README.md"] = MarkdownPage(description: description).file() }
     self.files = files.sorted { $0.key < $1.key }.map { (path: $0.key, content: $0.value) }

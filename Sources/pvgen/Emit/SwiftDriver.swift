@@ -7,45 +7,128 @@ struct SwiftDriver {
 
   func files() -> [String: String] {
     let folder = description.swiftFolder
-    return [folder + prefix + "Interface.swift": interface(), folder + prefix + "Features.swift": features()]
+    var files = [folder + prefix + "Interface.swift": interface(), folder + prefix + "Features.swift": features()]
+    if !driver.counters.isEmpty { files[folder + prefix + "Counter.swift"] = counters() }
+    return files
   }
 
   private func interface() -> String {
     swiftFile(description) { file in
       file.line("public import PVDriver")
       // Public only where its types are: the compiler refuses anything else.
-      file.line("\(showsIdentifiers ? "public " : "")import XenInterface")
+      if driver.transport != .byteStream { file.line("\(showsIdentifiers ? "public " : "")import XenInterface") }
       file.line()
       file.comment(description.summary.asSentence)
-      file.block("public enum \(prefix)Interface: RequestRingInterface") { body in
-        body.line("public typealias Request = \(prefix)Request")
-        body.line("public typealias Response = \(prefix)Response")
+      file.block("public enum \(prefix)Interface: \(interfaceProtocol)") { body in
+        for (name, type) in messageTypes { body.line("public typealias \(name) = \(type)") }
         body.line("public typealias Features = \(prefix)Features")
         body.line()
         body.line("public static let kind = DeviceKind(\"\(driver.kind)\")")
         body.line("@inlinable public static var versions: ClosedRange<UInt32> { \(driver.minimumVersion)...\(driver.version) }")
-        body.line("@inlinable public static var dataDirection: GrantedDataDirection { .\(driver.dataDirection.swiftName) }")
-        body.line("@inlinable public static var isRepeatable: Bool { \(driver.isRepeatable) }")
-        body.line("@inlinable public static var ringPageOrder: Int { \(driver.ringPageOrder) }")
-      }
-      file.line()
-      file.block("extension \(prefix)Request: RequestRingRequest") { body in
-        body.line("@inlinable public static var dataPageCapacity: Int { \(driver.dataPageCount) }")
-        if driver.dataPageCount == 0 {
-          body.line("@inlinable public var dataOffset: UInt16 { get { 0 } set {} }")
-          body.line("@inlinable public var dataLength: UInt32 { get { 0 } set {} }")
-          body.line("@inlinable public func dataReference(at index: Int) -> GrantReference { preconditionFailure(\"requests have no data\") }")
-          body.line("@inlinable public mutating func setDataReference(_ reference: GrantReference, at index: Int) { preconditionFailure(\"requests have no data\") }")
+        if driver.transport == .requestRing {
+          body.line("@inlinable public static var dataDirection: GrantedDataDirection { .\(driver.dataDirection.swiftName) }")
+          body.line("@inlinable public static var isRepeatable: Bool { \(driver.isRepeatable) }")
         }
-        forget(prefix + "Request", &body)
+        if driver.transport != .eventRing { body.line("@inlinable public static var ringPageOrder: Int { \(driver.ringPageOrder) }") }
       }
+      switch driver.transport {
+      case .requestRing: requestAndResponse(&file)
+      case .eventRing: events(&file)
+      case .byteStream: break
+      }
+    }
+  }
+
+  private var interfaceProtocol: String {
+    switch driver.transport {
+    case .requestRing: "RequestRingInterface"
+    case .eventRing: "EventRingInterface"
+    case .byteStream: "ByteStreamInterface"
+    }
+  }
+
+  private var messageTypes: [(name: String, type: String)] {
+    switch driver.transport {
+    case .requestRing: [("Request", prefix + "Request"), ("Response", prefix + "Response")]
+    case .eventRing:
+      ["ToFrontend", "FromFrontend"].map { ($0, description.record(named: prefix + $0) == nil ? "NoEvent" : prefix + $0) }
+    case .byteStream: []
+    }
+  }
+
+  private func requestAndResponse(_ file: inout SourceText) {
+    file.line()
+    file.block("extension \(prefix)Request: RequestRingRequest") { body in
+      body.line("@inlinable public static var dataPageCapacity: Int { \(driver.dataPageCount) }")
+      if driver.dataPageCount == 0 {
+        body.line("@inlinable public var dataOffset: UInt16 { get { 0 } set {} }")
+        body.line("@inlinable public var dataLength: UInt32 { get { 0 } set {} }")
+        body.line("@inlinable public func dataReference(at index: Int) -> GrantReference { preconditionFailure(\"requests have no data\") }")
+        body.line("@inlinable public mutating func setDataReference(_ reference: GrantReference, at index: Int) { preconditionFailure(\"requests have no data\") }")
+      }
+      forget(prefix + "Request", &body)
+      traceFields(&body)
+    }
+    file.line()
+    file.block("extension \(prefix)Response: RequestRingResponse") { body in forget(prefix + "Response", &body) }
+  }
+
+  private func events(_ file: inout SourceText) {
+    file.line()
+    file.comment("A device of the driver's, as both ends describe it in the store.")
+    file.line("public typealias \(prefix)Device = EventRingDevice<\(prefix)Interface>")
+    for record in description.records {
       file.line()
-      file.block("extension \(prefix)Response: RequestRingResponse") { body in forget(prefix + "Response", &body) }
+      file.block("extension \(record.name): DriverRecord") { body in forget(record.name, &body) }
+    }
+  }
+
+  /// The author's fields by name, for `pvio trace`.
+  private func traceFields(_ body: inout SourceText) {
+    let own = description.record(named: prefix + "Request")?.fields.filter { $0.location.file != DriverFields.here.file } ?? []
+    var fields: [(name: String, isSigned: Bool, value: String)] = []
+    for field in own {
+      guard let integer = field.type.integer else { continue }
+      let name = Identifier.escaped(field.name)
+      for index in 0..<(field.count ?? 1) {
+        var value = field.count == nil ? name : "\(name)(at: \(index))"
+        if case .identifier = field.type { value += ".rawValue" }
+        fields.append(
+          (field.count == nil ? field.name : "\(field.name)\(index)", integer.isSigned, integer.isSigned ? "UInt64(bitPattern: Int64(\(value)))" : "UInt64(\(value))"))
+      }
+    }
+    guard !fields.isEmpty else { return }
+    // What a record of a trace has room for.
+    let told = fields.prefix(8)
+    body.line()
+    body.block("public static var traceFields: [TraceField]") { body in
+      body.line("[" + told.map { "TraceField(\"\($0.name)\"\($0.isSigned ? ", isSigned: true" : ""))" }.joined(separator: ", ") + "]")
+    }
+    body.line()
+    body.block("public func traceValue(at index: Int) -> UInt64") { body in
+      body.block("switch index") { body in
+        for (index, field) in told.enumerated() { body.line("case \(index): return \(field.value)") }
+        body.line("default: return 0")
+      }
+    }
+  }
+
+  private func counters() -> String {
+    swiftFile(description) { file in
+      file.line("public import PVDriver")
+      file.line()
+      file.comment("What the driver counts, for its status file.")
+      file.block("public enum \(prefix)Counter: Int, DriverCounterName") { body in
+        for counter in driver.counters {
+          body.comment(counter.doc.asSentence)
+          body.line("case \(Identifier.escaped(counter.name))")
+        }
+      }
     }
   }
 
   private var showsIdentifiers: Bool {
-    if driver.dataPageCount == 0 { return true }
+    if driver.transport == .requestRing && driver.dataPageCount == 0 { return true }
     return driver.laterFields.contains { later in
       guard case .identifier = description.record(named: later.record)?.fields.first(where: { $0.name == later.field })?.type else { return false }
       return true
@@ -81,7 +164,7 @@ struct SwiftDriver {
       file.line("public import Xenbus")
       file.line()
       file.comment("Features of the driver: what one end offers, or what both use.")
-      file.block("public struct \(prefix)Features: RequestRingFeatures") { body in
+      file.block("public struct \(prefix)Features: DriverFeatures") { body in
         for feature in driver.features {
           body.comment("\(feature.doc.asSentence) Key `\(feature.key)`.")
           let value = feature.type == .bool ? (feature.value == "1" ? "true" : "false") : feature.value

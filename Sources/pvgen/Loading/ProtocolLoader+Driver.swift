@@ -8,35 +8,66 @@ extension ProtocolLoader {
     }
     guard let node = root.node("driver") else { throw InvalidProtocol(root.location, "a driver protocol needs 'driver'") }
     let name = try root.string("protocol")
-    let entry = try map(
-      node, "the driver",
-      ["kind", "transport", "version", "minimum_version", "repeatable", "ring_page_order", "data", "request", "response", "features", "limits"])
-    if entry.has("transport") { _ = try entry.choice("transport", DriverSection.TransportKind.self) }
+    let everywhere: Set = ["kind", "transport", "version", "minimum_version", "features", "limits", "counters"]
+    let entry = try map(node, "the driver", DriverSection.TransportKind.allCases.reduce(everywhere) { $0.union($1.keys) })
+    let transport = entry.has("transport") ? try entry.choice("transport", DriverSection.TransportKind.self) : .requestRing
+    for other in DriverSection.TransportKind.allCases {
+      for key in other.keys.sorted() where entry.has(key) && !transport.keys.contains(key) {
+        throw InvalidProtocol(entry.location(of: key), "'\(key)' of the driver belongs to transport \(other.rawValue); this driver's is \(transport.rawValue)")
+      }
+    }
     let prefix = Identifier.upperCamel(name)
     let data = try driverData(entry)
-    let (request, laterRequest) = try driverRecord(
-      entry, "request", prefix + "Request", name, framework: DriverFields.request(dataPageCount: data?.pageCount ?? 0))
-    let (response, laterResponse) = try driverRecord(
-      entry, "response", prefix + "Response", name, framework: DriverFields.response)
+    let messages = try driverMessages(entry, transport, prefix, name, data?.pageCount ?? 0)
     let features = try each(entry, "features", driverFeature)
+    let order = transport.ringPageOrders
     let driver = DriverSection(
-      prefix: prefix, kind: try entry.optionalString("kind") ?? name.replacing("_", with: "-"),
+      prefix: prefix, kind: try entry.optionalString("kind") ?? name.replacing("_", with: "-"), transport: transport,
       minimumVersion: try driverNumber(entry, "minimum_version", in: 1...1000, default: 1),
       version: try driverNumber(entry, "version", in: 1...1000, default: 1), isRepeatable: try entry.flag("repeatable"),
-      ringPageOrder: try driverNumber(entry, "ring_page_order", in: 0...DriverSection.largestRingPageOrder, default: 0),
+      ringPageOrder: try driverNumber(entry, "ring_page_order", in: order.range, default: order.usual),
       dataPageCount: data?.pageCount ?? 0, dataDirection: data?.direction ?? .toBackend, features: features,
-      laterFields: laterRequest + laterResponse, location: entry.location)
+      counters: try each(entry, "counters", driverCounter), laterFields: messages.flatMap(\.later), location: entry.location)
     return ProtocolDescription(
       name: name, module: .device(prefix), title: try root.string("title"), summary: try root.string("summary"),
       headers: [DriverHeader.path(name)],
       transport: Transport(
-        kind: .ring, summary: "One shared ring of requests and responses, and one event channel", request: prefix + "Request",
-        response: prefix + "Response", location: entry.location),
+        kind: transport.kind, summary: transport.summary, request: transport == .requestRing ? prefix + "Request" : nil,
+        response: transport == .requestRing ? prefix + "Response" : nil, location: entry.location),
       rules: try root.strings("rules"),
       constants: try each(root, "constants", constantGroup) + limits(entry, prefix),
       enumerations: try each(root, "enumerations", enumeration), flags: try each(root, "flags", flagSet),
-      strings: try each(root, "strings", stringGroup), layouts: [], records: [request, response],
+      strings: try each(root, "strings", stringGroup), layouts: [], records: messages.map(\.record),
       keys: featureKeys(features, prefix, entry.location), driver: driver, location: root.location)
+  }
+
+  private typealias Message = (record: Record, later: [(record: String, field: String, version: Int)])
+
+  /// What passes between the ends, with the framework's fields.
+  private func driverMessages(
+    _ driver: YAMLMap, _ transport: DriverSection.TransportKind, _ prefix: String, _ name: String, _ dataPageCount: Int
+  ) throws(InvalidProtocol) -> [Message] {
+    switch transport {
+    case .requestRing:
+      return [
+        try driverRecord(driver, "request", prefix + "Request", name, framework: DriverFields.request(dataPageCount: dataPageCount)),
+        try driverRecord(driver, "response", prefix + "Response", name, framework: DriverFields.response),
+      ]
+    case .eventRing:
+      var messages: [Message] = []
+      for key in ["to_frontend", "from_frontend"] where driver.has(key) {
+        guard try !driver.list(key).isEmpty else { throw InvalidProtocol(driver.location(of: key), "'\(key)' of the driver has no fields") }
+        messages.append(try driverRecord(driver, key, prefix + Identifier.upperCamel(key), name, framework: []))
+      }
+      if messages.isEmpty { throw InvalidProtocol(driver.location, "an event-ring driver needs 'to_frontend' or 'from_frontend'") }
+      return messages
+    case .byteStream: return []
+    }
+  }
+
+  private func driverCounter(_ node: Node) throws(InvalidProtocol) -> DriverSection.Counter {
+    let entry = try map(node, "a counter", ["name", "doc"])
+    return DriverSection.Counter(name: try entry.string("name"), doc: try entry.string("doc"), location: entry.location)
   }
 
   private func driverNumber(_ entry: YAMLMap, _ key: String, in range: ClosedRange<Int>, default fallback: Int) throws(InvalidProtocol) -> Int {
@@ -59,7 +90,7 @@ extension ProtocolLoader {
   /// A record of the framework's fields and then the author's, each at its natural alignment, padded to a multiple of 8 bytes.
   private func driverRecord(
     _ driver: YAMLMap, _ key: String, _ name: String, _ protocolName: String, framework: [Record.Field]
-  ) throws(InvalidProtocol) -> (Record, later: [(record: String, field: String, version: Int)]) {
+  ) throws(InvalidProtocol) -> Message {
     var fields = framework
     var end = framework.reduce(0) { max($0, ($1.offsets[.x8664] ?? 0) + ($1.type.integer?.byteCount ?? 0) * ($1.count ?? 1)) }
     var later: [(record: String, field: String, version: Int)] = []
@@ -90,10 +121,10 @@ extension ProtocolLoader {
       throw InvalidProtocol(driver.location(of: key), "the \(key) has \(size) bytes; a ring entry has at most \(DriverSection.largestEntry)")
     }
     return (
-      Record(
-        name: name, c: "struct \(protocolName)_\(key)", doc: "A \(key) of the \(protocolName) driver", sizes: DriverFields.everywhere(size),
+      record: Record(
+        name: name, c: "struct \(protocolName)_\(key)", doc: DriverFields.doc(of: key, protocolName), sizes: DriverFields.everywhere(size),
         statedWordBits: 64, fields: fields, overlay: nil, location: driver.location(of: key)),
-      later
+      later: later
     )
   }
 
@@ -151,9 +182,18 @@ extension ProtocolLoader {
 
 /// The fields that the framework has in every driver's records.
 enum DriverFields {
-  private static let here = SourceLocation(file: "pvgen", line: 1)
+  static let here = SourceLocation(file: "pvgen", line: 1)
 
   static func everywhere(_ value: Int) -> [ABI: Int] { Dictionary(uniqueKeysWithValues: ABI.allCases.map { ($0, value) }) }
+
+  /// What a record is, by the key that it stands under.
+  static func doc(of key: String, _ protocolName: String) -> String {
+    switch key {
+    case "to_frontend": "An event of the \(protocolName) driver to the front-end"
+    case "from_frontend": "An event of the \(protocolName) driver from the front-end"
+    default: "A \(key) of the \(protocolName) driver"
+    }
+  }
 
   /// `maximumBytes` → `maximum_bytes`.
   static func cName(_ name: String) -> String {

@@ -1,4 +1,4 @@
-/// The `driver:` section: a protocol of our own with one ring of requests and responses, and the code around it.
+/// The `driver:` section: a protocol of our own, what carries it, and the code around it.
 struct DriverSection: Sendable {
   /// Which way a request's data goes, as the file spells it and as Swift does.
   enum DataDirection: String, CaseIterable, Sendable {
@@ -17,7 +17,46 @@ struct DriverSection: Sendable {
 
   /// What the framework can carry a driver over.
   enum TransportKind: String, CaseIterable, Sendable {
-    case ring
+    case requestRing = "request-ring"
+    case eventRing = "event-ring"
+    case byteStream = "byte-stream"
+
+    /// Keys of the section beside those that all drivers have.
+    var keys: Set<String> {
+      switch self {
+      case .requestRing: ["request", "response", "data", "repeatable", "ring_page_order"]
+      case .eventRing: ["to_frontend", "from_frontend"]
+      case .byteStream: ["ring_page_order"]
+      }
+    }
+
+    /// What a ring can be, as log2 of pages; the first is what it is when the file does not say.
+    var ringPageOrders: (usual: Int, range: ClosedRange<Int>) {
+      self == .byteStream ? (3, 1...DriverSection.largestRingPageOrder) : (0, 0...DriverSection.largestRingPageOrder)
+    }
+
+    var summary: String {
+      switch self {
+      case .requestRing: "One shared ring of requests and responses, and one event channel"
+      case .eventRing: "One shared page with a ring of events each way, and one event channel"
+      case .byteStream: "A byte ring each way, described by a page, and one event channel"
+      }
+    }
+
+    var kind: Transport.Kind {
+      switch self {
+      case .requestRing: .ring
+      case .eventRing: .events
+      case .byteStream: .stream
+      }
+    }
+  }
+
+  /// Something that the engine counts, for the status file.
+  struct Counter: Sendable {
+    let name: String
+    let doc: String
+    let location: SourceLocation
   }
 
   /// How the two ends of a feature arrive at a common value.
@@ -49,6 +88,7 @@ struct DriverSection: Sendable {
   let prefix: String
   /// Name in commands and store paths: `entropy`.
   let kind: String
+  let transport: TransportKind
   let minimumVersion: Int
   let version: Int
   let isRepeatable: Bool
@@ -57,11 +97,12 @@ struct DriverSection: Sendable {
   let dataPageCount: Int
   let dataDirection: DataDirection
   let features: [Feature]
+  let counters: [Counter]
   /// For each of the author's fields that came later than version 1: record, field, version.
   let laterFields: [(record: String, field: String, version: Int)]
   let location: SourceLocation
 
-  /// Largest ring entry in bytes (`RequestRingLimits.entryByteCount`).
+  /// Largest ring entry in bytes (`DriverLimits.entryByteCount`).
   static let largestEntry = 512
   static let largestRingPageOrder = 4
   static let mostDataPages = 64

@@ -12,6 +12,9 @@ extension Validator {
     for later in driver.laterFields where later.version > driver.version {
       wrong(driver.location, "field '\(later.field)' is of version \(later.version), but the protocol's version is \(driver.version)")
     }
+    var counters = UniqueNames("counter")
+    for counter in driver.counters { counters.add(counter.name, counter.location) }
+    found += counters.diagnostics
     let taken = ["min-version", "max-version", "max-ring-page-order", "entry-size", "version", "ring-page-order", "event-channel", "state"]
     for feature in driver.features {
       if taken.contains(feature.key) || feature.key.hasPrefix("ring-ref") {

@@ -54,7 +54,7 @@ struct TraceCommand: AsyncParsableCommand {
       reader.keepOn(nanoseconds: Self.onNanoseconds)
       for record in reader.read() where requests.map({ times.count < $0 }) ?? true {
         times.add(record.nanoseconds)
-        let row = TraceRow(record, operation: reader.operationName(record.operation))
+        let row = TraceRow(record, operation: reader.operationName(record.operation), fields: reader.fields)
         if json, !histogram { kept.append(row) } else if !json, !histogram { printLine(row.text) }
       }
       flushOutput()
@@ -77,16 +77,31 @@ struct TraceRow: Encodable {
   var status: Int
   var bytes: UInt64
   var position: UInt64
+  /// The driver's own fields, by name.
+  var fields: [String: Value]
   /// By step, nanoseconds from when it was taken off the ring; a step that there was not is not there.
   var steps: [String: Int64]
 
-  init(_ record: TraceRecord, operation: String) {
+  /// A field's value as it is read: a JSON number.
+  struct Value: Encodable {
+    var field: TraceField
+    var bits: UInt64
+
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      if field.isSigned { try container.encode(Int64(bitPattern: bits)) } else { try container.encode(bits) }
+    }
+  }
+
+  init(_ record: TraceRecord, operation: String, fields told: [TraceField]) {
     number = record.number
     queue = record.queue
     self.operation = operation
     status = record.status
     bytes = record.byteCount
     position = record.position
+    fields = [:]
+    for (index, field) in told.enumerated() { fields[field.name] = Value(field: field, bits: record.value(at: index)) }
     steps = [:]
     let start = record[.ring] ?? 0
     for step in TraceStep.allCases {
@@ -102,7 +117,12 @@ struct TraceRow: Encodable {
   var text: String {
     let values = ["\(number)", "\(queue)", operation, "\(bytes)", "\(position)"]
       + TraceStep.allCases.map { step in steps["\(step)"].map(Self.microseconds) ?? "-" } + [status == 0 ? "okay" : "\(status)"]
-    return zip(values, Self.columns).map { Self.padded($0, $1.width) }.joined()
+    return zip(values, Self.columns).map { Self.padded($0, $1.width) }.joined() + fieldText
+  }
+
+  /// ` number=41 place=0`.
+  private var fieldText: String {
+    fields.sorted { $0.key < $1.key }.map { "  \($0)=\($1.field.text($1.bits))" }.joined()
   }
 
   static func microseconds(_ nanoseconds: Int64) -> String {

@@ -1,6 +1,7 @@
-/// The files of a new driver: small, and working as they are. It adds one to a number, until its author writes something else.
+/// The files of a new driver: small, and working as they are, until its author writes something else.
 struct DriverTemplate {
   let name: DriverName
+  let transport: DriverTransportKind
 
   /// The author's files: path below the package, and content.
   var files: [(path: String, content: String)] {
@@ -17,30 +18,7 @@ struct DriverTemplate {
     title: \(name.prefix)
     summary: What the device does, in a sentence.
     driver:
-      request:
-        - {name: number, type: u32, doc: A number}
-      response:
-        - {name: answer, type: u32, doc: The number and one}
-
-    """
-  }
-
-  private var engine: String {
-    """
-    public import PVDriver
-    import XenInterface
-
-    /// What the back-end does with a request.
-    public final class \(name.prefix)Engine: RequestRingEngine {
-      public typealias Interface = \(name.prefix)Interface
-      public init(_ setup: EngineSetup) {}
-
-      public func handle(_ request: \(name.prefix)Request, _ data: GrantedBytes) -> \(name.prefix)Response {
-        var response = \(name.prefix)Response(.okay)
-        response.answer = request.number &+ 1
-        return response
-      }
-    }
+    \(driverSection)
 
     """
   }
@@ -55,16 +33,7 @@ struct DriverTemplate {
     public struct \(name.prefix)Command: AsyncParsableCommand {
       public static let configuration = CommandConfiguration(commandName: "\(name.kind)", abstract: "Ask a domain's \(name.kind) device.")
       @OptionGroup var device: FrontendOptions
-      @Option(help: "A number.") var number: UInt32 = 1
-      public init() {}
-
-      public func run() async throws {
-        var request = \(name.prefix)Request()
-        request.number = number
-        try await device.use(\(name.prefix)Interface.self) { client in
-          print(try await client.call(request).response.answer)
-        }
-      }
+    \(commandBody)
     }
 
     extension DriverRegistration {
@@ -84,104 +53,177 @@ struct DriverTemplate {
     import \(name.prefix)Driver
 
     @Suite struct \(name.prefix)Tests {
-      @Test func aCallIsAnswered() async throws {
-        let pair = try await DriverPair<\(name.prefix)Engine>()
-        try await pair.startBackend()
-        var request = \(name.prefix)Request()
-        request.number = 41
-        #expect(try await pair.client.call(request).response.answer == 42)
-        #expect(await pair.finish() == "")
-      }
+    \(testBody)
     }
 
     """
   }
 }
 
-/// The files of a package of drivers that depends on pvio.
-struct DriverPackageTemplate {
-  /// Of the package and its command: the folder's name.
-  let name: String
-  /// Where pvio is: a path or a URL.
-  let origin: String
-
-  private var dependency: String {
-    origin.contains("://") ? ".package(url: \"\(origin)\", branch: \"main\")" : ".package(path: \"\(origin)\")"
-  }
-
-  /// The package's identity, as SwiftPM derives it.
-  private var identity: String {
-    let last = origin.split(separator: "/").last.map(String.init) ?? "pvio"
-    return (last.hasSuffix(".git") ? String(last.dropLast(4)) : last).lowercased()
-  }
-
-  /// The type of the command: letters and digits of the name.
-  private var type: String {
-    let words = name.split { !$0.isLetter && !$0.isNumber }.map { $0.prefix(1).uppercased() + $0.dropFirst() }
-    return words.joined() + "Program"
-  }
-
-  var files: [(path: String, content: String)] {
-    [("Package.swift", manifest), ("Sources/Program/Program.swift", program), (".gitignore", ".build/\n")]
-  }
-
-  private var manifest: String {
-    """
-    // swift-tools-version: 6.2
-    import PackageDescription
-
-    let strict: [SwiftSetting] = [
-      .strictMemorySafety(),
-      .treatAllWarnings(as: .error),
-      .enableUpcomingFeature("ExistentialAny"),
-      .enableUpcomingFeature("InternalImportsByDefault"),
-      .enableUpcomingFeature("MemberImportVisibility"),
-    ]
-    let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
-
-    func pvio(_ names: String...) -> [Target.Dependency] { names.map { .product(name: $0, package: "\(identity)") } }
-
-    func driver(_ name: String) -> Target {
-      .target(
-        name: "\\(name)Driver",
-        dependencies: pvio("DriverCommands", "PVDriver", "Xenbus", "EventLoop", "SharedMemory", "LinuxSystem", "XenInterface") + [argumentParser],
-        path: "Sources/Devices/\\(name)", swiftSettings: strict)
+// What differs by transport.
+extension DriverTemplate {
+  fileprivate var driverSection: String {
+    switch transport {
+    case .requestRing:
+      """
+        request:
+          - {name: number, type: u32, doc: A number}
+        response:
+          - {name: answer, type: u32, doc: The number and one}
+      """
+    case .eventRing:
+      """
+        transport: event-ring
+        to_frontend:
+          - {name: answer, type: u32, doc: The number and one}
+        from_frontend:
+          - {name: number, type: u32, doc: A number}
+      """
+    case .byteStream:
+      """
+        transport: byte-stream
+      """
     }
-
-    func driverTests(_ name: String) -> Target {
-      .testTarget(
-        name: "\\(name)Tests", dependencies: pvio("DriverTestSupport", "PVDriver", "XenInterface") + [.target(name: "\\(name)Driver")],
-        swiftSettings: strict)
-    }
-
-    /// The drivers of this package, each a word. Sources/Program/Program.swift has the same list for the command.
-    let drivers: [String] = [
-    ]
-
-    let package = Package(
-      name: "\(name)",
-      dependencies: [\(dependency), .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
-      targets: drivers.map(driver) + drivers.map(driverTests) + [
-        .executableTarget(
-          name: "\(name)", dependencies: pvio("DriverCommands", "PVDriver") + [argumentParser] + drivers.map { .target(name: "\\($0)Driver") },
-          path: "Sources/Program", swiftSettings: strict)
-      ],
-      swiftLanguageModes: [.v6]
-    )
-
-    """
   }
 
-  private var program: String {
-    """
-    import ArgumentParser
-    import DriverCommands
+  fileprivate var engine: String {
+    switch transport {
+    case .requestRing:
+      """
+      public import PVDriver
+      import XenInterface
 
-    @main struct \(type): DriverProgram {
-      static let drivers: [DriverRegistration] = [
-      ]
+      /// What the back-end does with a request.
+      public final class \(name.prefix)Engine: RequestRingEngine {
+        public typealias Interface = \(name.prefix)Interface
+        public init(_ setup: EngineSetup) {}
+
+        public func handle(_ request: \(name.prefix)Request, _ data: GrantedBytes) -> \(name.prefix)Response {
+          var response = \(name.prefix)Response(.okay)
+          response.answer = request.number &+ 1
+          return response
+        }
+      }
+
+      """
+    case .eventRing:
+      """
+      public import PVDriver
+      import XenInterface
+
+      /// What the back-end does with an event.
+      public final class \(name.prefix)Engine: EventRingEngine {
+        public typealias Device = \(name.prefix)Device
+        private let events: EventSender<\(name.prefix)ToFrontend>
+        public init(_ setup: EngineSetup, _ events: EventSender<\(name.prefix)ToFrontend>) { self.events = events }
+
+        public func handle(_ event: \(name.prefix)FromFrontend) {
+          var answer = \(name.prefix)ToFrontend()
+          answer.answer = event.number &+ 1
+          events.send(answer)
+        }
+      }
+
+      """
+    case .byteStream:
+      """
+      public import PVDriver
+
+      /// What the back-end does with what comes: it sends it back, lower-case letters as upper-case ones.
+      public final class \(name.prefix)Engine: ByteStreamEngine {
+        public typealias Interface = \(name.prefix)Interface
+        private let output: ByteStreamOutput
+        public init(_ setup: EngineSetup, _ output: ByteStreamOutput) { self.output = output }
+
+        public func received(_ bytes: ArraySlice<UInt8>) {
+          output.send(bytes.lazy.map { (97...122).contains($0) ? $0 - 32 : $0 })
+        }
+      }
+
+      """
     }
+  }
 
-    """
+  fileprivate var commandBody: String {
+    switch transport {
+    case .requestRing:
+      """
+        @Option(help: "A number.") var number: UInt32 = 1
+        public init() {}
+
+        public func run() async throws {
+          var request = \(name.prefix)Request()
+          request.number = number
+          try await device.use(\(name.prefix)Interface.self) { client in
+            print(try await client.call(request).response.answer)
+          }
+        }
+      """
+    case .eventRing:
+      """
+        @Option(help: "A number.") var number: UInt32 = 1
+        public init() {}
+
+        public func run() async throws {
+          var event = \(name.prefix)FromFrontend()
+          event.number = number
+          try await device.use(\(name.prefix)Device()) { client in
+            client.send(event)
+            for await event in client.events { return print(event.answer) }
+          }
+        }
+      """
+    case .byteStream:
+      """
+        @Option(help: "What to send.") var text = "hello"
+        public init() {}
+
+        public func run() async throws {
+          try await device.use(\(name.prefix)Interface.self) { client in
+            try await client.send(Array((text + "\\n").utf8))
+            try StandardOutput.write(try await client.receive())
+          }
+        }
+      """
+    }
+  }
+
+  fileprivate var testBody: String {
+    switch transport {
+    case .requestRing:
+      """
+        @Test func aCallIsAnswered() async throws {
+          let pair = try await DriverPair<\(name.prefix)Engine>()
+          try await pair.startBackend()
+          var request = \(name.prefix)Request()
+          request.number = 41
+          #expect(try await pair.client.call(request).response.answer == 42)
+          #expect(await pair.finish() == "")
+        }
+      """
+    case .eventRing:
+      """
+        @Test func anEventIsAnswered() async throws {
+          let pair = try await EventDriverPair<\(name.prefix)Engine>()
+          try await pair.startBackend()
+          var event = \(name.prefix)FromFrontend()
+          event.number = 41
+          pair.client.send(event)
+          var events = pair.client.events.makeAsyncIterator()
+          #expect(await events.next()?.answer == 42)
+          #expect(await pair.finish() == "")
+        }
+      """
+    case .byteStream:
+      """
+        @Test func bytesComeBack() async throws {
+          let pair = try await StreamDriverPair<\(name.prefix)Engine>()
+          try await pair.startBackend()
+          try await pair.client.send(Array("hello".utf8))
+          #expect(try await pair.client.receive() == Array("HELLO".utf8))
+          #expect(await pair.finish() == "")
+        }
+      """
+    }
   }
 }

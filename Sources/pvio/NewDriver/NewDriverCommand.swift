@@ -14,6 +14,7 @@ struct NewDriverCommand: AsyncParsableCommand {
       """)
 
   @Argument(help: "Lower-case letters, digits and '_': entropy.") var name: String
+  @Option(help: "What carries it.") var transport = DriverTransportKind.requestRing
   @Option(help: "pvio's sources.") var root = "."
   @Option(help: ArgumentHelp("A package of your own to put it in, which may be a new one.", valueName: "dir")) var package: String?
   @Option(help: ArgumentHelp("Where a new package gets pvio from: a path or a URL (default: --root).", valueName: "place")) var origin: String?
@@ -32,7 +33,7 @@ struct NewDriverCommand: AsyncParsableCommand {
     }
     let folder = try DriverFolder(target.path)
     guard !folder.exists("Protocols/\(driver.name)") else { throw CommandFailure("there is a protocol called \(driver.name) already") }
-    try DriverFolder.write(DriverTemplate(name: driver).files, to: target)
+    try DriverFolder.write(DriverTemplate(name: driver, transport: transport).files, to: target)
     try folder.register(driver)
     try generate(in: target, sources)
     if filesOnly { return }

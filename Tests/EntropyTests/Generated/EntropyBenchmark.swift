@@ -4,7 +4,7 @@ import DriverTestSupport
 import Testing
 import EntropyDriver
 
-/// What a call costs: `PVIO_BENCHMARK=1 swift test -c release --filter EntropyBenchmark`.
+/// What the driver moves: `PVIO_BENCHMARK=1 swift test -c release --filter EntropyBenchmark`.
 @Suite struct EntropyBenchmark {
   @Test(.enabled(if: TestSettings.benchmarks), arguments: [1, 32])
   func calls(depth: Int) async throws {

@@ -57,11 +57,11 @@ public final class BlockEngine: LoopSource {
     var file = UringFile.descriptor(-1)
     var registration = BufferRegistration()
     let isLimited: Bool
-    var pacer: BlockPacer
+    var pacer: RequestPacer
 
     init(pool: consuming RequestPool, rate: BlockRate) {
       self.pool = pool
-      pacer = BlockPacer(rate)
+      pacer = RequestPacer(rate)
       isLimited = pacer.isLimited
     }
   }

@@ -1,44 +1,8 @@
-import EventLoop
+public import EventLoop
 import SharedMemory
 
-/// How much a disk may do, on average, over all its queues and whoever uses it. Nil: as much as it can.
-public struct BlockRate: Sendable, Equatable {
-  /// Requests a second of any kind (`iops`).
-  public var requestsPerSecond: UInt64?
-  /// Bytes a second that are read and written (`bps`).
-  public var bytesPerSecond: UInt64?
-
-  public init(requestsPerSecond: UInt64? = nil, bytesPerSecond: UInt64? = nil) {
-    self.requestsPerSecond = requestsPerSecond
-    self.bytesPerSecond = bytesPerSecond
-  }
-}
-
-/// Lets requests begin at the pace of a ``BlockRate``.
-struct BlockPacer {
-  private var requests: TokenBucket?
-  private var bytes: TokenBucket?
-  /// The loop will be called when the next request may begin.
-  var isWaiting = false
-
-  init(_ rate: BlockRate) {
-    requests = rate.requestsPerSecond.map { TokenBucket(perSecond: $0) }
-    bytes = rate.bytesPerSecond.map { TokenBucket(perSecond: $0) }
-  }
-
-  /// Whether there is a limit at all.
-  var isLimited: Bool { requests != nil || bytes != nil }
-
-  /// Nanoseconds until the next request may begin.
-  mutating func nanosecondsUntilAllowed(now: UInt64) -> UInt64 {
-    max(requests?.nanosecondsUntilAllowed(now: now) ?? 0, bytes?.nanosecondsUntilAllowed(now: now) ?? 0)
-  }
-
-  mutating func spend(byteCount: Int, now: UInt64) {
-    requests?.spend(1, now: now)
-    bytes?.spend(byteCount, now: now)
-  }
-}
+/// How much a disk may do, on average, over all its queues and whoever uses it.
+public typealias BlockRate = RequestRate
 
 // Requests that may not begin yet stay with the transport, as if the engine were full.
 extension BlockEngine {

@@ -1,4 +1,5 @@
 public import BlockInterface
+public import EventLoop
 import LinuxSystem
 import SharedMemory
 import SystemPackage

@@ -1,3 +1,5 @@
+public import EventLoop
+
 /// What backs a disk, and how.
 public struct BlockStoreSpec: Sendable, Equatable {
   public enum Backing: Sendable, Equatable {

@@ -1,5 +1,5 @@
 public import PVDriver
-public import SharedRing
+import SharedRing
 public import XenInterface
 public import Xenbus
 
@@ -18,8 +18,8 @@ public struct KeyboardDevice: EventPageDevice {
 
   public init(area: (width: UInt32, height: UInt32)? = nil) { self.area = area }
 
-  public var inLayout: EventRingLayout { .keyboardIn }
-  public var outLayout: EventRingLayout { .keyboardOut }
+  public static var versions: ClosedRange<UInt32>? { nil }
+  public static var standardOffer: [String: String] { KeyboardDevice().offer }
 
   public var offer: [String: String] {
     typealias Keys = KeyboardKeys.Backend
@@ -31,23 +31,44 @@ public struct KeyboardDevice: EventPageDevice {
     return keys
   }
 
-  public func acceptance(of backend: XenbusDirectory, page: GrantReference, port: EventChannelPort) throws(XenbusKeyError) -> [String: String] {
+  public func plan(for backend: XenbusDirectory) throws(XenbusKeyError) -> EventPagePlan<KeyboardAgreement> {
+    plan(try backend.value(KeyboardKeys.Backend.featureAbsolutePointer) && wantsPositions)
+  }
+
+  public func keys(_ plan: EventPagePlan<KeyboardAgreement>, page: GrantReference, port: EventChannelPort) -> [String: String] {
     typealias Keys = KeyboardKeys.Frontend
-    let offered = try backend.value(KeyboardKeys.Backend.featureAbsolutePointer)
     return [
-      Keys.requestAbsolutePointer.name: Keys.requestAbsolutePointer.format(offered && wantsPositions),
+      Keys.requestAbsolutePointer.name: Keys.requestAbsolutePointer.format(plan.agreement.sendsPositions),
       Keys.pageReference.name: Keys.pageReference.format(page),
       Keys.eventChannel.name: Keys.eventChannel.format(port),
     ]
   }
 
-  public func publication(of frontend: XenbusDirectory) throws(XenbusKeyError) -> (page: GrantReference, port: EventChannelPort) {
+  public func publication(
+    of frontend: XenbusDirectory
+  ) throws(XenbusKeyError) -> (plan: EventPagePlan<KeyboardAgreement>, page: GrantReference, port: EventChannelPort) {
     typealias Keys = KeyboardKeys.Frontend
-    if try frontend.value(Keys.requestAbsolutePointer), area == nil {
+    let sendsPositions = try frontend.value(Keys.requestAbsolutePointer)
+    if sendsPositions, area == nil {
       throw frontend.error(Keys.requestAbsolutePointer.name, expected: "0, as the back-end offers no positions")
     }
     let port = try frontend.value(Keys.eventChannel)
     guard port.rawValue != 0 else { throw frontend.error(Keys.eventChannel.name, expected: "a port; 0 is none") }
-    return (try frontend.value(Keys.pageReference), port)
+    return (plan(sendsPositions), try frontend.value(Keys.pageReference), port)
   }
+
+  private func plan(_ sendsPositions: Bool) -> EventPagePlan<KeyboardAgreement> {
+    EventPagePlan(inLayout: .keyboardIn, outLayout: .keyboardOut, agreement: KeyboardAgreement(sendsPositions: sendsPositions))
+  }
+}
+
+/// What the two ends of a keyboard and pointer use.
+public struct KeyboardAgreement: Sendable, Equatable {
+  /// Positions instead of motions.
+  public var sendsPositions: Bool
+}
+
+extension KeyboardEvent: DriverRecord {
+  // Xen's protocol has one version.
+  public func forget(newerThan version: UInt32) {}
 }

@@ -1,4 +1,3 @@
-import NinePInterface
 public import PVDriver
 public import SharedMemory
 public import SharedRing
@@ -39,12 +38,6 @@ public struct NinePBackendDevice: ByteStreamBackendDevice {
   public func attach(
     page: SharedBytes, memory: MappedStreamMemory, grants: ForeignGrants, stream: Int
   ) throws(ByteStreamConnectError) -> ByteStreamPair {
-    let description = NinePPage(page)
-    let order = description.readOrder()
-    guard order >= UInt32(NinePLimits.minimumRingPageOrder), order <= UInt32(maximumOrder) else {
-      throw .badPage(stream: stream, field: "ring_order", value: order, expected: "1 to \(maximumOrder)")
-    }
-    let data = try memory.map(description.readReferences(order: Int(order)), grants, stream: stream)
-    return description.back(order: Int(order), data: data)
+    try memory.attachFlexRing(page, grants, stream: stream, maximumOrder: maximumOrder)
   }
 }

@@ -1,4 +1,3 @@
-import NinePInterface
 public import PVDriver
 public import SharedRing
 import XenInterface
@@ -22,8 +21,7 @@ public struct NinePFrontendDevice: ByteStreamFrontendDevice {
   }
 
   public func layOut(_ memory: GrantedStreamMemory) -> ByteStreamPair {
-    let references = Array(memory.references.dropFirst())
-    return NinePPage(memory.page).initializedFront(order: references.count.trailingZeroBitCount, data: memory.data, references: references)
+    memory.layOutFlexRing()
   }
 
   public func keys(_ streams: [PublishedByteStream]) -> [String: String] {

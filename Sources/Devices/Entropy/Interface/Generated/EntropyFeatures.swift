@@ -4,7 +4,7 @@ public import PVDriver
 public import Xenbus
 
 /// Features of the driver: what one end offers, or what both use.
-public struct EntropyFeatures: RequestRingFeatures {
+public struct EntropyFeatures: DriverFeatures {
   public init() {}
 
   public init(offeredBy backend: XenbusDirectory) throws(XenbusKeyError) {

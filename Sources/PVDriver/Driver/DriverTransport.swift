@@ -2,22 +2,22 @@ import SharedMemory
 public import XenInterface
 public import Xenbus
 
-/// What the back-end of a request/response ring offers beside its features: versions, ring size, entry size.
-public struct RequestRingOffer: Sendable, Equatable {
+/// What a back-end offers beside its features: versions, ring size, entry size.
+public struct DriverOffer: Sendable, Equatable {
   public var versions: ClosedRange<UInt32>
   public var maximumRingPageOrder: Int
   public var entryByteCount: Int
 
   /// What this build offers.
-  public init<Interface: RequestRingInterface>(_ interface: Interface.Type, maximumRingPageOrder: Int) {
+  public init<Interface: DriverInterface>(_ interface: Interface.Type, maximumRingPageOrder: Int) {
     versions = Interface.versions
-    self.maximumRingPageOrder = min(max(0, maximumRingPageOrder), RequestRingLimits.ringPageOrder)
+    self.maximumRingPageOrder = min(max(0, maximumRingPageOrder), DriverLimits.ringPageOrder)
     entryByteCount = Interface.entryByteCount
   }
 
   /// What `backend` offers. Throws for a value that is malformed or impossible.
   public init(reading backend: XenbusDirectory) throws(XenbusKeyError) {
-    typealias Keys = RequestRingKeys.Backend
+    typealias Keys = DriverKeys.Backend
     let oldest = try backend.value(Keys.minimumVersion)
     let newest = try backend.value(Keys.maximumVersion)
     guard oldest <= newest else { throw backend.error(Keys.maximumVersion.name, expected: "at least min-version, \(oldest)") }
@@ -34,7 +34,7 @@ public struct RequestRingOffer: Sendable, Equatable {
 
   /// The keys for the back-end's directory.
   public var keys: [String: String] {
-    typealias Keys = RequestRingKeys.Backend
+    typealias Keys = DriverKeys.Backend
     return [
       Keys.minimumVersion.name: Keys.minimumVersion.format(versions.lowerBound),
       Keys.maximumVersion.name: Keys.maximumVersion.format(versions.upperBound),
@@ -44,11 +44,11 @@ public struct RequestRingOffer: Sendable, Equatable {
   }
 }
 
-/// How the front-end of a request/response ring can be reached: what it chose of an offer, its ring and its event channel.
-public struct RequestRingTransport: Sendable, Equatable {
+/// How a front-end can be reached: what it chose of an offer, its memory and its event channel.
+public struct DriverTransport: Sendable, Equatable {
   public var version: UInt32
   public var entryByteCount: Int
-  /// The ring's pages in order; 1, 2, 4, 8 or 16.
+  /// The ring's pages in order, 1, 2, 4, 8 or 16; the one page of an event ring or a byte stream.
   public var ringReferences: [GrantReference]
   public var port: EventChannelPort
 
@@ -60,13 +60,13 @@ public struct RequestRingTransport: Sendable, Equatable {
   }
 
   /// What `frontend` chose, held against what it was offered. Throws an error that names the key.
-  public init(reading frontend: XenbusDirectory, offered: RequestRingOffer) throws(XenbusKeyError) {
-    typealias Keys = RequestRingKeys.Frontend
+  public init(reading frontend: XenbusDirectory, offered: DriverOffer) throws(XenbusKeyError) {
+    typealias Keys = DriverKeys.Frontend
     version = try frontend.value(Keys.version)
     guard offered.versions.contains(version) else {
       throw frontend.error(Keys.version.name, expected: "\(offered.versions.lowerBound) to \(offered.versions.upperBound), as the back-end offers")
     }
-    entryByteCount = try RequestRingOffer.entryByteCount(Keys.entryByteCount, frontend)
+    entryByteCount = try DriverOffer.entryByteCount(Keys.entryByteCount, frontend)
     guard entryByteCount >= offered.entryByteCount else {
       throw frontend.error(Keys.entryByteCount.name, expected: "at least the back-end's, \(offered.entryByteCount)")
     }
@@ -88,7 +88,7 @@ public struct RequestRingTransport: Sendable, Equatable {
 
   /// The keys for the front-end's directory.
   public var keys: [String: String] {
-    typealias Keys = RequestRingKeys.Frontend
+    typealias Keys = DriverKeys.Frontend
     precondition(ringReferences.count.nonzeroBitCount == 1, "a ring has a power of two of pages")
     var keys = [
       Keys.version.name: Keys.version.format(version),
@@ -104,16 +104,16 @@ public struct RequestRingTransport: Sendable, Equatable {
 }
 
 /// What a front-end chose, before it has a ring: the newest version, the larger entry, the ring that both can have.
-public struct RequestRingChoice: Sendable, Equatable {
+public struct DriverChoice: Sendable, Equatable {
   public var version: UInt32
   public var entryByteCount: Int
   public var ringPageOrder: Int
 
   /// Nil when the two ends have no version in common.
-  public init?<Interface: RequestRingInterface>(_ interface: Interface.Type, offered: RequestRingOffer) {
+  public init?<Interface: DriverInterface>(_ interface: Interface.Type, offered: DriverOffer) {
     version = min(Interface.versions.upperBound, offered.versions.upperBound)
     guard version >= max(Interface.versions.lowerBound, offered.versions.lowerBound) else { return nil }
     entryByteCount = max(Interface.entryByteCount, offered.entryByteCount)
-    ringPageOrder = min(Interface.ringPageOrder, offered.maximumRingPageOrder, RequestRingLimits.ringPageOrder)
+    ringPageOrder = min(Interface.ringPageOrder, offered.maximumRingPageOrder, DriverLimits.ringPageOrder)
   }
 }

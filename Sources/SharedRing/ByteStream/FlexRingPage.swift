@@ -1,9 +1,9 @@
 public import SharedMemory
-public import SharedRing
 public import XenInterface
 
-/// The page that describes a pair of 9pfs rings (`struct xen_9pfs_data_intf`, xen/include/public/io/9pfs.h), and the rings.
-public struct NinePPage: Sendable {
+/// The page that describes a pair of byte rings of a negotiated size (`DEFINE_XEN_FLEX_RING_AND_INTF`, xen/include/public/io/ring.h;
+/// `struct xen_9pfs_data_intf` of 9pfs.h is one), and the rings.
+public struct FlexRingPage: Sendable {
   private let page: SharedBytes
 
   /// Traps when `page` is no page.
@@ -12,7 +12,7 @@ public struct NinePPage: Sendable {
     self.page = page
   }
 
-  /// Fills a new page, and returns the guest's end. `data` are 2^`order` pages, which are granted as `references`.
+  /// Fills a new page, and returns the front-end's end. `data` are 2^`order` pages, which are granted as `references`.
   public func initializedFront(order: Int, data: SharedBytes, references: [GrantReference]) -> ByteStreamPair {
     precondition(references.count == 1 << order && data.byteCount == references.count * pageByteCount, "as many pages as the order says")
     page.store32(UInt32(order), at: NinePInterfaceLayout.ringOrderOffset)
@@ -25,7 +25,7 @@ public struct NinePPage: Sendable {
     return ByteStreamPair(consumer: ByteStreamConsumer(places.input), producer: ByteStreamProducer(places.output))
   }
 
-  /// The order that the guest says, whatever it is. Read once.
+  /// The order that the front-end says, whatever it is. Read once.
   public func readOrder() -> UInt32 { page.load32(at: NinePInterfaceLayout.ringOrderOffset) }
 
   /// The references of 2^`order` pages. Read once.
@@ -34,7 +34,7 @@ public struct NinePPage: Sendable {
     return (0..<1 << order).map { GrantReference(rawValue: page.load32(at: NinePInterfaceLayout.referencesOffset + 4 * $0)) }
   }
 
-  /// The server's end, of rings whose pages are mapped.
+  /// The back-end's end, of rings whose pages are mapped.
   public func back(order: Int, data: SharedBytes) -> ByteStreamPair {
     let places = places(order, data)
     return ByteStreamPair(consumer: ByteStreamConsumer(places.output), producer: ByteStreamProducer(places.input))
