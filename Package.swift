@@ -94,6 +94,7 @@ let package = Package(
     layer("XenStoreCore", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
     layer("XenPlatform", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     layer("Uring", ["CLiburing", "CLinuxShims", "LinuxSystem", system]),
+    layer("TestSupport", ["LinuxSystem", system, logging]),
 
     // 3: loops, store, life cycle, platforms
     layer(
@@ -113,7 +114,7 @@ let package = Package(
     layer("Broker", ["BrokerWire", "EventLoop", "XenStoreMigration", "XenPlatform", "SharedMemory", "LinuxSystem", "XenInterface", system, logging]),
     layer(
       "SimulatedPlatform",
-      ["XenPlatform", "XenStoreClient", "XenStoreCore", "XenStoreWire", "SharedMemory", "LinuxSystem", "XenInterface", system]),
+      ["TestSupport", "XenPlatform", "XenStoreClient", "XenStoreCore", "XenStoreWire", "SharedMemory", "LinuxSystem", "XenInterface", system]),
 
     // 4: the driver contract
     layer(
@@ -126,8 +127,8 @@ let package = Package(
     layer(
       "DriverTestSupport",
       [
-        "PVDriver", "Xenbus", "SimulatedPlatform", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface",
-        logging,
+        "PVDriver", "Xenbus", "SimulatedPlatform", "TestSupport", "EventLoop", "XenStoreClient", "XenPlatform", "SharedRing", "SharedMemory",
+        "LinuxSystem", "XenInterface", logging,
       ]),
 
     // 5: devices
@@ -244,9 +245,6 @@ let package = Package(
       ["BlockFront", "BlockInterface", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"],
       path: "Tests/BlockTestSupport"),
 
-    // What tests of several targets share: seeds, threads, images.
-    layer("TestSupport", ["LinuxSystem", system], path: "Tests/TestSupport"),
-
     // Tests, in the order of Sources/.
     tests("ArchitectureTests", []),
     tests("XenInterfaceTests", ["VirtioInterface", "XenInterface"]),
@@ -285,7 +283,7 @@ let package = Package(
     tests(
       "PVDriverTests",
       ["PVDriver", "DriverTestSupport", "SimulatedPlatform", "XenPlatform", "SharedRing", "SharedMemory", "Xenbus", "EventLoop", "XenInterface"]),
-    tests("NinePTests", ["NinePEngine"]),
+    tests("NinePTests", ["TestSupport", "NinePEngine"]),
     tests(
       "VchanTests",
       ["Vchan", "PVDriver", "SimulatedPlatform", "XenStoreClient", "XenStoreWire", "XenPlatform", "EventLoop", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface"]),

@@ -3,6 +3,7 @@ public import PVDriver
 import SharedMemory
 import SharedRing
 import SimulatedPlatform
+import TestSupport
 import XenInterface
 
 /// Bytes as what a hostile peer does to a driver's back-end, for one transport.

@@ -1,3 +1,4 @@
+import TestSupport
 public import XenPlatform
 
 /// Which calls of a simulated hypervisor fail, and how. Deterministic: the same seed and the same calls fail the same way.
@@ -14,9 +15,9 @@ public struct FaultPlan: Sendable {
   private var callCounts: [Call: Int] = [:]
   private var failures: [Call: [Int: PlatformError]] = [:]
   private var randomOneIn: [Call: UInt64] = [:]
-  private var randomState: UInt64
+  private var random: SeededGenerator
 
-  init(seed: UInt64) { randomState = seed }
+  init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
   /// Lets the `ordinal`-th call of a kind from now on fail (1 is the next one).
   public mutating func fail(_ call: Call, ordinal: Int, with error: PlatformError) {
@@ -37,17 +38,8 @@ public struct FaultPlan: Sendable {
     callCounts[call, default: 0] += 1
     let ordinal = callCounts[call, default: 0]
     if let error = failures[call]?.removeValue(forKey: ordinal) { throw error }
-    if let count = randomOneIn[call], nextRandom() % count == 0 {
+    if let count = randomOneIn[call], random.next() % count == 0 {
       throw .refused(operation: "\(call)", reason: "the fault plan wants call \(ordinal) to fail")
     }
-  }
-
-  /// SplitMix64: small, and good enough to pick calls.
-  private mutating func nextRandom() -> UInt64 {
-    randomState &+= 0x9E37_79B9_7F4A_7C15
-    var value = randomState
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
   }
 }

@@ -10,7 +10,7 @@ import Testing
     case "Synchronization": true
     case "Glibc", "Dispatch": !pureTargets.contains(target.name)
     // Large, and slow where it matters; the life cycle takes the time of day from it.
-    case "Foundation": target.isForTests || target.kind == .command || ["Xenbus", "DriverCommands", "DriverTestSupport"].contains(target.name)
+    case "Foundation": target.isForTests || target.kind == .command || ["Xenbus", "DriverCommands", "DriverTestSupport", "TestSupport"].contains(target.name)
     case "Testing": target.isForTests
     default: false
     }

@@ -64,6 +64,7 @@ import Testing
     "Sources/pvio/Bench/BenchAllocations.swift": "gives its children a counting malloc, and removes its temporary file",
     "Sources/pvio/Bench/BenchFiles.swift": "removes its temporary files",
     "Sources/pvio/Bench/BenchDaemon.swift": "removes its temporary folders",
+    "Sources/TestSupport/TestDisk.swift": "makes, reads and removes an image",
     "Sources/VirtioRing/GuestMemory.swift": "stretches of a guest's memory are checked numbers, which single accesses and copies go through",
     "Sources/pvio/Bench/BenchConnect.swift": "waits for a socket's file",
     "Sources/DriverCommands/Support/Host.swift": "reads an environment variable",

@@ -279,7 +279,7 @@ import XenPlatform
     let system = try VifSystem(arenaPageCount: 60)
     system.port.isRecording = false
     let pages = system.newPages(4)
-    let flipper = try Flipper(
+    let flipper = BusyThread.flipping(
       ring: system.queues[0].transmitMemory, pages: system.arena.bytes.slice(at: pages[0] * pageByteCount, byteCount: pageByteCount))
     let frame = Frames.ipv4(protocol: 6, payload: Frames.tcp(payload: 600))
     var answered = 0

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 @testable import NinePEngine
+import TestSupport
 import Testing
 
 /// A guest that wants out of the share, or to break what serves it.

@@ -286,7 +286,7 @@ import XenPlatform
     let table = system.newPage()
     for index in 0..<64 { system.segment(page).store(to: system.arena.bytes, at: table * pageByteCount + index * 8) }
     let tableReference = system.arena.grant(page: table, readOnly: true)
-    let flipper = try Flipper(ring: queue.memory, table: system.arena.bytes.slice(at: table * pageByteCount, byteCount: pageByteCount))
+    let flipper = BusyThread.flipping(ring: queue.memory, table: system.arena.bytes.slice(at: table * pageByteCount, byteCount: pageByteCount))
     var answered = 0
     for round in 0..<1500 {
       for entry in 0..<32 {
@@ -367,48 +367,18 @@ import XenPlatform
   }
 }
 
-/// Rewrites what the back-end reads, as fast as it can: operations, counts, sectors and segments, never identifiers.
-private final class Flipper: Sendable {
-  private let stopping = Atomic<Bool>(false)
-  private let ended = Atomic<Bool>(false)
-
-  init(ring: SharedBytes, table: SharedBytes) throws {
-    try SystemThread.start(name: "flipper") { [self] in
-      var random = SeededGenerator(seed: 9)
-      while !stopping.load(ordering: .relaxed) {
-        let entry = 64 + Int.random(in: 0..<32, using: &random) * 112
-        switch Int.random(in: 0..<5, using: &random) {
-        case 0: ring.store8(UInt8.random(in: 0...7, using: &random), at: entry)
-        case 1: ring.store8([0, 1, 2, 11, 12, 255].randomElement(using: &random) ?? 0, at: entry + 1)
-        case 2: ring.store8(UInt8.random(in: 0...9, using: &random), at: entry + 29)
-        case 3: ring.store64(random.next() >> UInt64.random(in: 0..<64, using: &random), at: entry + 16)
-        default: table.store8(UInt8.random(in: 0...9, using: &random), at: Int.random(in: 0..<64, using: &random) * 8 + 5)
-        }
+extension BusyThread {
+  /// Rewrites what the back-end reads: operations, counts, sectors and segments, never identifiers.
+  fileprivate static func flipping(ring: SharedBytes, table: SharedBytes) -> BusyThread {
+    BusyThread { random in
+      let entry = 64 + Int.random(in: 0..<32, using: &random) * 112
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0: ring.store8(UInt8.random(in: 0...7, using: &random), at: entry)
+      case 1: ring.store8([0, 1, 2, 11, 12, 255].randomElement(using: &random) ?? 0, at: entry + 1)
+      case 2: ring.store8(UInt8.random(in: 0...9, using: &random), at: entry + 29)
+      case 3: ring.store64(random.next() >> UInt64.random(in: 0..<64, using: &random), at: entry + 16)
+      default: table.store8(UInt8.random(in: 0...9, using: &random), at: Int.random(in: 0..<64, using: &random) * 8 + 5)
       }
-      ended.store(true, ordering: .releasing)
     }
-  }
-
-  func stop() {
-    stopping.store(true, ordering: .relaxed)
-    while !ended.load(ordering: .acquiring) { spinPause() }
-  }
-}
-
-/// Counts log lines.
-final class CountingLog: Sendable {
-  private let lines = Atomic<Int>(0)
-  var count: Int { lines.load(ordering: .relaxed) }
-  var handler: any LogHandler { Handler(log: self) }
-
-  private struct Handler: LogHandler {
-    let log: CountingLog
-    var logLevel = Logger.Level.trace
-    var metadata: Logger.Metadata = [:]
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-      get { metadata[key] }
-      set { metadata[key] = newValue }
-    }
-    func log(event: LogEvent) { log.lines.add(1, ordering: .relaxed) }
   }
 }

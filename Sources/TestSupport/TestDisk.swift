@@ -14,6 +14,7 @@ public final class TestDisk {
     try check(ftruncate(file.rawValue, byteCount))
   }
 
+  // SAFETY, here and below: the path is a terminated string for the length of the call.
   deinit { unsafe unlink(path) }
 
   public func setByteCount(_ byteCount: Int) throws { try check(unsafe truncate(path, byteCount)) }
@@ -22,12 +23,14 @@ public final class TestDisk {
   public func bytes(at offset: Int, byteCount: Int) throws -> [UInt8] {
     let file = try OwnedDescriptor.open(path, flags: O_RDONLY)
     var bytes = [UInt8](repeating: 0, count: byteCount)
+    // SAFETY: at most as many bytes as there is room for.
     let count = try check(unsafe pread(file.rawValue, &bytes, byteCount, offset))
     return Array(bytes.prefix(count))
   }
 
   /// Blocks of 512 bytes that the file occupies.
   public func occupiedBlockCount() throws -> Int {
+    // SAFETY: the status is a local variable, written before the call returns.
     var status = stat()
     try check(unsafe stat(path, &status))
     return Int(status.st_blocks)
