@@ -143,8 +143,8 @@ extension Integration {
       try await withTestBed { bed in
         try await bed.pvio("domain", "create", "--domid", "7", "guest")
         let backend = try await startBackend(bed)
-        let liar = try LyingStreamLife(bed, kind: "console") { platform in
-          try LyingStreamFrontend(platform, pageCount: 1, layOut: { _, _ in }) { ["ring-ref": "\($0)", "event-channel": "\($1)"] }
+        let liar = try LyingLife(bed, kind: "console") { platform in
+          try LyingFrontend(platform, pageCount: 1, layOut: { _, _ in }) { ["ring-ref": "\($0[0])", "event-channel": "\($1)"] }
         }
         try await eventually("connected") { try await bed.storeValue("/local/domain/0/backend/console/7/0/state") == "4" }
         liar.frontend.claim(5000, at: ConsoleInterfaceLayout.outputProducerOffset)

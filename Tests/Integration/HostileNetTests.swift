@@ -12,7 +12,7 @@ extension Integration {
         let guest = try await network.make("guest")
         try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),mac=00:16:3e:00:00:07,id=net0")
         try await network.setAddress(1, of: "tap0", in: host)
-        let liar = try LyingNetLife(bed, device: 0)
+        let liar = try LyingLife.net(bed, device: 0)
         try await bed.waitForStates(4, 4, of: "net0")
         try await eventually("the host sees a carrier") { try await network.hasCarrier("tap0", in: host) }
         liar.frontend.claimRequests(0x8000_0000)
@@ -43,7 +43,7 @@ extension Integration {
           _ = try await bed.exportTap("vif\(number)", in: guests[number])
           try await network.setAddress(number + 1, of: "eth0", in: guests[number])
         }
-        let liar = try LyingNetLife(bed, device: 2)
+        let liar = try LyingLife.net(bed, device: 2)
         try await bed.waitForStates(4, 4, of: "net2")
         let storm = Task {
           while !Task.isCancelled {
@@ -82,7 +82,7 @@ extension Integration {
         let host = try await network.make("host")
         try await bed.pvio("attach", "7", "net", "tap=tap0,netns=\(host),mtu=9000,id=net0")
         try await network.setAddress(1, of: "tap0", in: host)
-        let guest = try LyingNetLife(bed, device: 0)
+        let guest = try LyingLife.net(bed, device: 0)
         try await bed.waitForStates(4, 4, of: "net0")
         try await eventually("the host sees a carrier") { try await network.hasCarrier("tap0", in: host) }
         try await bed.call("ip", "-n", host, "neigh", "replace", "10.77.0.2", "lladdr", "00:16:3e:00:00:07", "dev", "tap0")

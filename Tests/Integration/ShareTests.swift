@@ -44,9 +44,9 @@ extension Integration {
     @Test func aGuestWithAnImpossiblePageIsToldSo() async throws {
       try await withTestBed { bed in
         _ = try await prepare(bed)
-        let liar = try LyingStreamLife(bed, kind: "9pfs") { platform in
-          try LyingStreamFrontend(platform, pageCount: 3) { pages, _ in pages.store32(40, at: NinePInterfaceLayout.ringOrderOffset) } keys: {
-            ["version": "1", "num-rings": "1", "ring-ref0": "\($0)", "event-channel-0": "\($1)"]
+        let liar = try LyingLife(bed, kind: "9pfs") { platform in
+          try LyingFrontend(platform, pageCount: 3) { pages, _ in pages.store32(40, at: NinePInterfaceLayout.ringOrderOffset) } keys: {
+            ["version": "1", "num-rings": "1", "ring-ref0": "\($0[0])", "event-channel-0": "\($1)"]
           }
         }
         try await eventually("status says why") { try await bed.pvio("status").contains("ring_order of stream 0 is 40") }
@@ -57,13 +57,13 @@ extension Integration {
     @Test func aGuestWithAnImpossibleMessageIsDisconnected() async throws {
       try await withTestBed { bed in
         _ = try await prepare(bed)
-        let liar = try LyingStreamLife(bed, kind: "9pfs") { platform in
-          try LyingStreamFrontend(platform, pageCount: 3) { pages, references in
+        let liar = try LyingLife(bed, kind: "9pfs") { platform in
+          try LyingFrontend(platform, pageCount: 3) { pages, references in
             pages.store32(1, at: NinePInterfaceLayout.ringOrderOffset)
             for index in 0..<2 { pages.store32(references[index + 1].rawValue, at: NinePInterfaceLayout.referencesOffset + 4 * index) }
             // The second half of the two pages: a message of two gigabytes.
             pages.store32(0x8000_0000, at: 2 * 4096)
-          } keys: { ["version": "1", "num-rings": "1", "ring-ref0": "\($0)", "event-channel-0": "\($1)"] }
+          } keys: { ["version": "1", "num-rings": "1", "ring-ref0": "\($0[0])", "event-channel-0": "\($1)"] }
         }
         try await eventually("connected") { try await bed.storeValue("/local/domain/0/backend/9pfs/7/0/state") == "4" }
         liar.frontend.claim(4, at: NinePInterfaceLayout.outputProducerOffset)

@@ -219,14 +219,7 @@ import Xenbus
     let backend = device.startBackend()
     try await device.wait(.backend, .initWait)
     // Windows: a full cycle first, each step waits for the back-end's.
-    try await device.write(.frontend, "state", "5")
-    try await device.wait(.backend, .closing)
-    try await device.write(.frontend, "state", "6")
-    try await device.wait(.backend, .closed)
-    try await device.write(.frontend, "state", "1")
-    try await device.wait(.backend, .initWait)
-    try await device.write(.frontend, "state", "4")
-    try await device.wait(.backend, .connected)
+    try await device.play((.closing, .closing), (.closed, .closed), (.initialising, .initWait), (.connected, .connected))
     #expect(device.states(.backend) == [1, 2, 5, 6, 2, 4])
     await backend.kill()
   }
@@ -235,10 +228,7 @@ import Xenbus
     let device = try await DeviceFixture()
     let backend = device.startBackend()
     try await device.wait(.backend, .initWait)
-    try await device.write(.frontend, "state", "4")
-    try await device.wait(.backend, .connected)
-    try await device.write(.frontend, "state", "6")
-    try await device.wait(.backend, .closed)
+    try await device.play((.connected, .connected), (.closed, .closed))
     #expect(device.backend.calls == ["advertise", "connect", "disconnect"])
     await backend.kill()
   }
@@ -261,10 +251,7 @@ import Xenbus
     for number in 0..<2000 {
       try await device.write(.frontend, "state", ["4", "6", "1", "3", "5"][number % 5])
     }
-    try await device.write(.frontend, "state", "6")
-    try await device.wait(.backend, .closed)
-    try await device.write(.frontend, "state", "1")
-    try await device.wait(.backend, .initWait)
+    try await device.play((.closed, .closed), (.initialising, .initWait))
     let calls = device.backend.calls.filter { $0 != "advertise" }
     #expect(calls.count % 2 == 0)
     for (number, call) in calls.enumerated() { #expect(call == (number % 2 == 0 ? "connect" : "disconnect")) }

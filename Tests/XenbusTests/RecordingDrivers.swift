@@ -131,6 +131,14 @@ struct DeviceFixture {
     try await memory.wait(for: paths.directory(of: side) + "/state", String(state.rawValue))
   }
 
+  /// Plays a front-end: writes each state, and waits for the back-end's that is named with it.
+  func play(_ steps: (state: XenbusState, answer: XenbusState?)...) async throws {
+    for step in steps {
+      try await write(.frontend, "state", "\(step.state.rawValue)")
+      if let answer = step.answer { try await wait(.backend, answer) }
+    }
+  }
+
   func waitUntilConnected() async throws {
     try await wait(.backend, .connected)
     try await wait(.frontend, .connected)

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import LinuxSystem
+import Testing
 
 /// Network namespaces of a test: the hosts and guests whose programs use the interfaces. Removed with everything in them.
 final class NetworkNamespaces {
@@ -54,6 +55,24 @@ final class NetworkNamespaces {
   func ping(_ number: Int, from name: String, count: Int = 3) async throws -> Int {
     let outcome = try await run(name, "ping", "-n", "-c", "\(count)", "-i", "0.05", "-W", "1", "10.77.0.\(number)")
     return outcome.output.matches(of: /bytes from/).count
+  }
+
+  /// Downloads an image of the bed from 10.77.0.`number` in one namespace to another: large frames, and every byte compared.
+  func expectDownload(of image: String, from host: String, at number: Int, to client: String) async throws {
+    let wanted = try await bed.call("sha256sum", image).prefix(64)
+    let address = "10.77.0.\(number)"
+    let server = try start(host, "python3", "-m", "http.server", "8000", "--bind", address, "--directory", bed.imageDirectory)
+    let script = """
+      import hashlib, time, urllib.request
+      for attempt in range(50):
+        try:
+          data = urllib.request.urlopen("http://\(address):8000/\(image.split(separator: "/").last ?? "")").read(); break
+        except OSError: time.sleep(0.1)
+      print(hashlib.sha256(data).hexdigest())
+      """
+    let download = try await run(client, "python3", "-c", script)
+    #expect(download.output.prefix(64) == wanted, "\(download.errors)")
+    server.kill()
   }
 
   /// Sends a broadcast frame that says `text`, in a VLAN or untagged, from the interface's address.

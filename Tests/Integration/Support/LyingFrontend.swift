@@ -8,12 +8,12 @@ import XenPlatform
 import XenStoreClient
 import Xenbus
 
-/// A front-end of byte streams in the test's own process, against a back-end in another one: connects as it should, with pages that the
-/// test then writes what it likes to.
-final class LyingStreamFrontend: FrontendDriver {
+/// A front-end in the test's own process, against a back-end in another one: connects as it should, with pages and an event channel that
+/// the test then does to what it likes.
+final class LyingFrontend: FrontendDriver {
   /// Kept as long as this is.
   private let arena: Mutex<GrantArena>
-  /// All pages, the one with the indices first.
+  /// All pages, in order.
   let pages: SharedBytes
   private let published: [String: String]
   private let channel: EventChannel
@@ -21,7 +21,8 @@ final class LyingStreamFrontend: FrontendDriver {
 
   /// Makes `pageCount` pages for the back-end in domain 0; `keys` says what is written into the store of them.
   init(
-    _ platform: ProcessPlatform, pageCount: Int, layOut: (SharedBytes, [GrantReference]) -> Void, keys: (GrantReference, EventChannelPort) -> [String: String]
+    _ platform: ProcessPlatform, pageCount: Int, layOut: (SharedBytes, [GrantReference]) -> Void,
+    keys: ([GrantReference], EventChannelPort) -> [String: String]
   ) throws {
     let arena = try platform.makeGrantArena(for: .control, access: .readWrite, pageCount: pageCount)
     guard arena.allocatePages(contiguous: pageCount) == 0 else { throw TestFailure("a new arena does not begin with page 0") }
@@ -29,7 +30,7 @@ final class LyingStreamFrontend: FrontendDriver {
     let references = (0..<pageCount).map { arena.grant(page: $0) }
     channel = try platform.allocateUnboundChannel(for: .control)
     layOut(pages, references)
-    published = keys(references[0], channel.port)
+    published = keys(references, channel.port)
     self.arena = Mutex(arena)
   }
 
@@ -45,6 +46,10 @@ final class LyingStreamFrontend: FrontendDriver {
   /// Writes a word of the first page, and signals.
   func claim(_ value: UInt32, at offset: Int) {
     pages.storeRelease32(value, at: offset)
+    signal()
+  }
+
+  func signal() {
     var one: UInt64 = 1
     // SAFETY: eight bytes of a variable, to a descriptor that the channel owns.
     _ = unsafe write(channel.signalDescriptor.rawValue, &one, 8)
@@ -52,18 +57,18 @@ final class LyingStreamFrontend: FrontendDriver {
 }
 
 /// The life cycle of such a front-end, as domain 7.
-struct LyingStreamLife {
-  let frontend: LyingStreamFrontend
+struct LyingLife {
+  let frontend: LyingFrontend
   private let notices = XenbusNotices()
   private let store: XenStoreClient
   private let platform: ProcessPlatform
   private let life: Task<XenbusEnding, any Error>
 
-  init(_ bed: TestBed, kind: String, _ make: (ProcessPlatform) throws -> LyingStreamFrontend) throws {
+  init(_ bed: TestBed, kind: String, device: UInt32 = 0, _ make: (ProcessPlatform) throws -> LyingFrontend) throws {
     platform = try ProcessPlatform.connect(socketPath: "\(bed.runDirectory)/domains/7/broker.sock")
     store = try XenStoreClient(path: "\(bed.runDirectory)/domains/7/store.sock")
     frontend = try make(platform)
-    let paths = XenbusDevicePaths(kind: kind, device: 0, frontendDomain: DomainID(rawValue: 7))
+    let paths = XenbusDevicePaths(kind: kind, device: device, frontendDomain: DomainID(rawValue: 7))
     let run = XenbusFrontend(driver: frontend, paths: paths, store: XenbusClientStore(store), notices: notices)
     life = Task { try await run.run() }
   }
