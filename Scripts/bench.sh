@@ -20,6 +20,7 @@ bench net --peer testpmd "$@"
 bench net --peer veth --only tap-tcp "$@"
 bench store --peer cxenstored --peer oxenstored "$@"
 bench store --durable-in /var/tmp --peer cxenstored --only write-1 --only write-4 --only write-16 --only txn-16 "$@"
+bench vchan --peer unix-socket "$@"
 bench allocations --rounds 1
 
 jq -rs '

@@ -13,4 +13,15 @@ public enum KernelRandom {
       }
     }
   }
+
+  /// Fills `byteCount` bytes at `address` with random bytes: memory of this process that the caller keeps mapped, a peer's pages included,
+  /// because only the kernel writes there. Allocates nothing.
+  public static func fill(address: UInt, byteCount: Int) {
+    var done = 0
+    while done < byteCount {
+      // SAFETY: the caller lends this range for the length of the call; the kernel checks that it is mapped and writes no further.
+      let got = unsafe pvio_getrandom(UnsafeMutableRawPointer(bitPattern: address + UInt(done)), byteCount - done)
+      if got > 0 { done += got } else { precondition(errno == EINTR, "the kernel cannot put random bytes there: errno \(errno)") }
+    }
+  }
 }

@@ -32,6 +32,12 @@ public struct GrantedBytes {
     eachPiece(start, count) { memory, place, index, count in memory.copyOut(at: place, byteCount: count, into: &bytes, at: index) }
   }
 
+  /// Lets `write` fill the data, piece by piece: by the kernel, never by a pointer. What it is given counts as written. Allocates nothing.
+  public func fill(_ write: (_ address: UInt, _ byteCount: Int) -> Void) {
+    eachPiece(0, byteCount) { memory, place, _, count in write(memory.vector(at: place, byteCount: count).address, count) }
+    pages.noteWritten(row, upTo: byteCount)
+  }
+
   /// Says that the first `count` bytes were written by other means than ``copyIn(_:at:)``: by the kernel, through ``vectors``.
   public func didWrite(_ count: Int) {
     precondition(count >= 0 && count <= byteCount, "more than the request's data")

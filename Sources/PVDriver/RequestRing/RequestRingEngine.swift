@@ -8,7 +8,7 @@ import XenInterface
 ///   public typealias Interface = EntropyInterface
 ///   public init(_ setup: EngineSetup) {}
 ///   public func handle(_ request: EntropyRequest, _ data: GrantedBytes) -> EntropyResponse {
-///     data.copyIn(KernelRandom.bytes(count: data.byteCount))
+///     data.fill(KernelRandom.fill)
 ///     return EntropyResponse(.okay)
 ///   }
 /// }

@@ -4,8 +4,8 @@ import ArgumentParser
 struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure, alone or interleaved with a peer.", subcommands: [
-      BenchRing.self, BenchBlock.self, BenchGrant.self, BenchNet.self, BenchConnect.self, BenchStore.self, BenchAllocations.self, RingWorker.self,
-      BlockWorker.self, NetWorker.self,
+      BenchRing.self, BenchBlock.self, BenchGrant.self, BenchNet.self, BenchConnect.self, BenchStore.self, BenchVchan.self, BenchAllocations.self,
+      RingWorker.self, BlockWorker.self, NetWorker.self, VchanWorker.self, EntropyWorker.self,
     ])
 }
 

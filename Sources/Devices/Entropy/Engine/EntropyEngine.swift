@@ -8,7 +8,7 @@ public final class EntropyEngine: RequestRingEngine {
   public init(_ setup: EngineSetup) {}
 
   public func handle(_ request: EntropyRequest, _ data: GrantedBytes) -> EntropyResponse {
-    data.copyIn(KernelRandom.bytes(count: data.byteCount))
+    data.fill(KernelRandom.fill)
     return EntropyResponse(.okay)
   }
 }
