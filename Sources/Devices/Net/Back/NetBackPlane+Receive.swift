@@ -94,7 +94,7 @@ extension NetBackPlane {
   }
 
   /// How many frames before its turn a posted page is fetched.
-  private static var fetchDistance: UInt32 { 8 }
+  private static var fetchDistance: UInt32 { 12 }
 
   /// Copies a frame of one slot into the next posted page. False when there is none.
   @inline(__always) private func deliverWhole(_ frame: Frame, to queue: NetBackQueue) throws(RingFault) -> Bool {

@@ -165,7 +165,7 @@ extension NetBackPlane {
 
   /// How many frames before its turn a frame's first bytes are fetched. They are in the other processor's cache, and the frames before it
   /// take about as long as they need from there.
-  private static var fetchDistance: UInt32 { 8 }
+  private static var fetchDistance: UInt32 { 12 }
 
   @inline(__always) private func fetchFirst(of queue: NetBackQueue) {
     // A fault is told by the request that is taken.

@@ -34,9 +34,6 @@ struct TransmitPages: ~Copyable {
     freePages.value -= 1
     let identifier = free[freePages.value]
     inFlight[Int(identifier)] = true
-    // The back-end has read the page that will be taken some frames later: its line comes from the other processor's cache meanwhile.
-    let later = freePages.value - Self.fetchDistance
-    if later >= 0 { bytes.prefetchForWriting(at: spreadOffset(free[later]) + Int(free[later]) * pageByteCount) }
     return identifier
   }
 
@@ -44,6 +41,8 @@ struct TransmitPages: ~Copyable {
   @inline(__always) func putBack(_ identifier: UInt16) -> Bool {
     guard Int(identifier) < inFlight.count, inFlight[Int(identifier)] else { return false }
     inFlight[Int(identifier)] = false
+    // It will be written to soon, and the back-end has read it: its line comes from the other processor's cache meanwhile.
+    bytes.prefetchForWriting(at: spreadOffset(identifier) + Int(identifier) * pageByteCount)
     free[freePages.value] = identifier
     freePages.value += 1
     return true
@@ -59,9 +58,6 @@ struct TransmitPages: ~Copyable {
   }
 
   @inline(__always) private func spreadOffset(_ identifier: UInt16) -> Int { Int(identifier) * 64 % (pageByteCount / 2) }
-
-  /// How many frames before its turn a page is fetched.
-  private static var fetchDistance: Int { 8 }
 
   /// The start of the page, by address: the arena is mapped as long as this lives, and a copy there counts no references.
   func vector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {
