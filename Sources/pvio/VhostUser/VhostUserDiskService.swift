@@ -8,7 +8,7 @@ import XenInterface
 import XenStoreClient
 import Xenbus
 
-/// One attached disk that a VMM uses: the disk, what the store says of it, its status file, resizing, and the signals that end it.
+/// One attached disk that a VMM uses.
 struct VhostUserDiskService {
   let address: DeviceAddress
   let spec: DiskSpec
@@ -24,26 +24,9 @@ struct VhostUserDiskService {
     let disk = try await ServedVhostUserDisk.open(
       spec, name: address.id, at: .path(files.vhostUserSocket), loop: thread.loop,
       trace: files.makeTrace(operations: BlockOperation.allCases.map { "\($0)" }, logger: logger), logger: logger)
-    let life = VhostUserLife(address: address, store: store, logger: logger)
-    let isStopped = StopRequest()
-    let helpers = [
-      Task { [logger] in
-        let signal = await Process.nextSignal()
-        logger.info("signal \(signal): finishing requests and closing")
-        isStopped.raise()
-      },
-      Task { await StatusFile.keepWriting(to: files.backendStatus) { await disk.status() } },
-      Task { await DiskResizing(address: address, disk: disk, store: store, logger: logger).serve() },
-    ]
-    var report = BackendSupervisor.Report(exitCode: 0, text: "\(address.paths): stopped")
-    do {
-      try await life.run(keys: await disk.geometry.keys, notices: disk.notices, isStopped: isStopped)
-    } catch {
-      report = BackendSupervisor.Report(exitCode: 1, text: "\(address.paths): \(error)")
-    }
-    for helper in helpers { helper.cancel() }
-    await disk.close()
-    await life.finish()
-    return report
+    let resizing = DiskResizing(address: address, disk: disk, store: store, logger: logger)
+    return await VhostUserLife(address: address, directory: directory, store: store, logger: logger).serve(
+      disk, keys: await disk.geometry.keys, isStopped: .bySignal(), beside: { await resizing.serve() }
+    ) { await disk.status() }
   }
 }

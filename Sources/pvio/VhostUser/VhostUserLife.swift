@@ -1,5 +1,6 @@
 import DriverCommands
 import Logging
+import PVDriver
 import VhostUser
 import XenInterface
 import XenStoreClient
@@ -10,13 +11,37 @@ import Xenbus
 /// InitWait while nobody is connected, Connected while a VMM is, Closed at the end. The toolstack removes the device as any other.
 struct VhostUserLife {
   let address: DeviceAddress
+  let directory: RunDirectory
   let store: XenStoreClient
   let logger: Logger
 
   private var paths: XenbusDevicePaths { address.paths }
 
+  /// Serves the device until it is removed or `isStopped`; it is closed then.
+  /// - Parameters:
+  ///   - keys: what the back-end says of the device in the store.
+  ///   - beside: what goes on while the device is served; cancelled after that.
+  ///   - status: what the status file says, asked twice a second.
+  func serve<Device, Status: Encodable & Equatable & Sendable>(
+    _ served: ServedVhostUser<Device>, keys: [String: String], isStopped: StopRequest, beside: @escaping @Sendable () async -> Void,
+    status: @escaping @Sendable () async -> Status
+  ) async -> BackendSupervisor.Report {
+    let path = directory.device(address.id).backendStatus
+    let helpers = [Task { await StatusFile.keepWriting(to: path, status) }, Task { await beside() }]
+    var report = BackendSupervisor.Report(exitCode: 0, text: "\(address.paths): stopped")
+    do {
+      try await run(keys: keys, notices: served.notices, isStopped: isStopped)
+    } catch {
+      report = BackendSupervisor.Report(exitCode: 1, text: "\(address.paths): \(error)")
+    }
+    for helper in helpers { helper.cancel() }
+    await served.close()
+    try? await enter(.closed)
+    return report
+  }
+
   /// Offers the device with `keys`, and follows what the VMM does until the device is removed or `isStopped`.
-  func run(keys: [String: String], notices: AsyncStream<VhostUserServer.Notice>, isStopped: StopRequest) async throws {
+  private func run(keys: [String: String], notices: AsyncStream<VhostUserServer.Notice>, isStopped: StopRequest) async throws {
     for (key, value) in keys { try await store.write("\(paths.backend)/\(key)", value) }
     try await enter(.initWait)
     let following = Task {
@@ -53,9 +78,7 @@ struct VhostUserLife {
     }
   }
 
-  /// The device is closed; its directory may be gone already.
-  func finish() async { try? await enter(.closed) }
-
+  /// Says so in the store, unless the device's directory is gone already.
   private func enter(_ state: XenbusState) async throws {
     let backend = paths.backend
     try await XenbusClientStore(store).transaction { transaction in

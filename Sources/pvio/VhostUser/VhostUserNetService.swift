@@ -9,7 +9,7 @@ import XenInterface
 import XenStoreClient
 import Xenbus
 
-/// One attached network interface that a VMM uses: the interface, what the store says of it, its status file, its rate, and what ends it.
+/// One attached network interface that a VMM uses.
 struct VhostUserNetService {
   let address: DeviceAddress
   let settings: NetVirtioDevice.Settings
@@ -25,20 +25,9 @@ struct VhostUserNetService {
     settings.address = try await store.readIfPresent("\(address.paths.backend)/\(NetifKeys.Backend.mac.name)").flatMap { MACAddress($0) }
     let interface = try await ServedVhostUserInterface.open(
       at: .path(files.vhostUserSocket), settings: settings, loop: loop, logger: logger, makePort: makePort)
-    let life = VhostUserLife(address: address, store: store, logger: logger)
-    let helpers = [
-      Task { await StatusFile.keepWriting(to: files.backendStatus) { await interface.status() } },
-      Task { await NetKeyWatch(address: address, interface: interface, store: store).follow() },
-    ]
-    var report = BackendSupervisor.Report(exitCode: 0, text: "\(address.paths): stopped")
-    do {
-      try await life.run(keys: [:], notices: interface.notices, isStopped: isStopped)
-    } catch {
-      report = BackendSupervisor.Report(exitCode: 1, text: "\(address.paths): \(error)")
-    }
-    for helper in helpers { helper.cancel() }
-    await interface.close()
-    await life.finish()
-    return report
+    let keys = NetKeyWatch(address: address, interface: VhostUserInterfaceKeys(interface: interface, logger: logger), store: store)
+    return await VhostUserLife(address: address, directory: directory, store: store, logger: logger).serve(
+      interface, keys: [:], isStopped: isStopped, beside: { await keys.follow() }
+    ) { await interface.status() }
   }
 }
