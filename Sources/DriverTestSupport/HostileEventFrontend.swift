@@ -3,6 +3,7 @@ public import PVDriver
 import SharedMemory
 import SharedRing
 import SimulatedPlatform
+import TestSupport
 import XenInterface
 import XenPlatform
 import Xenbus
