@@ -20,6 +20,17 @@ struct DriverFolder {
 
   func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: root.appendingPathComponent(path).path) }
 
+  /// What the manifest calls the package; nil where that is not seen at a glance.
+  var packageName: String? {
+    guard let text = try? String(contentsOf: root.appendingPathComponent("Package.swift"), encoding: .utf8) else { return nil }
+    return Self.packageName(in: text)
+  }
+
+  static func packageName(in manifest: String) -> String? {
+    guard let start = manifest.range(of: "Package(\n  name: \"")?.upperBound, let end = manifest[start...].firstIndex(of: "\"") else { return nil }
+    return String(manifest[start..<end])
+  }
+
   /// Writes files that are not there yet; their folders are made.
   static func write(_ files: [(path: String, content: String)], to root: URL) throws {
     for (path, content) in files {

@@ -37,9 +37,10 @@ struct NewDriverCommand: AsyncParsableCommand {
     try folder.register(driver)
     try generate(in: target, sources)
     if filesOnly { return }
-    try run("swift", ["build", "--package-path", target.path, "--build-tests"])
+    // The tests alone: commands that have not changed but for a line need not be linked again before the first of them passes.
+    try run("swift", ["build", "--package-path", target.path] + (folder.packageName.map { ["--product", "\($0)PackageTests"] } ?? ["--build-tests"]))
     try run("swift", ["test", "--package-path", target.path, "--skip-build", "--disable-xctest", "--filter", "\(driver.prefix)Tests"])
-    print("\(driver.name) works: change Protocols/\(driver.name)/protocol.yaml and Sources/Devices/\(driver.prefix), then 'pvgen generate' and build")
+    print("\(driver.name) works: change Protocols/\(driver.name)/protocol.yaml and Sources/Devices/\(driver.prefix), then 'pvgen generate' and 'swift build'")
   }
 
   /// Writes what follows from the protocol files, by the generator that belongs to this command: built beside it, or from pvio's sources.
