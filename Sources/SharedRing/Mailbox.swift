@@ -74,6 +74,9 @@ public struct MailboxFront: ~Copyable {
     return true
   }
 
+  /// Whether ``takeAnswer()`` may return or throw something: a look for the sake of scheduling.
+  public var hasNews: Bool { isWaiting && ![MailboxState.submitted.rawValue, MailboxState.cancelled.rawValue].contains(memory.load8(at: MailboxLayout.state)) }
+
   /// The answer, once it is there. Throws when the back-end wrote what no honest one does.
   public mutating func takeAnswer() throws(MailboxFault) -> [UInt8]? {
     guard isWaiting else { return nil }
@@ -105,6 +108,9 @@ public struct MailboxBack: ~Copyable {
     precondition(memory.byteCount > MailboxLayout.message)
     self.memory = memory
   }
+
+  /// Whether ``take()`` would do something: a look for the sake of scheduling.
+  public var hasNews: Bool { ![MailboxState.idle.rawValue, MailboxState.finished.rawValue].contains(memory.load8(at: MailboxLayout.state)) }
 
   /// The next message and its locality, copied once; nil when there is none, or while one waits for its answer.
   public mutating func take() throws(MailboxFault) -> (message: [UInt8], locality: UInt8)? {

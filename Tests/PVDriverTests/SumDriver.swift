@@ -26,6 +26,43 @@ enum SumNew: RequestRingInterface {
   static var ringPageOrder: Int { 2 }
 }
 
+/// The new one through a mailbox.
+enum SumPosted: RequestRingInterface {
+  typealias Request = SumRequest<Three>
+  typealias Response = SumResponse<Four>
+  typealias Features = SumFeatures
+  static let kind = DeviceKind("posted-sum")
+  static var carrier: RequestCarrier { .mailbox }
+  static var versions: ClosedRange<UInt32> { 1...2 }
+  static var dataDirection: GrantedDataDirection { .toBackend }
+  static var isRepeatable: Bool { true }
+  static var ringPageOrder: Int { 0 }
+}
+
+/// The old one through a mailbox.
+enum SumPostedOld: RequestRingInterface {
+  typealias Request = SumRequest<Two>
+  typealias Response = SumResponse<Three>
+  typealias Features = SumFeatures
+  static let kind = DeviceKind("posted-sum")
+  static var carrier: RequestCarrier { .mailbox }
+  static var versions: ClosedRange<UInt32> { 1...1 }
+  static var dataDirection: GrantedDataDirection { .toBackend }
+  static var isRepeatable: Bool { false }
+  static var ringPageOrder: Int { 0 }
+}
+
+/// Adds at once, whatever it is asked through.
+final class PostedSumEngine: RequestRingEngine {
+  typealias Interface = SumPosted
+  init(_ setup: EngineSetup) {}
+  func handle(_ request: SumRequest<Three>, _ data: GrantedBytes) -> SumResponse<Four> {
+    var response = SumResponse<Four>(.okay)
+    response.sum = request.first &+ request.second
+    return response
+  }
+}
+
 /// A number of 64-bit words, for a record's size.
 protocol WordCount: Sendable { static var count: Int { get } }
 enum Two: WordCount { static let count = 2 }

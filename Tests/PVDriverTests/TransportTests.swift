@@ -74,6 +74,53 @@ import Xenbus
   }
 }
 
+/// Drivers whose requests come through a mailbox, through a store.
+@Suite struct MailboxDriverTests {
+  @Test func manyCallsAtOnceAreAnsweredOneAfterTheOther() async throws {
+    let pair = try await DriverPair<PostedSumEngine>()
+    try await pair.startBackend()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for number in 0..<200 as Range<UInt64> {
+        group.addTask {
+          var request = SumRequest<Three>()
+          request.first = number
+          request.second = 1000
+          let sum = try await pair.client.call(request).response.sum
+          #expect(sum == number + 1000)
+        }
+      }
+      try await group.waitForAll()
+    }
+    await pair.killBackend()
+    try await pair.startBackend()
+    _ = try await pair.client.call(SumRequest<Three>())
+    #expect(await pair.finish() == "")
+  }
+
+  @Test func anOldFrontEndAndANewBackEndShareAMailbox() async throws {
+    let pair = try await MixedDriverPair<PostedSumEngine, SumPostedOld>()
+    try await pair.startBackend()
+    for number in 0..<100 as Range<UInt64> {
+      var request = SumRequest<Two>()
+      request.first = number
+      #expect(try await pair.client.call(request).response.sum == number)
+    }
+    #expect(await pair.finish() == "")
+  }
+
+  @Test(arguments: HostileMailboxFrontend<PostedSumEngine>.Attack.allCases)
+  func theBackEndOutlivesAHostileFrontEnd(attack: HostileMailboxFrontend<PostedSumEngine>.Attack) async throws {
+    let outcome = try await HostileMailboxFrontend<PostedSumEngine>.attempt(attack)
+    #expect(outcome.leftOver == "")
+    #expect((outcome.counters.fault != nil) == [.impossibleState, .tooLong, .extraPages].contains(attack))
+  }
+
+  @Test func randomInputUpsetsNothing() async throws {
+    let found = try await MailboxFuzz<PostedSumEngine>.search(seconds: TestSettings.fuzzSeconds, seed: TestSettings.seed)
+    #expect(found == nil, "\(found?.wrong ?? "") for input \(found?.input ?? [])")
+  }
+}
+
 /// Drivers with a stream of bytes, through a store.
 @Suite struct ByteStreamDriverTests {
   @Test func bytesComeBackInOrderHoweverTheyAreCut() async throws {

@@ -30,6 +30,17 @@ private let streamDriver = """
     ring_page_order: 4
   """
 
+/// A driver whose requests come one at a time.
+private let mailboxDriver = """
+  protocol: sample
+  title: A sample
+  summary: For tests.
+  driver:
+    transport: mailbox
+    request:
+      - {name: number, type: u32, doc: A number}
+  """
+
 @Suite struct DriverTransportTests {
   private func output(_ text: String, _ suffix: String) throws -> String {
     let description = try ProtocolLoader(file: "p.yaml").load(text)
@@ -54,6 +65,13 @@ private let streamDriver = """
     #expect(try !output(oneWay, "SampleLifeTests.swift").contains("client.send"))
   }
 
+  @Test func aMailboxDriverIsARequestDriverWithAnotherCarrier() throws {
+    let interface = try output(mailboxDriver, "SampleInterface.swift")
+    #expect(interface.contains("enum SampleInterface: RequestRingInterface"))
+    #expect(interface.contains("carrier: RequestCarrier { .mailbox }"))
+    #expect(try output(mailboxDriver, "SampleHostileTests.swift").contains("HostileMailboxFrontend<SampleEngine>"))
+  }
+
   @Test func aStreamDriverHasNoRecordsAndNoVectors() throws {
     #expect(try output(streamDriver, "SampleInterface.swift").contains("ringPageOrder: Int { 4 }"))
     let paths = Outputs([try ProtocolLoader(file: "p.yaml").load(streamDriver)]).files.map(\.path)
@@ -62,6 +80,7 @@ private let streamDriver = """
   }
 
   @Test(arguments: [
+    (mailboxDriver, "#include <xen/io/tpmif.h>", "PLACE(struct tpmif_shared_page, state, 4);"),
     (eventDriver, "uint32_t in_cons, in_prod, out_cons, out_prod;", "PLACE(struct sample_page, out_prod, 12);"),
     (streamDriver, "DEFINE_XEN_FLEX_RING_AND_INTF(sample);", "PLACE(struct sample_data_intf, ring_order, 128);"),
   ])
@@ -94,13 +113,17 @@ private let streamDriver = """
   }
 
   @Test(arguments: [
-    (eventDriver, "event-ring", "event-rings", "p.yaml:5: 'transport' of the driver is 'event-rings'; known: request-ring, event-ring, byte-stream"),
+    (eventDriver, "event-ring", "event-rings", "p.yaml:5: 'transport' of the driver is 'event-rings'; known: request-ring, mailbox, event-ring, byte-stream"),
     (
       eventDriver, "  to_frontend:", "  repeatable: true\n  to_frontend:",
       "p.yaml:7: 'repeatable' of the driver belongs to transport request-ring; this driver's is event-ring"
     ),
     (eventDriver, "name: lost, doc", "name: in-use, doc", "p.yaml:15: counter 'in-use' must be letters and digits, a letter first"),
     (eventDriver, "type: u8, doc", "type: u64, count: 64, doc: a}\n    - {name: more, type: u8, doc", "p.yaml:10: the from_frontend has 520 bytes; a ring entry has at most 512"),
+    (
+      mailboxDriver, "  request:", "  ring_page_order: 1\n  request:",
+      "p.yaml:6: 'ring_page_order' of the driver belongs to transport request-ring; this driver's is mailbox"
+    ),
     (streamDriver, "order: 4", "order: 0", "p.yaml:6: 'ring_page_order' of the driver is 0, expected 1 to 4"),
     (streamDriver, "  ring_page_order: 4", "  to_frontend: []", "p.yaml:6: 'to_frontend' of the driver belongs to transport event-ring; this driver's is byte-stream"),
     (streamDriver, "byte-stream\n  ring_page_order: 4", "event-ring", "p.yaml:5: an event-ring driver needs 'to_frontend' or 'from_frontend'"),

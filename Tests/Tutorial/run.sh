@@ -48,7 +48,7 @@ for text in 'Test theBackEndOutlivesAHostileFrontEnd(attack:) with 10 test cases
 done
 
 # The same for the other transports, as new-driver writes them.
-for transport in event-ring byte-stream; do
+for transport in mailbox event-ring byte-stream; do
   echo "--- $transport"
   name=other_${transport%-*}
   pvio new-driver "$name" --package "$PACKAGE" --transport "$transport" > "$log" 2>&1 || { tail -n 40 "$log"; exit 1; }

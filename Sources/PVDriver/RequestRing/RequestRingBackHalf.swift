@@ -22,7 +22,7 @@ final class RequestRingBackHalf<Engine: RequestRingEngine> {
 
   func connect(
     _ transport: DriverTransport, features: Engine.Interface.Features, granter: DomainID, channel: EventChannel,
-    platform: any XenPlatform, onFault: @escaping (RingFault) -> Void
+    platform: any XenPlatform, onFault: @escaping (RequestCarrierFault) -> Void
   ) -> Result<Void, RequestRingConnectError> {
     guard plane == nil else { return .failure(.alreadyConnected) }
     do throws(RequestRingConnectError) {

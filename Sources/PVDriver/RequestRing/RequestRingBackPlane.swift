@@ -30,7 +30,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     var hasUnpublished = false
     var sawRequests = false
     var isStopping = false
-    var fault: RingFault?
+    var fault: RequestCarrierFault?
     var limiter = LogLimiter()
   }
 
@@ -40,7 +40,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
 
   let engine: Engine
   private let version: UInt32
-  private let ring: MappedBackRing<Request, Response>
+  private let carrier: RequestBackCarrier<Request, Response>
   private let pages: GrantedPages
   private let tracer: RequestTracer
   private let rows: FixedTable<Row>
@@ -48,14 +48,14 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   private var channel: LoopEventChannel?
   private let limit: RequestLimit
   private let logger: Logger
-  private let onFault: (RingFault) -> Void
+  private let onFault: (RequestCarrierFault) -> Void
   private var stopping: ((_ leakedPageCount: Int) -> Void)?
 
   /// Maps the front-end's ring and begins to serve it. On failure nothing stays mapped.
   /// - Parameter onFault: told once when the front-end broke its ring; on the loop.
   init(
     engine: Engine, setup: BackendSetup, limit: RequestLimit, grants: ForeignGrants, transport: DriverTransport, channel: EventChannel,
-    onFault: @escaping (RingFault) -> Void
+    onFault: @escaping (RequestCarrierFault) -> Void
   ) throws(RequestRingConnectError) {
     self.engine = engine
     self.limit = limit
@@ -65,12 +65,12 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     let mapping: GrantMapping
     do throws(GrantError) { mapping = try grants.mapContiguously(transport.ringReferences) } catch { throw .ringNotMapped(error) }
     do throws(RingFault) {
-      ring = try MappedBackRing(mapping, entryByteCount: transport.entryByteCount)
+      carrier = try .attach(mapping, Engine.Interface.carrier, entryByteCount: transport.entryByteCount)
     } catch {
       throw .ringBroken(error)
     }
     // A ring never lets out more requests without a response than it has entries.
-    let count = ring.cell.value.entryCount
+    let count = carrier.entryCount
     pages = GrantedPages(grants: grants, rowCount: count, pagesPerRow: Request.dataPageCapacity)
     rows = FixedTable(repeating: Row(), count: count)
     tracer = RequestTracer(setup.trace, rowCount: count, queueCount: 1, fieldCount: Request.traceFields.count)
@@ -99,12 +99,12 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
 
   private func takeRequests() -> Service {
     for count in 0..<Self.budget {
-      if limit.isOn, ring.cell.value.hasRequests(), limit.holdsBack(on: loop) {
+      if limit.isOn, carrier.hasRequests(), limit.holdsBack(on: loop) {
         state.value.counters.heldBack &+= 1
         return count > 0 ? .worked : .idle
       }
-      do throws(RingFault) {
-        guard let request = try ring.cell.value.takeRequest() else { return count > 0 ? .worked : .idle }
+      do throws(RequestCarrierFault) {
+        guard let request = try carrier.takeRequest() else { return count > 0 ? .worked : .idle }
         state.value.sawRequests = true
         state.value.counters.requests &+= 1
         start(request)
@@ -178,27 +178,27 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
     state.value.freeRows.append(Int32(row))
     state.value.counters.inFlight &-= 1
     guard state.value.fault == nil else { return }
-    ring.cell.value.putResponse(response)
+    carrier.putResponse(response)
     state.value.hasUnpublished = true
     if tracer.isOn { tracer.end(row, status: Int(response.status)) }
   }
 
   private func publish() {
     state.value.hasUnpublished = false
-    let isWanted = state.value.fault == nil && ring.cell.value.publishResponses()
+    let isWanted = state.value.fault == nil && carrier.publishResponses()
     if isWanted { channel?.signal() }
     if tracer.isOn { tracer.published(queue: 0, isSignalled: isWanted) }
   }
 
   /// The front-end has done what no front-end can: its ring is not touched any more, and whoever runs the device is told.
-  private func giveUp(_ fault: RingFault) {
+  private func giveUp(_ fault: RequestCarrierFault) {
     state.value.fault = fault
     logger.error("the ring is broken: \(fault)")
     onFault(fault)
   }
 
   override func hasWork() -> Bool {
-    !state.value.isStopping && (state.value.hasUnpublished || (state.value.fault == nil && !limit.isWaiting && ring.cell.value.hasRequests()))
+    !state.value.isStopping && (state.value.hasUnpublished || (state.value.fault == nil && !limit.isWaiting && carrier.hasRequests()))
   }
 
   override func wantsPolling(now: UInt64) -> Bool {
@@ -218,7 +218,7 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
       channel?.rearm(spurious: !state.value.sawRequests)
       state.value.sawRequests = false
     }
-    do throws(RingFault) { return try ring.cell.value.armRequestEvent() } catch { giveUp(error) }
+    do throws(RequestCarrierFault) { return try carrier.armRequestEvent() } catch { giveUp(error) }
     return false
   }
 
@@ -236,9 +236,9 @@ final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSi
   private func finishStopping() {
     guard state.value.counters.inFlight == 0, let done = stopping, let channel else { return }
     self.channel = nil
-    if state.value.hasUnpublished { state.value.hasUnpublished = false; if ring.cell.value.publishResponses() { channel.signal() } }
+    if state.value.hasUnpublished { state.value.hasUnpublished = false; if carrier.publishResponses() { channel.signal() } }
     channel.close { [self] in
-      ring.unmap()
+      carrier.unmap()
       loop?.detach(self)
       done(pages.grants.mappedPageCount)
     }

@@ -28,13 +28,13 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: ServedDr
     notices = setup.notices
     logger = setup.logger
     offer = DriverOffer(
-      Engine.Interface.self, maximumRingPageOrder: platform.capabilities.mapsContiguously ? DriverLimits.ringPageOrder : 0)
+      Engine.Interface.self, maximumRingPageOrder: platform.capabilities.mapsContiguously && Engine.Interface.carrier == .ring ? DriverLimits.ringPageOrder : 0)
   }
 
   public static var kind: DeviceKind { Engine.Interface.kind }
 
   public static var capabilities: DriverCapabilities {
-    var capabilities = DriverCapabilities(Interface.self, transport: "request-ring", optionKeys: Engine.optionKeys)
+    var capabilities = DriverCapabilities(Interface.self, transport: Interface.carrier == .ring ? "request-ring" : "mailbox", optionKeys: Engine.optionKeys)
     capabilities.dataByteCount = Interface.maximumDataByteCount
     capabilities.traceFields = Interface.Request.traceFields
     capabilities.takesRequests = true

@@ -21,7 +21,7 @@ public struct RequestRingCounters: Sendable, Equatable {
   /// Pages of the front-end that are mapped now.
   public var mappedPageCount = 0
   /// What broke the ring.
-  public var fault: RingFault?
+  public var fault: RequestCarrierFault?
 
   public init() {}
 

@@ -1,4 +1,4 @@
-public import SharedRing
+import SharedRing
 public import XenInterface
 
 /// Why a call of a front-end has no answer.
@@ -33,7 +33,7 @@ public enum RequestRingError: Error, Sendable, Equatable, CustomStringConvertibl
 
 /// What a back-end did that no honest one does.
 public enum RequestRingFrontFault: Error, Sendable, Equatable, CustomStringConvertible {
-  case ring(RingFault)
+  case ring(RequestCarrierFault)
   /// A response to a request that is not in flight.
   case unknownIdentifier(UInt64)
   /// A response that says more data than its request had room for.

@@ -22,7 +22,7 @@ final class RequestRingFrontConnection<Interface: RequestRingInterface> {
   var reapedSinceEvent = 0
   var slots: [Slot]
   private(set) var inFlightCount = 0
-  let ring: FixedCell<FrontRing<Interface.Request, Interface.Response>>
+  let carrier: RequestFrontCarrier<Interface.Request, Interface.Response>
   private let arena: GrantArena
   private var freeSlots: [Int32]
   private let ringPages: Range<Int>
@@ -43,10 +43,9 @@ final class RequestRingFrontConnection<Interface: RequestRingInterface> {
     version = choice.version
     ringPages = page..<page + pageCount
     ringReferences = ringPages.map { arena.grant(page: $0) }
-    ring = FixedCell(
-      FrontRing(
-        initializing: arena.bytes.slice(at: page * pageByteCount, byteCount: pageCount * pageByteCount), entryByteCount: choice.entryByteCount))
-    let count = ring.value.entryCount
+    carrier = .make(
+      in: arena.bytes.slice(at: page * pageByteCount, byteCount: pageCount * pageByteCount), Interface.carrier, entryByteCount: choice.entryByteCount)
+    let count = carrier.entryCount
     slots = Array(repeating: Slot(), count: count)
     freeSlots = (0..<Int32(count)).reversed()
   }
@@ -54,7 +53,7 @@ final class RequestRingFrontConnection<Interface: RequestRingInterface> {
   /// Sends a call. False when the ring or the pages are used up: later.
   func send(_ call: RequestRingCall<Interface>) -> Bool {
     let pageCount = (call.dataByteCount + pageByteCount - 1) / pageByteCount
-    guard ring.value.freeRequestCount > 0, arena.freePageCount >= pageCount, let slot = freeSlots.popLast() else { return false }
+    guard carrier.freeRequestCount > 0, arena.freePageCount >= pageCount, let slot = freeSlots.popLast() else { return false }
     var request = call.request
     var pages: [Int32] = []
     for index in 0..<pageCount {
@@ -74,15 +73,15 @@ final class RequestRingFrontConnection<Interface: RequestRingInterface> {
     slots[Int(slot)].call = call
     slots[Int(slot)].pages = pages
     inFlightCount += 1
-    ring.value.putRequest(request)
+    carrier.putRequest(request)
     return true
   }
 
   /// Takes the next response and ends its request; nil when there is none. Throws when the back-end broke a rule.
   func reap() throws(RequestRingFrontFault) -> (call: RequestRingCall<Interface>, response: Interface.Response, data: [UInt8])? {
     var response: Interface.Response
-    do throws(RingFault) {
-      guard let taken = try ring.value.takeResponse() else { return nil }
+    do throws(RequestCarrierFault) {
+      guard let taken = try carrier.takeResponse() else { return nil }
       response = taken
     } catch {
       throw .ring(error)

@@ -65,7 +65,7 @@ final class RequestRingFrontPlane<Interface: RequestRingInterface>: LoopSource {
     guard let connection, phase == .connected || phase == .quiescing else { return .idle }
     var worked = reap(connection)
     if phase == .connected { dispatch() }
-    if phase != .severed, connection.ring.value.publishRequests() {
+    if phase != .severed, connection.carrier.publishRequests() {
       connection.loopChannel?.signal()
       worked = true
     }
@@ -110,7 +110,7 @@ final class RequestRingFrontPlane<Interface: RequestRingInterface>: LoopSource {
 
   override func hasWork() -> Bool {
     guard let connection, phase == .connected || phase == .quiescing else { return false }
-    return connection.ring.value.hasResponses()
+    return connection.carrier.hasResponses()
   }
 
   override func wantsPolling(now: UInt64) -> Bool {
@@ -121,9 +121,9 @@ final class RequestRingFrontPlane<Interface: RequestRingInterface>: LoopSource {
   override func prepareToSleep() -> Bool {
     guard let connection, phase == .connected || phase == .quiescing else { return false }
     // Another source may have submitted after our turn.
-    if connection.ring.value.publishRequests() { connection.loopChannel?.signal() }
-    do throws(RingFault) {
-      return try connection.ring.value.armResponseEvent()
+    if connection.carrier.publishRequests() { connection.loopChannel?.signal() }
+    do throws(RequestCarrierFault) {
+      return try connection.carrier.armResponseEvent()
     } catch {
       sever(.broken(.ring(error)))
       return true

@@ -8,11 +8,14 @@ public protocol RequestRingInterface: DriverInterface {
 
   /// Which way a request's data goes.
   static var dataDirection: GrantedDataDirection { get }
+  /// What requests and responses go through.
+  static var carrier: RequestCarrier { get }
   /// A request may be done twice: what was in flight when a back-end died is sent to the next one.
   static var isRepeatable: Bool { get }
 }
 
 extension RequestRingInterface {
+  public static var carrier: RequestCarrier { .ring }
   /// Size of an entry that holds this build's newest messages, in bytes: a multiple of 8.
   @inlinable public static var entryByteCount: Int { (max(Request.byteCount, Response.byteCount) + 7) & ~7 }
   /// Most bytes of data that a request can have.

@@ -19,7 +19,8 @@ struct DriverHeader {
     file.line()
     file.line("#include <stdint.h>")
     if driver.transport == .byteStream { file.line("#include <xen/grant_table.h>") }
-    if driver.transport != .eventRing { file.line("#include <xen/io/ring.h>") }
+    if driver.transport == .mailbox { file.line("#include <xen/io/tpmif.h>") }
+    if [.requestRing, .byteStream].contains(driver.transport) { file.line("#include <xen/io/ring.h>") }
     for record in description.records {
       file.line()
       file.comment(record.doc.asSentence, marker: "//")
@@ -45,6 +46,7 @@ struct DriverHeader {
     let name = description.name
     switch driver.transport {
     case .requestRing: file.line("DEFINE_RING_TYPES(\(name), struct \(name)_request, struct \(name)_response);")
+    case .mailbox: file.comment("The page is a `struct tpmif_shared_page` without further pages; a message is one of the structures.", marker: "//")
     case .eventRing:
       file.comment("The indices at the start of the page. Events to the front-end (in) lie in 2048 bytes at 1024, those from it (out) in 1024 bytes at 3072.", marker: "//")
       file.block("struct \(name)_page", close: "};") { $0.line("uint32_t in_cons, in_prod, out_cons, out_prod;") }
@@ -58,6 +60,8 @@ struct DriverHeader {
   static func places(_ description: ProtocolDescription, _ driver: DriverSection) -> [(type: String, member: String, offset: Int)] {
     switch driver.transport {
     case .requestRing: []
+    case .mailbox:
+      [("length", 0), ("state", 4), ("locality", 5), ("nr_extra_pages", 7)].map { ("struct tpmif_shared_page", $0.0, $0.1) }
     case .eventRing:
       [("in_cons", 0), ("in_prod", 4), ("out_cons", 8), ("out_prod", 12)].map { ("struct \(description.name)_page", $0.0, $0.1) }
     case .byteStream:

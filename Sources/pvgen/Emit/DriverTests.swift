@@ -21,6 +21,7 @@ struct DriverTests {
   private var support: (pair: String, hostile: String, fuzz: String, benchmark: String) {
     switch driver.transport {
     case .requestRing: ("DriverPair", "HostileFrontend", "DriverFuzz", "DriverBenchmark")
+    case .mailbox: ("DriverPair", "HostileMailboxFrontend", "MailboxFuzz", "DriverBenchmark")
     case .eventRing: ("EventDriverPair", "HostileEventFrontend", "EventFuzz", "EventBenchmark")
     case .byteStream: ("StreamDriverPair", "HostileStreamFrontend", "StreamFuzz", "StreamBenchmark")
     }
@@ -123,6 +124,12 @@ struct DriverTests {
       ] + (driver.dataPageCount > 0 ? data : []) + [
         "default: #expect(outcome.statuses.values.reduce(0, +) == outcome.requestCount)"
       ]
+    case .mailbox:
+      return [
+        "case .impossibleState, .tooLong, .extraPages: #expect(outcome.counters.fault != nil)",
+        "case .eventStorm: #expect(outcome.counters.requests == 0)",
+        "case .randomMessages, .messageThatChanges, .takesItBack: #expect(outcome.counters.fault == nil)",
+      ]
     case .eventRing:
       return [
         "case .producerTooFarAhead, .consumerAhead: #expect(outcome.counters.fault != nil)",
@@ -141,7 +148,7 @@ struct DriverTests {
 
   private func life() -> String {
     switch driver.transport {
-    case .requestRing: requestLife()
+    case .requestRing, .mailbox: requestLife()
     case .eventRing: eventLife()
     case .byteStream: streamLife()
     }
@@ -155,7 +162,7 @@ struct DriverTests {
       file.line()
       file.comment("What the driver moves: `PVIO_BENCHMARK=1 swift test -c release --filter \(prefix)Benchmark`.")
       file.block("@Suite struct \(prefix)Benchmark") { body in
-        let isRequests = driver.transport == .requestRing
+        let isRequests = driver.transport.hasRequests
         body.line("@Test(.enabled(if: TestSettings.benchmarks)\(isRequests ? ", arguments: [1, 32]" : ""))")
         body.block("func \(isRequests ? "calls(depth: Int)" : driver.transport == .eventRing ? "events()" : "bytes()") async throws") { body in
           body.line("let figures = try await \(support.benchmark).run(\(prefix)Engine.self, \(benchmarkArguments))")
@@ -168,7 +175,7 @@ struct DriverTests {
 
   private var benchmarkArguments: String {
     switch driver.transport {
-    case .requestRing:
+    case .requestRing, .mailbox:
       let receiving = driver.dataPageCount > 0 && driver.dataDirection != .toBackend ? ", receiving: \(driver.dataPageCount * 4096)" : ""
       let sending = driver.dataPageCount > 0 && driver.dataDirection != .toFrontend
         ? ", sending: [UInt8](repeating: 1, count: \(driver.dataPageCount * 4096))" : ""

@@ -25,14 +25,15 @@ struct SwiftDriver {
         body.line()
         body.line("public static let kind = DeviceKind(\"\(driver.kind)\")")
         body.line("@inlinable public static var versions: ClosedRange<UInt32> { \(driver.minimumVersion)...\(driver.version) }")
-        if driver.transport == .requestRing {
+        if driver.transport.hasRequests {
+          if driver.transport == .mailbox { body.line("@inlinable public static var carrier: RequestCarrier { .mailbox }") }
           body.line("@inlinable public static var dataDirection: GrantedDataDirection { .\(driver.dataDirection.swiftName) }")
           body.line("@inlinable public static var isRepeatable: Bool { \(driver.isRepeatable) }")
         }
         if driver.transport != .eventRing { body.line("@inlinable public static var ringPageOrder: Int { \(driver.ringPageOrder) }") }
       }
       switch driver.transport {
-      case .requestRing: requestAndResponse(&file)
+      case .requestRing, .mailbox: requestAndResponse(&file)
       case .eventRing: events(&file)
       case .byteStream: break
       }
@@ -41,7 +42,7 @@ struct SwiftDriver {
 
   private var interfaceProtocol: String {
     switch driver.transport {
-    case .requestRing: "RequestRingInterface"
+    case .requestRing, .mailbox: "RequestRingInterface"
     case .eventRing: "EventRingInterface"
     case .byteStream: "ByteStreamInterface"
     }
@@ -49,7 +50,7 @@ struct SwiftDriver {
 
   private var messageTypes: [(name: String, type: String)] {
     switch driver.transport {
-    case .requestRing: [("Request", prefix + "Request"), ("Response", prefix + "Response")]
+    case .requestRing, .mailbox: [("Request", prefix + "Request"), ("Response", prefix + "Response")]
     case .eventRing:
       ["ToFrontend", "FromFrontend"].map { ($0, description.record(named: prefix + $0) == nil ? "NoEvent" : prefix + $0) }
     case .byteStream: []
@@ -128,7 +129,7 @@ struct SwiftDriver {
   }
 
   private var showsIdentifiers: Bool {
-    if driver.transport == .requestRing && driver.dataPageCount == 0 { return true }
+    if driver.transport.hasRequests && driver.dataPageCount == 0 { return true }
     return driver.laterFields.contains { later in
       guard case .identifier = description.record(named: later.record)?.fields.first(where: { $0.name == later.field })?.type else { return false }
       return true

@@ -32,8 +32,8 @@ extension ProtocolLoader {
       name: name, module: .device(prefix), title: try root.string("title"), summary: try root.string("summary"),
       headers: [DriverHeader.path(name)],
       transport: Transport(
-        kind: transport.kind, summary: transport.summary, request: transport == .requestRing ? prefix + "Request" : nil,
-        response: transport == .requestRing ? prefix + "Response" : nil, location: entry.location),
+        kind: transport.kind, summary: transport.summary, request: transport.hasRequests ? prefix + "Request" : nil,
+        response: transport.hasRequests ? prefix + "Response" : nil, location: entry.location),
       rules: try root.strings("rules"),
       constants: try each(root, "constants", constantGroup) + limits(entry, prefix),
       enumerations: try each(root, "enumerations", enumeration), flags: try each(root, "flags", flagSet),
@@ -48,7 +48,7 @@ extension ProtocolLoader {
     _ driver: YAMLMap, _ transport: DriverSection.TransportKind, _ prefix: String, _ name: String, _ dataPageCount: Int
   ) throws(InvalidProtocol) -> [Message] {
     switch transport {
-    case .requestRing:
+    case .requestRing, .mailbox:
       return [
         try driverRecord(driver, "request", prefix + "Request", name, framework: DriverFields.request(dataPageCount: dataPageCount)),
         try driverRecord(driver, "response", prefix + "Response", name, framework: DriverFields.response),

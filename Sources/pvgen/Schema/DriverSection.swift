@@ -18,6 +18,7 @@ struct DriverSection: Sendable {
   /// What the framework can carry a driver over.
   enum TransportKind: String, CaseIterable, Sendable {
     case requestRing = "request-ring"
+    case mailbox
     case eventRing = "event-ring"
     case byteStream = "byte-stream"
 
@@ -25,6 +26,7 @@ struct DriverSection: Sendable {
     var keys: Set<String> {
       switch self {
       case .requestRing: ["request", "response", "data", "repeatable", "ring_page_order"]
+      case .mailbox: ["request", "response", "data", "repeatable"]
       case .eventRing: ["to_frontend", "from_frontend"]
       case .byteStream: ["ring_page_order"]
       }
@@ -35,9 +37,13 @@ struct DriverSection: Sendable {
       self == .byteStream ? (3, 1...DriverSection.largestRingPageOrder) : (0, 0...DriverSection.largestRingPageOrder)
     }
 
+    /// Whether requests are answered.
+    var hasRequests: Bool { self == .requestRing || self == .mailbox }
+
     var summary: String {
       switch self {
       case .requestRing: "One shared ring of requests and responses, and one event channel"
+      case .mailbox: "A shared page with one request or response at a time, and one event channel"
       case .eventRing: "One shared page with a ring of events each way, and one event channel"
       case .byteStream: "A byte ring each way, described by a page, and one event channel"
       }
@@ -46,6 +52,7 @@ struct DriverSection: Sendable {
     var kind: Transport.Kind {
       switch self {
       case .requestRing: .ring
+      case .mailbox: .mailbox
       case .eventRing: .events
       case .byteStream: .stream
       }

@@ -64,8 +64,8 @@ struct DriverTemplate {
 extension DriverTemplate {
   fileprivate var driverSection: String {
     switch transport {
-    case .requestRing:
-      """
+    case .requestRing, .mailbox:
+      (transport == .mailbox ? "  transport: mailbox\n" : "") + """
         request:
           - {name: number, type: u32, doc: A number}
         response:
@@ -88,7 +88,7 @@ extension DriverTemplate {
 
   fileprivate var engine: String {
     switch transport {
-    case .requestRing:
+    case .requestRing, .mailbox:
       """
       public import PVDriver
       import XenInterface
@@ -146,7 +146,7 @@ extension DriverTemplate {
 
   fileprivate var commandBody: String {
     switch transport {
-    case .requestRing:
+    case .requestRing, .mailbox:
       """
         @Option(help: "A number.") var number: UInt32 = 1
         public init() {}
@@ -190,7 +190,7 @@ extension DriverTemplate {
 
   fileprivate var testBody: String {
     switch transport {
-    case .requestRing:
+    case .requestRing, .mailbox:
       """
         @Test func aCallIsAnswered() async throws {
           let pair = try await DriverPair<\(name.prefix)Engine>()
