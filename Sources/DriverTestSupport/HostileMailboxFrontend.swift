@@ -2,6 +2,7 @@ public import PVDriver
 import SharedMemory
 import SharedRing
 import SimulatedPlatform
+import TestSupport
 import XenInterface
 import Xenbus
 
