@@ -57,18 +57,15 @@ public final class ByteStreamBackendDriver<Device: ByteStreamBackendDevice, Endp
   public func connect(frontend: XenbusDirectory) async throws -> [String: String] {
     let streams = try device.streams(of: frontend)
     precondition(streams.count <= device.streamCount, "more streams than were offered")
-    var channels: [EventChannel] = []
-    for stream in streams { channels.append(try platform.bindInterdomainChannel(remote: frontend.domain, port: stream.port)) }
-    let bound = channels
+    let channels = try ByteStreamConnectError.bind(streams.map(\.port), of: frontend.domain, platform)
     let (device, endpoints, platform, notices) = (device, endpoints, platform, notices)
     try await endpoints.loop.run { () -> Result<Void, ByteStreamConnectError> in
       do throws(ByteStreamConnectError) {
-        let grants: ForeignGrants
-        do throws(PlatformError) { grants = try platform.foreignGrants(of: frontend.domain) } catch { throw .platform(error) }
+        let grants = try ByteStreamConnectError.grants(of: frontend.domain, platform)
         for (index, stream) in streams.enumerated() {
           let endpoint = endpoints.value[index]
           guard !endpoint.isConnected else { throw .alreadyConnected }
-          let connection = try ByteStreamConnection.mapped(stream, index, channel: bound[index], device: device, grants: grants)
+          let connection = try ByteStreamConnection.mapped(stream, index, channel: channels[index], device: device, grants: grants)
           endpoint.connect(connection) { notices.peerViolation("the front-end broke stream \(index): \($0)") }
         }
         return .success(())

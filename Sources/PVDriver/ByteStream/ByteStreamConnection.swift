@@ -82,12 +82,11 @@ public final class GrantedStreamMemory: ByteStreamMemory {
 }
 
 /// Why a byte stream could not be taken up.
-public enum ByteStreamConnectError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum ByteStreamConnectError: BackConnectError, Sendable, Equatable, CustomStringConvertible {
   case pageNotMapped(stream: Int, GrantError)
   /// What stands in the page that describes the stream cannot be: which field, what it is, and what it should be.
   case badPage(stream: Int, field: String, value: UInt32, expected: String)
   case platform(PlatformError)
-  /// A peer is connected already: our own mistake, told instead of trapped on because it ends only this device.
   case alreadyConnected
 
   public var description: String {

@@ -59,9 +59,7 @@ public final class ByteStreamFrontendDriver<Device: ByteStreamFrontendDevice, En
 
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
     let plan = try device.plan(for: backend)
-    var channels: [EventChannel] = []
-    for _ in 0..<plan.streamCount { channels.append(try platform.allocateUnboundChannel(for: backend.domain)) }
-    let made = channels
+    let made = try platform.allocateUnboundChannels(plan.streamCount, for: backend.domain)
     let (device, platform, half) = (device, platform, half)
     let references = try await loop.run { () -> Result<[GrantReference], PlatformError> in
       do throws(PlatformError) {

@@ -18,6 +18,11 @@ public protocol BackConnectError: Error {
 }
 
 extension BackConnectError {
+  /// What a domain has granted.
+  public static func grants(of domain: DomainID, _ platform: any XenPlatform) throws(Self) -> ForeignGrants {
+    do throws(PlatformError) { return try platform.foreignGrants(of: domain) } catch { throw .platform(error) }
+  }
+
   /// Binds to the ports that a front-end has published, in their order.
   public static func bind(
     _ ports: some Sequence<EventChannelPort>, of domain: DomainID, _ platform: any XenPlatform
@@ -51,9 +56,7 @@ public final class BackConnection<Plane: BackPlane> {
     with granter: DomainID, _ platform: any XenPlatform, _ make: (ForeignGrants) throws(Failure) -> Plane
   ) throws(Failure) {
     guard plane == nil else { throw .alreadyConnected }
-    let grants: ForeignGrants
-    do throws(PlatformError) { grants = try platform.foreignGrants(of: granter) } catch { throw .platform(error) }
-    plane = try make(grants)
+    plane = try make(Failure.grants(of: granter, platform))
   }
 
   /// Ends the connection, if there is one. Several may ask; all are told.
