@@ -53,3 +53,19 @@ public final class StopRequest: Sendable {
     return isRaised
   }
 }
+
+extension StopRequest {
+  /// What `work` returns; nil when the end is asked for first, and `work` is cancelled then.
+  public func unlessRaised<Value: Sendable>(_ work: @escaping @Sendable () async -> Value?) async -> Value? {
+    await withTaskGroup(of: Value?.self) { group in
+      group.addTask { await work() }
+      group.addTask {
+        await self.wait()
+        return nil
+      }
+      let first = await group.next() ?? nil
+      group.cancelAll()
+      return first
+    }
+  }
+}

@@ -37,12 +37,7 @@ struct TraceCommand: AsyncParsableCommand {
     }
     defer { reader.turnOff() }
     Process.takeSignals()
-    let isOver = StopRequest()
-    let signals = Task {
-      _ = await Process.nextSignal()
-      isOver.raise()
-    }
-    defer { signals.cancel() }
+    let isOver = StopRequest.bySignal()
     try await follow(reader, isOver)
   }
 

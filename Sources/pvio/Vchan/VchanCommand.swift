@@ -119,16 +119,7 @@ struct VchanSession {
       if stop.isRaised { return }
       throw CommandFailure("\(error)")
     }
-    let ending = await withTaskGroup(of: VchanEndpoint.Ending?.self) { group in
-      group.addTask { await pipe.ending() }
-      group.addTask {
-        await stop.wait()
-        return nil
-      }
-      let first = await group.next() ?? nil
-      group.cancelAll()
-      return first
-    }
+    let ending = await stop.unlessRaised { await pipe.ending() }
     await pipe.leave()
     logger.info("\(ending.map { "\($0)" } ?? "stopped")")
     switch ending {

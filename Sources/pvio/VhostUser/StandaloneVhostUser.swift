@@ -51,11 +51,7 @@ struct StandaloneVhostUser {
   }
 
   private func waitForEnd(_ served: [Served]) async {
-    let isOver = StopRequest()
-    let signals = Task {
-      _ = await Process.nextSignal()
-      isOver.raise()
-    }
+    let isOver = StopRequest.bySignal()
     let followers = zip(devices, served).map { device, served in
       Task { [socket = device.socket, notices = served.notices] in
         for await notice in notices {
@@ -65,6 +61,6 @@ struct StandaloneVhostUser {
       }
     }
     await isOver.wait()
-    for task in followers + [signals] { task.cancel() }
+    for task in followers { task.cancel() }
   }
 }

@@ -75,16 +75,7 @@ private struct Clients {
 
   /// The next client; nil when it is to end.
   func next(unless stop: StopRequest) async -> SharedDescriptor? {
-    await withTaskGroup(of: SharedDescriptor?.self) { group in
-      group.addTask { [arrivals] in await arrivals.first { _ in true } }
-      group.addTask {
-        await stop.wait()
-        return nil
-      }
-      let first = await group.next() ?? nil
-      group.cancelAll()
-      return first
-    }
+    await stop.unlessRaised { [arrivals] in await arrivals.first { _ in true } }
   }
 
   func close() async {
