@@ -17,6 +17,8 @@ public final class EventPageBackendDriver<Engine: EventRingEngine>: ServedDriver
   private final class Half {
     let engine: Engine
     private let confined: LoopConfined<Plane>
+    /// The engine was told that a front-end connected, and not that it went.
+    private var hasFrontend = false
     var plane: Plane { confined.value }
 
     init(_ setup: BackendSetup) throws {
@@ -24,6 +26,19 @@ public final class EventPageBackendDriver<Engine: EventRingEngine>: ServedDriver
       engine = try Engine(setup.engine, EventSender(confined))
       plane.onEvent = { [weak engine] in engine?.handle($0) }
       setup.loop.attach(plane)
+    }
+
+    func connected(_ agreement: Device.Agreement) {
+      hasFrontend = true
+      engine.connected(agreement)
+    }
+
+    func disconnect(_ done: @escaping () -> Void) {
+      plane.disconnect { [self] _ in
+        if hasFrontend { engine.disconnected() }
+        hasFrontend = false
+        done()
+      }
     }
   }
 
@@ -102,7 +117,7 @@ public final class EventPageBackendDriver<Engine: EventRingEngine>: ServedDriver
           mapping.unmap()
           throw error
         }
-        half.value.engine.connected(plan.agreement)
+        half.value.connected(plan.agreement)
       }
     }.get()
     channel.onPeerClosed { notices.peerVanished() }
@@ -112,13 +127,7 @@ public final class EventPageBackendDriver<Engine: EventRingEngine>: ServedDriver
   public func disconnect() async {
     let half = half
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-      half.loop.execute {
-        let hadConnection = half.value.plane.isConnected || half.value.plane.fault != nil
-        half.value.plane.disconnect { _ in
-          if hadConnection { half.value.engine.disconnected() }
-          continuation.resume()
-        }
-      }
+      half.loop.execute { half.value.disconnect { continuation.resume() } }
     }
   }
 }
