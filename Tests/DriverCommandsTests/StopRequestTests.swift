@@ -2,7 +2,7 @@ import DriverCommands
 import Testing
 
 /// Work that somebody may not want to be waited for any more.
-@Suite(.timeLimit(.minutes(1))) struct StopRequestTests {
+@Suite(.timeLimit(.minutes(5))) struct StopRequestTests {
   @Test func whatIsDoneFirstIsReturned() async {
     #expect(await StopRequest().unlessRaised { 7 } == 7)
   }
