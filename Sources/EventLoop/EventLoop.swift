@@ -193,6 +193,8 @@ public final class EventLoop: @unchecked Sendable {
       if uring.preparedCount > 0 { submitNow() }
       return
     }
+    // The signal of a stop may have been taken together with that of the mailbox, in this very turn: no other one comes.
+    if stopRequested.load(ordering: .acquiring) { return }
     sleepCount &+= 1
     let timeout = timers.nanosecondsUntilNext(now: MonotonicClock.nowNanoseconds) ?? -1
     do { try uring.submit(waitingFor: 1, timeoutNanoseconds: timeout) } catch { fatalError("io_uring_enter: \(error)") }

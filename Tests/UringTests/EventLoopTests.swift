@@ -87,6 +87,25 @@ import XenPlatform
     #expect(inFlight <= 2, "only the mailbox's watch, and perhaps a cancellation, may be left")
   }
 
+  @Test func aStopIsNotSleptOverWhenItsSignalIsTakenTogetherWithAnother() throws {
+    let loop = try EventLoop(name: "test")
+    let pair = try UnixSocket.pair(.stream)
+    // Ready before the mailbox is, so handled before it in the same turn: the mailbox's event then has two signals.
+    let watch = loop.watchDescriptor(pair.first.rawValue, for: .readable) { [unowned loop] _ in loop.stop() }
+    var wasLate = false
+    loop.schedule(afterNanoseconds: 5_000_000_000) { [unowned loop] in
+      wasLate = true
+      loop.stop()
+    }
+    // Now the kernel watches both.
+    loop.turn(maySleep: false)
+    _ = try UnixSocket.send([1], on: pair.second)
+    loop.execute {}
+    loop.run()
+    #expect(!wasLate)
+    withExtendedLifetime(watch) {}
+  }
+
   @Test(arguments: [false, true])
   func signalsAreDeliveredAndCoalesce(nonBlockingCounters: Bool) async throws {
     let thread = try EventLoopThread.start(name: "test")
