@@ -9,7 +9,7 @@ import XenPlatform
 ///
 /// A turn takes up to ``budget`` requests, hands them to the engine, publishes the responses that came meanwhile once, and
 /// signals once. Lives from connect to disconnect; every call on the loop's thread.
-final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSink<Engine.Interface> {
+final class RequestRingBackPlane<Engine: RequestRingEngine>: RequestRingAnswerSink<Engine.Interface>, BackPlane {
   typealias Request = Engine.Interface.Request
   typealias Response = Engine.Interface.Response
 

@@ -59,12 +59,7 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: ServedDr
   public func connect(frontend: XenbusDirectory) async throws -> [String: String] {
     let offered = await half.loop.run { [half] in half.value.engine.features }
     let (transport, agreement) = try Interface.accept(frontend, of: offer, offered)
-    let channel: EventChannel
-    do throws(PlatformError) {
-      channel = try platform.bindInterdomainChannel(remote: frontend.domain, port: transport.port)
-    } catch {
-      throw RequestRingConnectError.platform(error)
-    }
+    let channel = try RequestRingConnectError.bind([transport.port], of: frontend.domain, platform)[0]
     let (platform, notices) = (platform, notices)
     try await half.loop.run { [half] in
       half.value.connect(transport, features: agreement.features, granter: frontend.domain, channel: channel, platform: platform) { fault in
@@ -75,13 +70,7 @@ public final class RequestRingBackendDriver<Engine: RequestRingEngine>: ServedDr
     return [:]
   }
 
-  public func disconnect() async {
-    let half = half
-    let leaked = await withCheckedContinuation { continuation in
-      half.loop.execute { half.value.disconnect { continuation.resume(returning: $0) } }
-    }
-    if leaked > 0 { logger.critical("\(leaked) pages of the front-end are still mapped after disconnecting: please report this") }
-  }
+  public func disconnect() async { await half.disconnect(logger) }
 
   /// Whether a front-end is connected, and what was done for all that were. From any task.
   public func status() async -> (isConnected: Bool, counters: RequestRingCounters) {

@@ -28,23 +28,18 @@ public struct RequestRingFrontConfiguration<Interface: RequestRingInterface>: Se
 /// order. A call is not cancelled with its task: it was asked for, and its pages are with the back-end.
 public final class RequestRingClient<Interface: RequestRingInterface>: Sendable {
   public let configuration: RequestRingFrontConfiguration<Interface>
-  let plane: LoopConfined<RequestRingFrontPlane<Interface>>
+  private let served: ServedPlane<RequestRingFrontPlane<Interface>>
   private let reporter: ConnectionReporter<RequestRingFrontFault>
 
   /// A client that is served by `loop`, and not connected yet.
   public init(on loop: EventLoop, configuration: RequestRingFrontConfiguration<Interface> = RequestRingFrontConfiguration()) {
     let reporter = ConnectionReporter<RequestRingFrontFault>()
-    let plane = LoopConfined(RequestRingFrontPlane<Interface>(configuration: configuration, reporter: reporter), on: loop)
     self.configuration = configuration
-    self.plane = plane
     self.reporter = reporter
-    loop.execute { loop.attach(plane.value) }
+    served = ServedPlane(RequestRingFrontPlane<Interface>(configuration: configuration, reporter: reporter), on: loop)
   }
 
-  deinit {
-    // Until then it is served, so that whoever still asks a closed client is told.
-    plane.loop.execute { [plane] in plane.value.loop?.detach(plane.value) }
-  }
+  var plane: LoopConfined<RequestRingFrontPlane<Interface>> { served.plane }
 
   /// Sends `request` and returns what came back, when the back-end has answered with `okay`.
   /// - Parameters:
@@ -82,15 +77,5 @@ public final class RequestRingClient<Interface: RequestRingInterface>: Sendable 
   public func waitUntilConnected() async -> Bool { await reporter.waitUntilConnected() }
 
   /// Fails what waits and everything from now on. After the life cycle has ended.
-  public func close() async {
-    await withCheckedContinuation { continuation in
-      plane.loop.execute { [plane] in
-        let plane = plane.value
-        plane.disconnect { _ in
-          plane.close()
-          continuation.resume()
-        }
-      }
-    }
-  }
+  public func close() async { await served.close() }
 }

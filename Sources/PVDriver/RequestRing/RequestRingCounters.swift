@@ -36,7 +36,7 @@ public struct RequestRingCounters: Sendable, Equatable {
 }
 
 /// Why a front-end's ring could not be taken up.
-public enum RequestRingConnectError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum RequestRingConnectError: BackConnectError, Sendable, Equatable, CustomStringConvertible {
   case ringNotMapped(GrantError)
   /// The ring's indices are impossible before the first request.
   case ringBroken(RingFault)

@@ -8,7 +8,7 @@ import XenInterface
 ///
 /// Calls go in with ``submit(_:)``; those of one turn are published together, what finds no room waits in order. Without a
 /// connection calls wait for one, for a bounded time. Loop thread only.
-final class RequestRingFrontPlane<Interface: RequestRingInterface>: LoopSource {
+final class RequestRingFrontPlane<Interface: RequestRingInterface>: LoopSource, FrontPlane {
   typealias Call = RequestRingCall<Interface>
 
   enum Phase: Equatable {

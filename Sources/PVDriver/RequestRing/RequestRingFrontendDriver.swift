@@ -18,8 +18,8 @@ public final class RequestRingFrontendDriver<Interface: RequestRingInterface>: F
   private let client: RequestRingClient<Interface>
   private let platform: any XenPlatform
   private let notices: XenbusNotices
-  private let logger: Logger
-  private let current = Mutex<(channel: EventChannel?, features: Interface.Features)>((nil, Interface.Features()))
+  private let connection: FrontConnection<RequestRingFrontPlane<Interface>>
+  private let features = Mutex(Interface.Features())
 
   public init(
     _ client: RequestRingClient<Interface>, platform: any XenPlatform, notices: XenbusNotices,
@@ -28,7 +28,7 @@ public final class RequestRingFrontendDriver<Interface: RequestRingInterface>: F
     self.client = client
     self.platform = platform
     self.notices = notices
-    self.logger = logger
+    connection = FrontConnection(client.plane, notices: notices, logger: logger)
   }
 
   public func prepare(backend: XenbusDirectory) async throws -> [String: String] {
@@ -51,45 +51,19 @@ public final class RequestRingFrontendDriver<Interface: RequestRingInterface>: F
       plane.onFault = { notices.peerViolation($0.description) }
       return connection.ringReferences
     }
-    current.withLock { $0 = (channel, features) }
-    channel.onPeerClosed { [weak self] in self?.peerClosed() }
+    self.features.withLock { $0 = features }
+    connection.hold([channel])
     let transport = DriverTransport(
       version: choice.version, entryByteCount: choice.entryByteCount, ringReferences: ring, port: channel.port)
     return transport.keys.merging(features.acceptanceKeys) { own, _ in own }
   }
 
   public func connected(backend: XenbusDirectory) async throws {
-    let features = current.withLock { $0.features }
+    let features = self.features.withLock { $0 }
     await client.plane.loop.run { [client] in client.plane.value.start(features) }
   }
 
-  public func quiesce() async {
-    let client = client
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-        client.plane.loop.execute { client.plane.value.quiesce { continuation.resume() } }
-        // Cancelled before there was anything to abandon: then what is below ran too early.
-        if Task.isCancelled { client.plane.loop.execute { client.plane.value.abandonQuiescing() } }
-      }
-    } onCancel: {
-      client.plane.loop.execute { client.plane.value.abandonQuiescing() }
-    }
-  }
+  public func quiesce() async { await connection.quiesce() }
 
-  public func disconnect() async {
-    let held = current.withLock { $0.channel.take() }
-    held?.onPeerClosed(nil)
-    let client = client
-    let stillMapped = await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
-      client.plane.loop.execute { client.plane.value.disconnect { continuation.resume(returning: $0) } }
-    }
-    if stillMapped > 0 { logger.notice("the back-end had not let go of \(stillMapped) pages; they are given up with their arena") }
-  }
-
-  private func peerClosed() {
-    client.plane.loop.execute { [client, notices] in
-      // A back-end that closes with us closes its port before it has unmapped everything: its state says when it has.
-      if client.plane.value.backendVanished("its end of the event channel was closed") { notices.peerVanished() }
-    }
-  }
+  public func disconnect() async { await connection.disconnect() }
 }
