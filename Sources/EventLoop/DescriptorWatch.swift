@@ -11,13 +11,25 @@ public struct PollEvents: OptionSet, Sendable {
   /// Reported whether asked for or not.
   public static let hangUp = PollEvents(rawValue: UInt32(POLLHUP))
   public static let error = PollEvents(rawValue: UInt32(POLLERR))
+  /// The peer of a stream has ended its direction of it (`POLLRDHUP`).
+  public static let readHangUp = PollEvents(rawValue: 0x2000)
 }
 
 /// Calls a handler while a descriptor is ready: for control-plane sockets, where readiness plus plain non-blocking calls read best.
 ///
-/// Level-triggered: the handler is called again as long as the descriptor stays ready. Loop thread only.
+/// Loop thread only.
 public final class DescriptorWatch: LoopSource {
+  /// When the handler is called.
+  public enum Trigger: Sendable {
+    /// Again and again, as long as the descriptor is ready.
+    case level
+    /// When something has come about since the last call, and once for what is there at first and after ``update(_:)``: whoever is called
+    /// takes everything, or remembers that there is more. Costs the kernel nothing between two calls.
+    case edge
+  }
+
   private let descriptor: Int32
+  private let trigger: Trigger
   private var interest: PollEvents
   private var handler: ((PollEvents) -> Void)?
   /// What the kernel has been asked for; nil when nothing is outstanding.
@@ -25,8 +37,9 @@ public final class DescriptorWatch: LoopSource {
   private enum Tag { static let poll: UInt64 = 0, cancel: UInt64 = 1 }
   private var cancelsInFlight = 0
 
-  init(descriptor: Int32, events: PollEvents, handler: @escaping (PollEvents) -> Void) {
+  init(descriptor: Int32, events: PollEvents, trigger: Trigger, handler: @escaping (PollEvents) -> Void) {
     self.descriptor = descriptor
+    self.trigger = trigger
     self.interest = events
     self.handler = handler
   }
@@ -59,11 +72,18 @@ public final class DescriptorWatch: LoopSource {
     }
     guard !interest.isEmpty, handler != nil else { return }
     guard let userData = loop.begin(self, tag: Tag.poll) else { fatalError("too many operations in flight to watch a descriptor") }
-    precondition(loop.uring.preparePoll(.descriptor(descriptor), events: interest.rawValue, userData: userData))
+    switch trigger {
+    case .level: precondition(loop.uring.preparePoll(.descriptor(descriptor), events: interest.rawValue, userData: userData))
+    case .edge: precondition(loop.uring.preparePollEdges(.descriptor(descriptor), events: interest.rawValue, userData: userData))
+    }
     armed = (interest, userData)
   }
 
-  public override func completed(tag: UInt64, result: Int32) {
+  public override func completed(tag: UInt64, result: Int32, isLast: Bool) {
+    if !isLast {
+      if result > 0 { handler?(PollEvents(rawValue: UInt32(result))) }
+      return
+    }
     if tag == Tag.cancel {
       cancelsInFlight -= 1
     } else {
@@ -84,8 +104,10 @@ public final class DescriptorWatch: LoopSource {
 extension EventLoop {
   /// Calls `handler` on the loop's thread whenever `descriptor` is ready for one of `events`, until the watch is cancelled.
   /// The descriptor must stay open until then.
-  public func watchDescriptor(_ descriptor: Int32, for events: PollEvents, handler: @escaping (PollEvents) -> Void) -> DescriptorWatch {
-    let watch = DescriptorWatch(descriptor: descriptor, events: events, handler: handler)
+  public func watchDescriptor(
+    _ descriptor: Int32, for events: PollEvents, trigger: DescriptorWatch.Trigger = .level, handler: @escaping (PollEvents) -> Void
+  ) -> DescriptorWatch {
+    let watch = DescriptorWatch(descriptor: descriptor, events: events, trigger: trigger, handler: handler)
     attach(watch)
     watch.rearm()
     return watch

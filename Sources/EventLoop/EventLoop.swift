@@ -224,7 +224,7 @@ public final class EventLoop: @unchecked Sendable {
     while let completion = uring.takeCompletion() {
       guard let entry = table.complete(completion.userData, isLast: !completion.hasMore) else { continue }
       // A source is detached only when it has nothing in flight; an empty place is a bug of ours that costs one completion.
-      sources[Int(entry.owner)]?.completed(tag: entry.tag, result: completion.result)
+      sources[Int(entry.owner)]?.completed(tag: entry.tag, result: completion.result, isLast: !completion.hasMore)
     }
   }
 

@@ -27,6 +27,9 @@ open class LoopSource {
   /// An operation that this source prepared has completed. `tag` is what it was prepared with.
   open func completed(tag: UInt64, result: Int32) {}
 
+  /// The same, with whether more completions of this operation will come. Overridden by who prepares operations that complete many times.
+  open func completed(tag: UInt64, result: Int32, isLast: Bool) { completed(tag: tag, result: result) }
+
   /// Does a bounded amount of work. Called each turn.
   open func service() -> Service { .idle }
 

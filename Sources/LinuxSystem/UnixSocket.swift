@@ -133,11 +133,21 @@ public enum UnixSocket {
   }
 
   /// Receives at most `buffer.count` bytes of a stream into the front of `buffer`, without a call for memory; zero is the end of the stream.
-  /// Descriptors that came with them are closed by the kernel. Throws `EAGAIN` when nothing is there.
+  /// Descriptors that came with them are closed by the kernel, and what is behind them is left for the next call.
+  /// Throws `EAGAIN` when nothing is there.
   public static func receive(into buffer: inout [UInt8], on socket: borrowing OwnedDescriptor) throws(Errno) -> Int {
     let number = socket.rawValue
     let received = unsafe buffer.withUnsafeMutableBytes { unsafe recv(number, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
     return Int(try check(received))
+  }
+
+  /// Has the kernel refuse to pass descriptors to `socket` (`SO_PASSRIGHTS`), so that what was not received by ``receive(into:on:)`` did
+  /// not fit the buffer or was not there. False before Linux 6.16, which cannot.
+  public static func refuseDescriptors(on socket: borrowing OwnedDescriptor) -> Bool {
+    var value: Int32 = 0
+    // asm-generic/socket.h; older headers lack it.
+    let passRights: Int32 = 83
+    return unsafe setsockopt(socket.rawValue, SOL_SOCKET, passRights, &value, socklen_t(MemoryLayout<Int32>.size)) == 0
   }
 
   /// Sends what is in `bytes` from `offset` on, as much as the socket takes. Throws `EAGAIN` when it takes nothing.

@@ -178,6 +178,15 @@ extension Uring {
     return true
   }
 
+  /// Completes each time that one of `events` comes to be there, and at once for what is there already, until it is cancelled or the
+  /// kernel has enough (`IORING_OP_POLL_ADD`, `IORING_POLL_ADD_MULTI`, Linux 5.13). Only the last completion has no ``UringCompletion/hasMore``.
+  @inlinable public mutating func preparePollEdges(_ file: UringFile, events: UInt32, userData: UInt64) -> Bool {
+    guard let entry = unsafe io_uring_get_sqe(ring) else { return false }
+    unsafe io_uring_prep_poll_multishot(entry, file.number, events)
+    unsafe finish(entry, file, userData)
+    return true
+  }
+
   /// Waits until `file` is readable, then reads `byteCount` bytes to `address`: a read that waits, of a file that does not
   /// (`IORING_OP_POLL_ADD` linked to `IORING_OP_READ`). One completion: that of the read, or of whatever ended the wait before it. Takes two
   /// submissions, which must fit together.

@@ -87,6 +87,33 @@ import XenPlatform
     #expect(inFlight <= 2, "only the mailbox's watch, and perhaps a cancellation, may be left")
   }
 
+  @Test func anEdgeWatchIsCalledForWhatIsThereAndForWhatComesButNotInBetween() throws {
+    let loop = try EventLoop(name: "test")
+    let pair = try UnixSocket.pair(.stream)
+    _ = try UnixSocket.send([1], on: pair.second)
+    var calls = 0
+    let watch = loop.watchDescriptor(pair.first.rawValue, for: [.readable, .readHangUp], trigger: .edge) { _ in calls += 1 }
+    func turn() { for _ in 0..<4 { loop.turn(maySleep: false) } }
+    turn()
+    #expect(calls == 1, "what is there at first")
+    turn()
+    #expect(calls == 1, "nothing was read, and nothing came")
+    _ = try UnixSocket.send([2], on: pair.second)
+    turn()
+    #expect(calls == 2)
+    watch.update([.readable, .writable])
+    turn()
+    #expect(calls == 3, "what is there after a change of interest")
+    UnixSocket.shutDown(pair.second)
+    turn()
+    #expect(calls == 4, "the peer's end")
+    watch.cancel()
+    turn()
+    #expect(calls == 4)
+    #expect(loop.operationsInFlight == 1, "only the mailbox's watch is left")
+    loop.shutDown()
+  }
+
   @Test func aStopIsNotSleptOverWhenItsSignalIsTakenTogetherWithAnother() throws {
     let loop = try EventLoop(name: "test")
     let pair = try UnixSocket.pair(.stream)
