@@ -91,7 +91,7 @@ let package = Package(
     layer("XenStoreWire", ["XenInterface"]),
     layer("XenStoreRing", ["SharedRing", "SharedMemory", "XenInterface"]),
     layer("XenStoreMigration", ["XenStoreWire", "XenInterface"]),
-    layer("XenStoreCore", ["XenStoreMigration", "XenStoreWire", "XenInterface"]),
+    layer("XenStoreCore", ["XenStoreMigration", "XenStoreWire", "SharedMemory", "XenInterface"]),
     layer("XenPlatform", ["SharedMemory", "LinuxSystem", "XenInterface", system]),
     layer("Uring", ["CLiburing", "CLinuxShims", "LinuxSystem", system]),
     layer("TestSupport", ["LinuxSystem", system, logging]),

@@ -22,7 +22,7 @@ struct NodeFootprint {
 
   init(_ node: XenStoreNode, countingChildNamesUpTo limit: Int = 0) {
     self.init(
-      owner: node.permissions.first?.domain ?? .control, valueByteCount: node.value.count, permissionCount: node.permissions.count)
+      owner: node.owner, valueByteCount: node.value.count, permissionCount: node.permissions.count)
     guard limit > 0 else { return }
     for child in node.children.entries {
       childNamesByteCount += child.name.byteCount + 1

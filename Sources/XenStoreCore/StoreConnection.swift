@@ -1,3 +1,4 @@
+import SharedMemory
 public import XenInterface
 import XenStoreWire
 
@@ -26,10 +27,12 @@ final class StoreConnection {
   let isPrivileged: Bool
   /// What its owner says of who is at the other end, for the audit.
   let label: String
-  var parser = XenStorePacketParser()
-  var output = OutputQueue()
-  /// What each packet of ``output`` waits for; kept only while commits are.
-  var gate = OutputGate()
+  /// The same in bytes.
+  let labelBytes: [UInt8]
+  // In cells: each request would otherwise be checked for overlapping accesses, a dozen times.
+  private let parserCell = FixedCell(XenStorePacketParser())
+  private let outputCell = FixedCell(OutputQueue())
+  private let gateCell = FixedCell(OutputGate())
   var isWaitingForDurability = false
   var watches: [Watch] = []
   var transactions: [UInt32: StoreTransaction] = [:]
@@ -52,8 +55,25 @@ final class StoreConnection {
 
   init(id: XenStoreConnectionID, domain: DomainID, isPrivileged: Bool, label: String) {
     self.label = label
+    labelBytes = Array(label.utf8)
     self.id = id
     self.domain = domain
     self.isPrivileged = isPrivileged
+  }
+
+  var parser: XenStorePacketParser {
+    @inline(__always) _read { yield parserCell.value }
+    @inline(__always) _modify { yield &parserCell.value }
+  }
+
+  var output: OutputQueue {
+    @inline(__always) _read { yield outputCell.value }
+    @inline(__always) _modify { yield &outputCell.value }
+  }
+
+  /// What each packet of ``output`` waits for; kept only while commits are.
+  var gate: OutputGate {
+    @inline(__always) _read { yield gateCell.value }
+    @inline(__always) _modify { yield &gateCell.value }
   }
 }

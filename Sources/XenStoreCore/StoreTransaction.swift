@@ -19,9 +19,10 @@ final class StoreTransaction {
   private(set) var baseVersion: UInt64
   var working: XenStoreTree
   /// Every node read or written, whether it existed or not: a change of any of them by others is a conflict.
-  private(set) var accessed: Set<XenStorePath> = []
-  private(set) var changes: [XenStorePath] = []
-  private var reports: [XenStorePath: Report] = [:]
+  private(set) var accessed = FewPaths()
+  /// The nodes that it changed, and how each is reported.
+  private var changed = FewPaths()
+  private var reports: [Report] = []
   /// Set when the daemon could not carry out a change: committing the rest would be a partial commit (XSA-415, XSA-421).
   var failure: XenStoreError?
 
@@ -37,7 +38,7 @@ final class StoreTransaction {
   private(set) var written: [XenStorePath: Int] = [:]
   /// What goes into the audit when it is committed, each once.
   private(set) var audited: [AuditedChange] = []
-  private var auditedSet: Set<AuditedChange> = []
+  private var auditedSet: Set<AuditedChange>?
 
   struct AuditedChange: Hashable {
     let operation: XenStoreAudit.Operation
@@ -62,20 +63,24 @@ final class StoreTransaction {
   }
 
   func noteAccess(_ path: XenStorePath) {
-    if accessed.insert(path).inserted { accessedByteCount += path.bytes.count + StoreTransaction.accessByteCount }
+    if accessed.insert(path) { accessedByteCount += path.bytes.count + StoreTransaction.accessByteCount }
   }
 
   /// Notes a change. One node is reported once, as its last reportable change says.
   func noteChange(_ path: XenStorePath, _ report: Report) {
     noteAccess(path)
-    switch (reports[path], report) {
-    case (nil, _):
-      changes.append(path)
-      reports[path] = report
-    case (_, .silent): break
-    case (_, .changed), (_, .removedWithAncestor): reports[path] = report
+    if changed.insert(path) {
+      reports.append(report)
+    } else if report != .silent, let index = changed.index(of: path) {
+      reports[index] = report
     }
   }
+
+  /// The nodes that it changed, in the order of the first change.
+  var changes: [XenStorePath] { changed.all }
+
+  /// Audited changes that are compared one by one.
+  private static let scanLimit = 8
 
   /// Bytes counted for a node that was looked at, besides its path.
   private static let accessByteCount = 64
@@ -90,8 +95,14 @@ final class StoreTransaction {
 
   func noteAudit(_ operation: XenStoreAudit.Operation, _ path: XenStorePath) {
     let change = AuditedChange(operation: operation, path: path)
-    if auditedSet.insert(change).inserted { audited.append(change) }
+    guard !(auditedSet?.contains(change) ?? audited.contains(change)) else { return }
+    audited.append(change)
+    if auditedSet != nil {
+      auditedSet?.insert(change)
+    } else if audited.count > StoreTransaction.scanLimit {
+      auditedSet = Set(audited)
+    }
   }
 
-  func report(of path: XenStorePath) -> Report { reports[path] ?? .silent }
+  func report(of path: XenStorePath) -> Report { changed.index(of: path).map { reports[$0] } ?? .silent }
 }

@@ -3,10 +3,10 @@ public import XenStoreWire
 
 /// Who changed what, and when: the last changes of the store, within a bound of entries and of bytes. Values are never kept.
 ///
-/// An entry is stored as it is; text is made only for who reads it.
+/// An entry is stored as bytes; text is made only for who reads it.
 public struct XenStoreAudit {
   /// What was done, by the name that a reader sees.
-  public enum Operation: String, Sendable, Hashable {
+  public enum Operation: String, Sendable, Hashable, CaseIterable {
     case write
     case makeDirectory = "mkdir"
     case remove = "rm"
@@ -45,14 +45,13 @@ public struct XenStoreAudit {
 
     /// Bytes counted for an entry besides its path.
     fileprivate static let fixedByteCount = 128
-    fileprivate var byteCount: Int { Entry.fixedByteCount + path.bytes.count }
+    fileprivate static func byteCount(of pathByteCount: Int) -> Int { fixedByteCount + pathByteCount }
   }
 
   private let capacity: Int
   private let byteLimit: Int
-  private var ring: [Entry?]
-  /// Where the oldest entry is.
-  private var head = 0
+  /// The entries one behind the other, as ``AuditRing`` keeps them.
+  private var ring: AuditRing
   private var byteCount = 0
   /// Entries that are kept now.
   public private(set) var count = 0
@@ -64,7 +63,7 @@ public struct XenStoreAudit {
     precondition(capacity > 0)
     self.capacity = capacity
     self.byteLimit = byteLimit
-    ring = Array(repeating: nil, count: capacity)
+    ring = AuditRing(byteLimit: byteLimit)
   }
 
   /// Goes on behind what an earlier process kept: `entries`, the last of which has number `lastSequence`.
@@ -72,36 +71,30 @@ public struct XenStoreAudit {
     self.init()
     self.lastSequence = lastSequence - UInt64(entries.count)
     for entry in entries {
-      append(entry.operation, entry.path, domain: entry.domain, label: entry.label, unixMicroseconds: entry.unixMicroseconds)
+      append(entry.operation, entry.path, domain: entry.domain, label: Array(entry.label.utf8), unixMicroseconds: entry.unixMicroseconds)
     }
   }
 
-  mutating func append(_ operation: Operation, _ path: XenStorePath, domain: DomainID, label: String, unixMicroseconds: UInt64) {
+  mutating func append(_ operation: Operation, _ path: XenStorePath, domain: DomainID, label: [UInt8], unixMicroseconds: UInt64) {
     lastSequence += 1
-    let entry = Entry(
-      sequence: lastSequence, unixMicroseconds: unixMicroseconds, domain: domain, label: label, operation: operation, path: path)
-    byteCount += entry.byteCount
-    while count == capacity || byteCount > byteLimit && count > 0 { removeFirst() }
-    ring[(head + count) % capacity] = entry
+    byteCount += Entry.byteCount(of: path.bytes.count)
+    while count == capacity || byteCount > byteLimit && count > 0 {
+      byteCount -= Entry.byteCount(of: ring.removeFirst())
+      count -= 1
+    }
+    ring.append(operation, path, domain: domain, label: label, unixMicroseconds: unixMicroseconds)
     count += 1
   }
 
-  private mutating func removeFirst() {
-    byteCount -= ring[head]?.byteCount ?? 0
-    ring[head] = nil
-    head = (head + 1) % capacity
-    count -= 1
-  }
-
   /// The kept changes that came after number `sequence`, oldest first.
-  public func entries(after sequence: UInt64) -> some Sequence<Entry> {
-    let oldest = lastSequence - UInt64(count) + 1
-    let skipped = sequence < oldest ? 0 : Int(min(sequence - oldest + 1, UInt64(count)))
-    return (skipped..<count).lazy.compactMap { ring[(head + $0) % capacity] }
+  public func entries(after sequence: UInt64) -> [Entry] {
+    let first = lastSequence - UInt64(count) + 1
+    let skipped = sequence < first ? 0 : Int(min(sequence - first + 1, UInt64(count)))
+    return ring.entries(count: count, first: first, skipping: skipped)
   }
 
   /// The label of what the daemon did without being asked through a connection.
-  static let daemonLabel = "daemon"
+  static let daemonLabel = Array("daemon".utf8)
 
   /// A label without blanks and control characters, at most 64 bytes: it must not break a line.
   static func label(_ text: String) -> String {

@@ -19,18 +19,18 @@ extension XenStoreCore {
     if let transaction = request.transaction {
       transaction.noteAudit(operation, path())
     } else {
-      audit(operation, path(), domain: request.connection.domain, label: request.connection.label)
+      audit(operation, path(), domain: request.connection.domain, label: request.connection.labelBytes)
     }
   }
 
   /// Notes what the daemon did itself, or a whole commit.
-  func audit(_ operation: XenStoreAudit.Operation, _ path: XenStorePath, domain: DomainID, label: String) {
+  func audit(_ operation: XenStoreAudit.Operation, _ path: XenStorePath, domain: DomainID, label: [UInt8]) {
     audit?.append(operation, path, domain: domain, label: label, unixMicroseconds: auditClock())
   }
 
   func auditCommit(of transaction: StoreTransaction, by connection: StoreConnection) {
     guard audit != nil else { return }
-    for change in transaction.audited { audit(change.operation, change.path, domain: connection.domain, label: connection.label) }
+    for change in transaction.audited { audit(change.operation, change.path, domain: connection.domain, label: connection.labelBytes) }
   }
 
   // MARK: Requests

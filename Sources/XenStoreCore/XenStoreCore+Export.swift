@@ -177,7 +177,7 @@ extension XenStoreCore {
       }
     }
 
-    let accessed = transaction.accessed
+    let accessed = Set(transaction.accessed.all)
     let changes = Set(transaction.changes)
     let paths = accessed.union(transaction.working.differences(from: transaction.base)).sorted()
     stream.appendGenerations(

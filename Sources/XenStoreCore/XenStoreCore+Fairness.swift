@@ -55,7 +55,7 @@ extension XenStoreCore {
   /// change a node must not keep others from it.
   func fileReservation(after transaction: StoreTransaction, of connection: StoreConnection) {
     guard isFair, transaction.accessed.count <= CommitReservations.pathLimit else { return }
-    var paths = transaction.accessed
+    var paths = Set(transaction.accessed.all)
     if !connection.isPrivileged {
       paths = paths.filter { isAllowed(connection, .write, by: tree.nearestNode(to: $0).node.permissions) }
     }

@@ -49,7 +49,9 @@ extension XenStoreCore {
     guard let (text, rest) = XenStorePayload.stringAndRest(request.payload) else { throw .invalidArgument }
     let path = try nodePath(text, request)
     let value = Array(rest)
-    if let before = try footprint(at: path, for: request, needing: .write) {
+    if request.transaction == nil, let node = tree.mutableNode(at: path) {
+      try setValue(value, of: node, path, request)
+    } else if let before = try footprint(at: path, for: request, needing: .write) {
       var after = before
       after.valueByteCount = value.count
       try count(change: before, to: after, at: path, for: request)
@@ -108,6 +110,24 @@ extension XenStoreCore {
   }
 
   // MARK: Steps
+
+  /// Changes the value of a node of the live tree, which has it alone.
+  private func setValue(_ value: [UInt8], of node: XenStoreNode, _ path: XenStorePath, _ request: StoreRequest) throws(XenStoreError) {
+    guard isAllowed(request.connection, .write, by: node.permissions) else { throw .accessDenied }
+    // Nobody counts what the control domain does to its own.
+    if !request.connection.isPrivileged || node.owner != .control {
+      let before = footprint(of: node, for: request.connection)
+      var after = before
+      after.valueByteCount = value.count
+      try count(change: before, to: after, at: path, for: request)
+    }
+    let generation = nextGeneration()
+    node.value = value
+    node.generation = generation
+    version = generation
+    note(.value(path, value))
+    report(path, permissions: [node.permissions, parentPermissions(of: path, in: tree)])
+  }
 
   /// Whether the node is there for the request to change; throws when the connection may not write to it or, for a missing one, above it.
   private func isPresent(_ path: XenStorePath, _ request: StoreRequest) throws(XenStoreError) -> Bool {

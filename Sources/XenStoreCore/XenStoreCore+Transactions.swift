@@ -75,7 +75,7 @@ extension XenStoreCore {
 
   /// Whether others have changed what the transaction looked at.
   func hasConflict(_ transaction: StoreTransaction) -> Bool {
-    transaction.baseVersion != version && transaction.accessed.contains { hasChanged($0, since: transaction.base) }
+    transaction.baseVersion != version && transaction.accessed.all.contains { hasChanged($0, since: transaction.base) }
   }
 
   private func hasChanged(_ path: XenStorePath, since base: XenStoreTree) -> Bool {
@@ -99,6 +99,7 @@ extension XenStoreCore {
   }
 
   private func report(_ path: XenStorePath, of transaction: StoreTransaction) {
+    guard watches.isWatched(path) else { return }
     let before = transaction.base.node(at: path)?.permissions
     let after = tree.node(at: path)?.permissions
     // Created and removed again: nobody else ever could have seen it.

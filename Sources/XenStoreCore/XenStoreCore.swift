@@ -1,3 +1,4 @@
+import SharedMemory
 public import XenInterface
 public import XenStoreWire
 
@@ -31,22 +32,28 @@ public final class XenStoreCore {
   /// there is no such command.
   public var onLiveUpdate: (([String]) -> String?)?
 
-  var tree: XenStoreTree
+  // What each request touches is in cells: it would otherwise be checked for overlapping accesses, dozens of times.
+  let treeCell: FixedCell<XenStoreTree>
+  let connectionsCell = FixedCell(XenStoreConnectionTable<StoreConnection>())
+  let watchesCell = FixedCell(WatchIndex())
+  let journalCell = FixedCell(CommitJournal())
+  let reservationsCell = FixedCell(CommitReservations())
+  let usageCell = FixedCell([DomainID: DomainUsage]())
+  let quotaStateCell = FixedCell(QuotaState())
+  let auditCell = FixedCell<XenStoreAudit?>(nil)
+  private let readyCell = FixedCell(ReadyQueue())
+
   /// The generation of the live tree's last change: equal versions mean equal trees.
   var version: UInt64 = 1
   var lastGeneration: UInt64 = 1
   var lastSerial: UInt64 = 0
 
-  var connections = XenStoreConnectionTable<StoreConnection>()
-  private var ready: [XenStoreConnectionID] = []
   /// What requests that would change something are answered with, while changes cannot be kept.
   public var changeRefusal: XenStoreError?
-  var journal = CommitJournal()
   /// Connections whose next packet is kept back until it cannot be lost.
   var waitingForDurability: [XenStoreConnectionID] = []
   /// Whether transactions that met a conflict take turns; the turns, and the time they are measured by.
   var isFair = false
-  var reservations = CommitReservations()
   var now: UInt64 = 0
   /// Connections whose request waits for a turn to end, longest first.
   var heldConnections: [XenStoreConnectionID] = []
@@ -55,13 +62,8 @@ public final class XenStoreCore {
   var isWaking = false
   /// When an unread event may first have to be dropped; no later than that.
   var nextEventDeadline: UInt64?
-  var watches = WatchIndex()
-  var usage: [DomainID: DomainUsage] = [:]
-  var quotaState = QuotaState()
   /// Features of domains that do not have all.
   var domainFeatures: [DomainID: XenStoreFeatures] = [:]
-  /// Who changed what; nil while nobody wants to know.
-  public internal(set) var audit: XenStoreAudit?
   var auditClock: () -> UInt64 = { 0 }
   var isTracing = false
   var introducedDomains: Set<DomainID> = [.control]
@@ -74,7 +76,7 @@ public final class XenStoreCore {
 
   public init(quotas: XenStoreQuotas = XenStoreQuotas()) {
     self.quotas = quotas
-    tree = XenStoreTree(generation: 1)
+    treeCell = FixedCell(XenStoreTree(generation: 1))
   }
 
   // MARK: Connections
@@ -105,12 +107,25 @@ public final class XenStoreCore {
 
   /// Takes bytes that arrived on a connection and handles the packets in them, as far as the connection reads its replies:
   /// the rest waits, and is handled as output is taken.
-  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) { receive(bytes[...], from: id) }
+  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) { receive(bytes, count: bytes.count, from: id) }
 
-  /// The same for a part of a buffer, which the caller may use again at once.
-  public func receive(_ bytes: ArraySlice<UInt8>, from id: XenStoreConnectionID) {
+  /// The same for the first `count` bytes of a buffer, which the caller may use again at once.
+  public func receive(_ buffer: [UInt8], count: Int, from id: XenStoreConnectionID) {
     guard let connection = connections[id], connection.fault == nil else { return }
-    connection.parser.feed(bytes)
+    var start = 0
+    if connection.parser.isIdle {
+      // Most of the time a request arrives as a whole: it is taken from where it lies.
+      while maySend(connection), let packet = XenStorePacketParser.packet(at: &start, of: buffer, count: count) {
+        if mustWait(packet, from: connection) {
+          hold(packet, of: connection)
+          break
+        }
+        handle(packet, from: connection)
+        if needsWake { wakeHeldConnections() }
+      }
+    }
+    guard connection.fault == nil, start < count || connection.parser.bufferedByteCount > 0 else { return }
+    connection.parser.feed(buffer[start..<count])
     handleWaitingPackets(of: connection)
   }
 
@@ -130,9 +145,16 @@ public final class XenStoreCore {
 
   /// The connections that got output or a fault since the last call.
   public func takeReadyConnections() -> [XenStoreConnectionID] {
-    defer { ready.removeAll(keepingCapacity: true) }
-    for id in ready { connections[id]?.isListedAsReady = false }
-    return ready
+    var taken: [XenStoreConnectionID] = []
+    while let id = takeReadyConnection() { taken.append(id) }
+    return taken
+  }
+
+  /// The next of them, in the order in which they got it; nil when there is none.
+  public func takeReadyConnection() -> XenStoreConnectionID? {
+    guard let id = readyCell.value.next() else { return nil }
+    connections[id]?.isListedAsReady = false
+    return id
   }
 
   /// Whether there is something to send, now or once commits are durable.
@@ -142,7 +164,18 @@ public final class XenStoreCore {
   ///
   /// Take only what can be sent now: an event that was not taken yet absorbs further identical ones.
   public func nextOutput(for id: XenStoreConnectionID) -> [UInt8]? {
-    guard let connection = connections[id], !isKeptBack(connection), let bytes = connection.output.next() else { return nil }
+    guard let connection = connections[id] else { return nil }
+    return nextOutput(for: connection)
+  }
+
+  /// Appends packets as ``nextOutput(for:)`` gives them to `bytes`, as long as these are fewer than `limit`.
+  public func takeOutput(for id: XenStoreConnectionID, into bytes: inout [UInt8], limit: Int) {
+    guard let connection = connections[id] else { return }
+    while bytes.count < limit, let packet = nextOutput(for: connection) { bytes.append(contentsOf: packet) }
+  }
+
+  private func nextOutput(for connection: StoreConnection) -> [UInt8]? {
+    guard !isKeptBack(connection), let bytes = connection.output.next() else { return nil }
     if journal.isOn { connection.gate.removeFirst() }
     countQueue(of: connection)
     if connection.parser.bufferedByteCount > 0 { handleWaitingPackets(of: connection) }
@@ -215,11 +248,16 @@ public final class XenStoreCore {
   func markReady(_ connection: StoreConnection) {
     guard !connection.isListedAsReady else { return }
     connection.isListedAsReady = true
-    ready.append(connection.id)
+    readyCell.value.append(connection.id)
+  }
+
+  /// Whether the connection's next request may be looked at.
+  private func maySend(_ connection: StoreConnection) -> Bool {
+    connection.fault == nil && connection.output.replyCount < connection.unreadReplyLimit && !connection.isWaiting
   }
 
   func handleWaitingPackets(of connection: StoreConnection) {
-    while connection.fault == nil, connection.output.replyCount < connection.unreadReplyLimit, !connection.isWaiting {
+    while maySend(connection) {
       switch connection.parser.next() {
       case .packet(let packet):
         if mustWait(packet, from: connection) { return hold(packet, of: connection) }

@@ -1,3 +1,4 @@
+import XenInterface
 import XenStoreWire
 
 /// One node. Nodes are shared between trees: whoever changes one must own it alone (``XenStoreTree`` sees to that).
@@ -6,14 +7,21 @@ import XenStoreWire
 /// so that is as deep as the stack gets.
 final class XenStoreNode {
   var value: [UInt8]
-  var permissions: [XenStorePermission]
+  var permissions: [XenStorePermission] {
+    didSet { owner = permissions.first?.domain ?? .control }
+  }
+  /// The domain that the first permission names.
+  private(set) var owner: DomainID
   /// Number of the last change to this node's value, permissions or set of children; never used twice in a store.
   var generation: UInt64
   private(set) var children: NameTable<XenStoreNode>
+  /// What DIRECTORY answers, from the first time that it is asked for until a child comes or goes.
+  private var listing: [UInt8]?
 
   init(value: [UInt8], permissions: [XenStorePermission], generation: UInt64, children: NameTable<XenStoreNode> = NameTable()) {
     self.value = value
     self.permissions = permissions
+    owner = permissions.first?.domain ?? .control
     self.generation = generation
     self.children = children
   }
@@ -33,15 +41,23 @@ final class XenStoreNode {
     }
   }
 
-  func insert(_ node: XenStoreNode, named name: XenStoreName) { children.set(node, named: name) }
+  func insert(_ node: XenStoreNode, named name: XenStoreName) {
+    children.set(node, named: name)
+    listing = nil
+  }
 
-  func removeChild(named name: XenStoreName) -> XenStoreNode? { children.remove(name) }
+  func removeChild(named name: XenStoreName) -> XenStoreNode? {
+    listing = nil
+    return children.remove(name)
+  }
 
   /// The names of the children, each with its NUL, as DIRECTORY lists them.
   var directoryPayload: [UInt8] {
+    if let listing { return listing }
     var payload: [UInt8] = []
     payload.reserveCapacity(children.count * 8)
     children.appendNames(to: &payload)
+    listing = payload
     return payload
   }
 }

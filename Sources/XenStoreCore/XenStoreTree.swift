@@ -5,6 +5,10 @@ import XenStoreWire
 /// the way to the change. A transaction is such a copy.
 struct XenStoreTree {
   private(set) var root: XenStoreNode
+  /// Every copy has the same one: who has it alone shares no node with anybody.
+  private var mark = Mark()
+
+  private final class Mark {}
 
   /// A tree with nothing but the root, which the control domain owns.
   init(generation: UInt64) {
@@ -111,7 +115,8 @@ struct XenStoreTree {
   }
 
   /// A node that only this tree has, with every node on the way to it; nil when there is no such node.
-  private mutating func mutableNode(at path: XenStorePath) -> XenStoreNode? {
+  mutating func mutableNode(at path: XenStorePath) -> XenStoreNode? {
+    if isKnownUniquelyReferenced(&mark) { return node(at: path) }
     makeRootMutable()
     var node = root
     for name in path.names {

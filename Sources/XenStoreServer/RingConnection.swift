@@ -167,7 +167,7 @@ final class RingConnection: StoreLink {
     server.flush()
   }
 
-  private func read() {
+  override func read() {
     let count: Int
     do throws(ByteStreamFault) {
       count = try requests.take(into: &server.inputBuffer, limit: XenStoreLimits.ringByteCount)

@@ -9,12 +9,20 @@ final class SocketConnection: StoreLink {
   /// Output is taken from the core only up to here: what stays there can still absorb identical events.
   private static let unsentByteCount = 16 << 10
 
+  private static let input: PollEvents = [.readable, .readHangUp]
+
   let socket: OwnedDescriptor
+  /// Whether one call takes all that is there, if there is room: else only a call that finds nothing tells.
+  private let isEmptiedAtOnce: Bool
   /// The listening socket it came through; empty when it came through none.
   let listenerPath: String
   private unowned let server: XenStoreServer
   private var watch: DescriptorWatch?
   private var wantsToRead = true
+  /// The peer has ended its direction of the stream, of which something may be left: no further event says so.
+  private var isEnding = false
+  /// It has ended both, and reads no answer: what it sent is taken although it left others unread.
+  private var isGone = false
   /// Packets taken from the core, of which the socket has taken the first ``sentCount`` bytes.
   private var unsent: [UInt8] = []
   private var sentCount = 0
@@ -23,12 +31,13 @@ final class SocketConnection: StoreLink {
   init(
     socket: consuming OwnedDescriptor, id: XenStoreConnectionID, listenerPath: String, server: XenStoreServer, unsent: [UInt8] = []
   ) {
+    isEmptiedAtOnce = UnixSocket.refuseDescriptors(on: socket)
     self.socket = socket
     self.listenerPath = listenerPath
     self.server = server
     self.unsent = unsent
     super.init(id: id)
-    watch = server.loop.watchDescriptor(self.socket.rawValue, for: .readable) { [unowned self] in ready($0) }
+    watch = server.loop.watchDescriptor(self.socket.rawValue, for: SocketConnection.input, trigger: .edge) { [unowned self] in ready($0) }
   }
 
   private var hasUnsentBytes: Bool { sentCount < unsent.count }
@@ -47,11 +56,11 @@ final class SocketConnection: StoreLink {
   }
 
   override func update(isHeldBack: Bool) {
+    let wantedToRead = wantsToRead
     wantsToRead = !hasUnsentBytes && !isHeldBack
-    var events: PollEvents = []
-    if wantsToRead { events.insert(.readable) }
-    if hasUnsentBytes { events.insert(.writable) }
-    watch?.update(events)
+    // What came meanwhile has had its event.
+    if wantsToRead, !wantedToRead { server.readAgain(self) }
+    watch?.update(hasUnsentBytes ? [SocketConnection.input, .writable] : SocketConnection.input)
   }
 
   override var migrated: XenStoreMigratedLink? {
@@ -66,30 +75,35 @@ final class SocketConnection: StoreLink {
   }
 
   private func refill(from core: XenStoreCore) {
-    if !hasUnsentBytes {
-      // Most of the time one packet is all there is: it is sent from where it lies.
-      unsent = core.nextOutput(for: id) ?? []
+    if sentCount == unsent.count {
+      // What one burst needed is not kept for ever.
+      unsent.removeAll(keepingCapacity: sentCount <= 1024)
       sentCount = 0
-      if unsent.isEmpty { return }
+    } else if sentCount > 0 {
+      unsent.removeFirst(sentCount)
+      sentCount = 0
     }
-    while unsent.count - sentCount < SocketConnection.unsentByteCount, let packet = core.nextOutput(for: id) {
-      if sentCount > 0 {
-        unsent.removeFirst(sentCount)
-        sentCount = 0
-      }
-      unsent.append(contentsOf: packet)
-    }
+    core.takeOutput(for: id, into: &unsent, limit: SocketConnection.unsentByteCount)
   }
 
   private func ready(_ events: PollEvents) {
     if events.contains(.writable) { server.resume(self) }
-    guard watch != nil, wantsToRead || events.contains(.hangUp) || events.contains(.error) else { return }
+    if !events.isDisjoint(with: [.hangUp, .error]) { isGone = true }
+    if isGone || events.contains(.readHangUp) { isEnding = true }
+    read()
+  }
+
+  /// Takes what the peer has sent, as far as the input buffer holds it; the rest comes in the next turn.
+  override func read() {
+    guard watch != nil, wantsToRead || isGone else { return }
     do throws(Errno) {
       let count = try UnixSocket.receive(into: &server.inputBuffer, on: socket)
       guard count > 0 else { return server.ended(self) }
       server.received(count, from: self)
+      if isEnding || !isEmptiedAtOnce || count == server.inputBuffer.count { server.readAgain(self) }
     } catch {
-      if error != .wouldBlock && error != .interrupted || events.contains(.error) { server.ended(self) }
+      if error == .interrupted { return server.readAgain(self) }
+      if error != .wouldBlock || isEnding { server.ended(self) }
     }
   }
 }

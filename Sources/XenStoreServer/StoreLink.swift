@@ -21,6 +21,9 @@ class StoreLink {
   /// Takes output from the core and sends it, as much as the peer takes.
   func deliver(from core: XenStoreCore) -> Delivery { fatalError("a subclass overrides this") }
 
+  /// Takes what the peer has sent, if it is read from; called for who asked ``XenStoreServer/readAgain(_:)``.
+  func read() {}
+
   /// Reads on, or not: a peer that does not read its replies is not read from.
   func update(isHeldBack: Bool) { fatalError("a subclass overrides this") }
 

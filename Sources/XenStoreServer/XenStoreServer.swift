@@ -34,6 +34,8 @@ public final class XenStoreServer {
   /// so that a busy client does not keep the loop from the others.
   var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
   private let pace = StorePace()
+  /// Links that have to be read from without waiting for an event.
+  private var unread: [StoreLink] = []
   private var clockTimer: LoopTimer?
   private var clockDeadline = UInt64.max
   /// Maps a domain's page and binds its channel; nil where there are no pages.
@@ -45,7 +47,7 @@ public final class XenStoreServer {
     self.loop = loop
     self.core = core
     self.logger = logger
-    pace.onTurnEnd = { [unowned self] in flush() }
+    pace.onTurn = { [unowned self] in readRest() }
     loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
     core.onTrace = { logger.notice("store: trace: \($0)") }
@@ -120,13 +122,9 @@ public final class XenStoreServer {
 
   /// Sends what the core has for its connections.
   public func flush() {
-    var ready = core.takeReadyConnections()
-    while !ready.isEmpty {
-      for id in ready {
-        if let link = connections[id] { pump(link) }
-      }
-      // Taking output lets held-back requests go on, which may concern others.
-      ready = core.takeReadyConnections()
+    // Taking output lets held-back requests go on, which may concern others: they are ready then, too.
+    while let id = core.takeReadyConnection() {
+      if let link = connections[id] { pump(link) }
     }
     watchClock()
   }
@@ -166,13 +164,15 @@ public final class XenStoreServer {
     }
   }
 
-  /// A link has put `count` bytes that its peer sent into ``inputBuffer``.
+  /// A link has put `count` bytes that its peer sent into ``inputBuffer``. Who is concerned is told at once, and runs while the next
+  /// request is looked at.
   func received(_ count: Int, from link: StoreLink) {
     let now = MonotonicClock.nowNanoseconds
     core.advance(to: now)
-    core.receive(inputBuffer[..<count], from: link.id)
-    pace.served(link.id, now: now)
+    core.receive(inputBuffer, count: count, from: link.id)
+    pace.served(now: now)
     if core.isHeldBack(link.id) { link.update(isHeldBack: true) }
+    flush()
   }
 
   /// Sees to it that a client that does not end its turn is not waited for, and that what nobody reads in time is dropped.
@@ -187,6 +187,18 @@ public final class XenStoreServer {
       core.advance(to: MonotonicClock.nowNanoseconds)
       flush()
     }
+  }
+
+  /// Has ``StoreLink/read()`` called in the loop's next turn.
+  func readAgain(_ link: StoreLink) {
+    unread.append(link)
+    pace.wantsTurn = true
+  }
+
+  private func readRest() {
+    let links = unread
+    unread = []
+    for link in links where connections[link.id] === link { link.read() }
   }
 
   /// A link's peer has room again.

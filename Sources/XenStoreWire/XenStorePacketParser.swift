@@ -36,6 +36,27 @@ public struct XenStorePacketParser: Sendable {
   /// Bytes that were fed and not yet returned in a packet.
   public var bufferedByteCount: Int { buffer.count - start }
 
+  /// Whether nothing waits in it, and a packet may begin with the next byte.
+  public var isIdle: Bool {
+    guard case .header = state else { return false }
+    return start == buffer.count
+  }
+
+  /// Takes a whole packet that begins at `start` of the first `count` bytes of `buffer`, and moves `start` behind it. Nil, and nothing is
+  /// moved, when it is not complete or not allowed: a parser says which.
+  public static func packet(at start: inout Int, of buffer: [UInt8], count: Int) -> XenStorePacket? {
+    let payloadStart = start + XenStoreProtocol.headerByteCount
+    guard payloadStart <= count else { return nil }
+    let header = XenStoreHeader(copying: ReceivedBytes(bytes: buffer), at: start)
+    guard header.payloadByteCount <= UInt32(XenStoreProtocol.maximumPayloadByteCount) else { return nil }
+    let end = payloadStart + Int(header.payloadByteCount)
+    guard end <= count else { return nil }
+    start = end
+    return XenStorePacket(
+      rawType: header.type, requestID: header.requestIdentifier, transactionID: header.transactionIdentifier,
+      payload: Array(buffer[payloadStart..<end]))
+  }
+
   /// Everything that was fed and is not part of a packet that was taken: what another parser needs to go on.
   public var unparsedBytes: [UInt8] {
     var bytes: [UInt8] = []

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import XenInterface
 import XenStoreCore
@@ -118,6 +119,30 @@ import XenStoreWire
     for number in 0..<100 { _ = script.ask(.dom0, .write, "/\(String(repeating: "n", count: 1000))\(number)|") }
     #expect(script.core.audit?.count == 8)
     #expect(script.core.audit?.lastSequence == 100)
+  }
+
+  /// The memory goes round and round: entries of every length come to lie over its end.
+  @Test(arguments: [0, 1, 2] as [UInt64])
+  func theLastChangesAreTheOnesThatWereMade(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    let byteLimit = 20_000
+    let script = script(XenStoreAudit(capacity: 100, byteLimit: byteLimit))
+    var paths: [String] = []
+    for _ in 0..<2000 {
+      let name = String(repeating: "n", count: Int.random(in: 1...700, using: &generator))
+      paths.append("/\(name)")
+      _ = script.ask(.dom0, Bool.random(using: &generator) ? .write : .makeDirectory, "/\(name)|")
+      // A name may be there already, and making it again changes nothing.
+      _ = script.ask(.dom0, .remove, "/\(name)|")
+      let audit = try #require(script.core.audit)
+      let entries = audit.entries(after: 0)
+      #expect(entries.map(\.sequence) == Array((audit.lastSequence - UInt64(entries.count) + 1)...audit.lastSequence))
+      let last = entries.suffix(2)
+      #expect(last.map(\.path.text) == [paths.last, paths.last], "seed \(seed)")
+      #expect(last.last?.operation == .remove)
+      let oldest = try #require(entries.first)
+      #expect(paths.suffix(entries.count / 2 + 1).contains(oldest.path.text), "seed \(seed)")
+    }
   }
 
   @Test func pagesFitAPacketAndCoverEverythingOnce() {

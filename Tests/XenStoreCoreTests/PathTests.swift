@@ -16,6 +16,14 @@ import XenStoreWire
     #expect(throws: XenStoreError.invalidArgument) { try XenStorePath(text) }
   }
 
+  @Test func onlyLettersDigitsAndFourSignsMakeAName() {
+    for byte in UInt8.min...UInt8.max where byte != UInt8(ascii: "/") {
+      let isAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_@".utf8.contains(byte)
+      let path = try? XenStorePath([UInt8(ascii: "/"), byte][...], relativeTo: .control)
+      #expect((path != nil) == isAllowed, "byte \(byte)")
+    }
+  }
+
   @Test func parentAndLastNameTakeAPathApart() throws {
     let path = try XenStorePath("/a/b")
     #expect(path.parent == (try XenStorePath("/a")))

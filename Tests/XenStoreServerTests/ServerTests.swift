@@ -1,5 +1,6 @@
 import EventLoop
 import Foundation
+import Glibc
 import LinuxSystem
 import Logging
 import SystemPackage
@@ -22,6 +23,9 @@ struct RawClient: ~Copyable {
     while !rest.isEmpty { rest.removeFirst(try UnixSocket.send(rest, on: socket)) }
   }
 
+  /// Ends the direction towards the daemon.
+  func endRequests() { _ = Glibc.shutdown(socket.rawValue, Int32(SHUT_WR)) }
+
   /// The next packet, or nil when the daemon closed the connection.
   mutating func next() throws -> XenStorePacket? {
     while true {
@@ -40,6 +44,39 @@ struct RawClient: ~Copyable {
 }
 
 @Suite(.timeLimit(.minutes(5))) struct ServerTests {
+  /// As `socat` and `nc` do: the requests, the end of the stream, and then the answers until the daemon closes.
+  @Test func whoEndsItsDirectionGetsItsAnswersAndThenTheEnd() async throws {
+    try await withDaemon { daemon in
+      for count in [1, 50, 2000] {
+        var client = try RawClient(path: daemon.privilegedPath)
+        let request = XenStorePacket(.write, payload: Array("/half\0closed".utf8)).encoded
+        // Before the last bytes are sent the daemon may have answered, and must not be kept from that.
+        try client.send(Array(repeating: request, count: count).flatMap { $0 })
+        client.endRequests()
+        for _ in 0..<count { #expect(try client.next()?.type == .write) }
+        #expect(try client.next() == nil)
+      }
+      #expect(try await daemon.perform { $0.connectionCount } == 0)
+    }
+  }
+
+  /// The kernel stops a stream where descriptors are: what is behind them must not stay there.
+  @Test func descriptorsInTheStreamHoldNothingUp() async throws {
+    try await withDaemon { daemon in
+      var client = try RawClient(path: daemon.privilegedPath)
+      let request = XenStorePacket(.write, payload: Array("/passed\0x".utf8)).encoded
+      let descriptor = try EventDescriptor.create()
+      do throws(Errno) {
+        for _ in 0..<3 { _ = try UnixSocket.send(request, descriptors: [descriptor.rawValue], on: client.socket) }
+      } catch {
+        // A newer kernel refuses for the daemon, and nothing has been sent.
+        #expect(error == .notPermitted)
+        for _ in 0..<3 { try client.send(request) }
+      }
+      for _ in 0..<3 { #expect(try client.next()?.type == .write) }
+    }
+  }
+
   @Test func theSocketIsForItsOwnerOnly() async throws {
     try await withDaemon { daemon in
       let attributes = try FileManager.default.attributesOfItem(atPath: daemon.privilegedPath)
