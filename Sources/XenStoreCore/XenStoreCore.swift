@@ -107,11 +107,12 @@ public final class XenStoreCore {
 
   /// Takes bytes that arrived on a connection and handles the packets in them, as far as the connection reads its replies:
   /// the rest waits, and is handled as output is taken.
-  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) { receive(bytes, count: bytes.count, from: id) }
+  public func receive(_ bytes: [UInt8], from id: XenStoreConnectionID) { _ = receive(bytes, count: bytes.count, from: id) }
 
-  /// The same for the first `count` bytes of a buffer, which the caller may use again at once.
-  public func receive(_ buffer: [UInt8], count: Int, from id: XenStoreConnectionID) {
-    guard let connection = connections[id], connection.fault == nil else { return }
+  /// The same for the first `count` bytes of a buffer, which the caller may use again at once. True when requests of the connection wait,
+  /// as ``isHeldBack(_:)`` says.
+  public func receive(_ buffer: [UInt8], count: Int, from id: XenStoreConnectionID) -> Bool {
+    guard let connection = connections[id], connection.fault == nil else { return false }
     var start = 0
     if connection.parser.isIdle {
       // Most of the time a request arrives as a whole: it is taken from where it lies.
@@ -124,15 +125,36 @@ public final class XenStoreCore {
         if needsWake { wakeHeldConnections() }
       }
     }
-    guard connection.fault == nil, start < count || connection.parser.bufferedByteCount > 0 else { return }
-    connection.parser.feed(buffer[start..<count])
-    handleWaitingPackets(of: connection)
+    if connection.fault == nil, start < count || connection.parser.bufferedByteCount > 0 {
+      connection.parser.feed(buffer[start..<count])
+      handleWaitingPackets(of: connection)
+    }
+    return isHeldBack(connection)
   }
 
   /// Whether requests of the connection wait for it to read its replies: its owner should read no more from it until output was taken.
   public func isHeldBack(_ id: XenStoreConnectionID) -> Bool {
-    guard let connection = connections[id] else { return false }
-    return connection.output.replyCount >= connection.unreadReplyLimit || connection.isWaiting
+    connections[id].map { isHeldBack($0) } ?? false
+  }
+
+  private func isHeldBack(_ connection: StoreConnection) -> Bool {
+    connection.output.replyCount >= connection.unreadReplyLimit || connection.isWaiting
+  }
+
+  /// How a connection stands after output was taken from it.
+  public enum Standing: Sendable {
+    case inOrder
+    /// As ``isHeldBack(_:)`` says.
+    case heldBack
+    /// Its owner must disconnect it.
+    case faulty(XenStoreConnectionFault)
+  }
+
+  /// How the connection stands; one that is unknown is in order, for there is nothing to be done.
+  public func standing(of id: XenStoreConnectionID) -> Standing {
+    guard let connection = connections[id] else { return .inOrder }
+    if let fault = connection.fault { return .faulty(fault) }
+    return isHeldBack(connection) ? .heldBack : .inOrder
   }
 
   /// Handles one request. Its reply, and the events it caused, are output afterwards.
@@ -253,7 +275,7 @@ public final class XenStoreCore {
 
   /// Whether the connection's next request may be looked at.
   private func maySend(_ connection: StoreConnection) -> Bool {
-    connection.fault == nil && connection.output.replyCount < connection.unreadReplyLimit && !connection.isWaiting
+    connection.fault == nil && !isHeldBack(connection)
   }
 
   func handleWaitingPackets(of connection: StoreConnection) {

@@ -170,7 +170,7 @@ final class RingConnection: StoreLink {
   override func read() {
     let count: Int
     do throws(ByteStreamFault) {
-      count = try requests.take(into: &server.inputBuffer, limit: XenStoreLimits.ringByteCount)
+      count = try requests.take(into: &server.inputBuffer.value, limit: XenStoreLimits.ringByteCount)
     } catch {
       return markBroken(.ringIndex, "\(error)")
     }

@@ -1,5 +1,6 @@
 import EventLoop
 import LinuxSystem
+import SharedMemory
 import SystemPackage
 import XenStoreCore
 import XenStoreMigration
@@ -12,8 +13,10 @@ final class SocketConnection: StoreLink {
   private static let input: PollEvents = [.readable, .readHangUp]
 
   let socket: OwnedDescriptor
-  /// Whether one call takes all that is there, if there is room: else only a call that finds nothing tells.
-  private let isEmptiedAtOnce: Bool
+  private let refusesDescriptors: Bool
+  /// Whether one call takes all that is there, if there is room: else only a call that finds nothing tells. The first time it is the latter:
+  /// descriptors may have been sent before they were refused.
+  private var isEmptiedAtOnce = false
   /// The listening socket it came through; empty when it came through none.
   let listenerPath: String
   private unowned let server: XenStoreServer
@@ -24,30 +27,31 @@ final class SocketConnection: StoreLink {
   /// It has ended both, and reads no answer: what it sent is taken although it left others unread.
   private var isGone = false
   /// Packets taken from the core, of which the socket has taken the first ``sentCount`` bytes.
-  private var unsent: [UInt8] = []
+  private let unsent: FixedCell<[UInt8]>
   private var sentCount = 0
 
   /// `unsent` goes before anything that the core gives out: what an earlier daemon did not get rid of.
   init(
     socket: consuming OwnedDescriptor, id: XenStoreConnectionID, listenerPath: String, server: XenStoreServer, unsent: [UInt8] = []
   ) {
-    isEmptiedAtOnce = UnixSocket.refuseDescriptors(on: socket)
+    refusesDescriptors = UnixSocket.refuseDescriptors(on: socket)
     self.socket = socket
     self.listenerPath = listenerPath
     self.server = server
-    self.unsent = unsent
+    self.unsent = FixedCell(unsent)
     super.init(id: id)
     watch = server.loop.watchDescriptor(self.socket.rawValue, for: SocketConnection.input, trigger: .edge) { [unowned self] in ready($0) }
   }
 
-  private var hasUnsentBytes: Bool { sentCount < unsent.count }
+  private var hasUnsentBytes: Bool { sentCount < unsent.value.count }
 
   override func deliver(from core: XenStoreCore) -> Delivery {
     while true {
-      refill(from: core)
+      let isEverything = refill(from: core)
       guard hasUnsentBytes else { return .all }
       do throws(Errno) {
-        sentCount += try UnixSocket.send(unsent, from: sentCount, on: socket)
+        sentCount += try UnixSocket.send(unsent.value, from: sentCount, on: socket)
+        if isEverything, !hasUnsentBytes { return .all }
       } catch {
         if error == .interrupted { continue }
         return error == .wouldBlock ? .blocked : .failed
@@ -64,7 +68,7 @@ final class SocketConnection: StoreLink {
   }
 
   override var migrated: XenStoreMigratedLink? {
-    XenStoreMigratedLink(kind: .socket(descriptor: socket.rawValue), unsentBytes: Array(unsent[sentCount...]), listenerPath: listenerPath)
+    XenStoreMigratedLink(kind: .socket(descriptor: socket.rawValue), unsentBytes: Array(unsent.value[sentCount...]), listenerPath: listenerPath)
   }
 
   /// Ends the stream now: the loop may keep the descriptor's file a little longer than this object does.
@@ -74,16 +78,17 @@ final class SocketConnection: StoreLink {
     UnixSocket.shutDown(socket)
   }
 
-  private func refill(from core: XenStoreCore) {
-    if sentCount == unsent.count {
+  /// Takes more from the core, behind what is unsent. Whether that is everything there is.
+  private func refill(from core: XenStoreCore) -> Bool {
+    if !hasUnsentBytes {
       // What one burst needed is not kept for ever.
-      unsent.removeAll(keepingCapacity: sentCount <= 1024)
-      sentCount = 0
+      unsent.value.removeAll(keepingCapacity: sentCount <= 1024)
     } else if sentCount > 0 {
-      unsent.removeFirst(sentCount)
-      sentCount = 0
+      unsent.value.removeFirst(sentCount)
     }
-    core.takeOutput(for: id, into: &unsent, limit: SocketConnection.unsentByteCount)
+    sentCount = 0
+    core.takeOutput(for: id, into: &unsent.value, limit: SocketConnection.unsentByteCount)
+    return unsent.value.count < SocketConnection.unsentByteCount
   }
 
   private func ready(_ events: PollEvents) {
@@ -97,12 +102,13 @@ final class SocketConnection: StoreLink {
   override func read() {
     guard watch != nil, wantsToRead || isGone else { return }
     do throws(Errno) {
-      let count = try UnixSocket.receive(into: &server.inputBuffer, on: socket)
+      let count = try UnixSocket.receive(into: &server.inputBuffer.value, on: socket)
       guard count > 0 else { return server.ended(self) }
       server.received(count, from: self)
-      if isEnding || !isEmptiedAtOnce || count == server.inputBuffer.count { server.readAgain(self) }
+      if isEnding || !isEmptiedAtOnce || count == XenStoreServer.inputByteCount { server.readAgain(self) }
     } catch {
       if error == .interrupted { return server.readAgain(self) }
+      isEmptiedAtOnce = refusesDescriptors
       if error != .wouldBlock || isEnding { server.ended(self) }
     }
   }

@@ -37,11 +37,15 @@ final class StorePace: LoopSource {
     return .worked
   }
 
+  /// Sources that were served later may have asked for a turn.
+  override func prepareToSleep() -> Bool { wantsTurn }
+
   override func wantsPolling(now: UInt64) -> Bool {
     streak >= StorePace.streakLength && now < lastServed + StorePace.patienceNanoseconds
   }
 
   override func hasWork() -> Bool {
+    if wantsTurn { return true }
     looks += 1
     if looks == StorePace.looksPerOffer {
       looks = 0

@@ -1,6 +1,7 @@
 public import EventLoop
 public import LinuxSystem
 public import Logging
+import SharedMemory
 public import SystemPackage
 public import XenInterface
 public import XenStoreCore
@@ -32,7 +33,8 @@ public final class XenStoreServer {
   var connections = XenStoreConnectionTable<StoreLink>()
   /// Where links put what arrives; one for all, because a link hands it over at once. Its size is what one link may bring in a turn,
   /// so that a busy client does not keep the loop from the others.
-  var inputBuffer = [UInt8](repeating: 0, count: 16 << 10)
+  let inputBuffer = FixedCell([UInt8](repeating: 0, count: XenStoreServer.inputByteCount))
+  static let inputByteCount = 16 << 10
   private let pace = StorePace()
   /// Links that have to be read from without waiting for an event.
   private var unread: [StoreLink] = []
@@ -169,9 +171,8 @@ public final class XenStoreServer {
   func received(_ count: Int, from link: StoreLink) {
     let now = MonotonicClock.nowNanoseconds
     core.advance(to: now)
-    core.receive(inputBuffer, count: count, from: link.id)
+    if core.receive(inputBuffer.value, count: count, from: link.id) { link.update(isHeldBack: true) }
     pace.served(now: now)
-    if core.isHeldBack(link.id) { link.update(isHeldBack: true) }
     flush()
   }
 
@@ -215,20 +216,15 @@ public final class XenStoreServer {
 
   /// Moves output from the core to the peer, as much as it takes.
   func pump(_ link: StoreLink) {
-    while true {
-      if let fault = core.fault(of: link.id) {
-        if link.survives(fault) { return }
-        logger.warning("store: closing \(link.id): \(fault)")
-        return close(link)
-      }
-      switch link.deliver(from: core) {
-      case .failed: return close(link)
-      case .blocked: return link.update(isHeldBack: core.isHeldBack(link.id))
-      case .all:
-        // Taking output lets held-back requests go on, and one of them may have been the connection's last.
-        guard core.fault(of: link.id) == nil else { continue }
-        return link.update(isHeldBack: core.isHeldBack(link.id))
-      }
+    guard link.deliver(from: core) != .failed else { return close(link) }
+    // Taking output lets held-back requests go on, and one of them may have been the connection's last.
+    switch core.standing(of: link.id) {
+    case .inOrder: link.update(isHeldBack: false)
+    case .heldBack: link.update(isHeldBack: true)
+    case .faulty(let fault):
+      if link.survives(fault) { return }
+      logger.warning("store: closing \(link.id): \(fault)")
+      close(link)
     }
   }
 
