@@ -25,24 +25,6 @@ import Xenbus
     #expect(await supervisor.run(device.backend) == .init(exitCode: 1, text: "vbd 51712 of domain 7: /disk.img: no such file"))
   }
 
-  @Test func figuresOfEndedConnectionsAreKept() {
-    let board = StatisticsBoard()
-    var queue = DeviceStatistics()
-    queue.read.finish(byteCount: 4096, nanoseconds: 10)
-    queue.read.fail(nanoseconds: 5)
-    queue.inFlightCount = 3
-    board.post(queue, queue: 0)
-    board.post(queue, queue: 1)
-    #expect(board.total.inFlightCount == 6)
-    board.endConnection()
-    board.post(queue, queue: 0)
-    #expect(board.total.read.count == 6)
-    #expect(board.total.read.byteCount == 3 * 4096)
-    #expect(board.total.read.errorCount == 3)
-    #expect(board.total.read.nanoseconds == 45)
-    #expect(board.total.inFlightCount == 3)
-  }
-
   @Test func kindsAreFoundByEachOfTheirNames() {
     let kinds = DeviceKinds([.disk, .net])
     #expect(kinds.named("disk") == .disk)

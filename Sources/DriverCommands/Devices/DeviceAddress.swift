@@ -51,6 +51,10 @@ public struct DeviceAddress: Sendable {
       let directory = "\(backends(type))/\(domain)"
       for name in try await children(of: directory, store) {
         guard let device = UInt32(name).flatMap({ GuestDevice(kind: kind, number: $0) }) else { continue }
+        // A guest's primary console comes about beside the bus, and is of no use to anybody but its daemon.
+        let frontend = try await store.readIfPresent("\(directory)/\(name)/frontend")
+        let address = DeviceAddress(domain: domain, device: device, id: "")
+        if let frontend, frontend != address.paths.frontend { continue }
         let id = try await store.readIfPresent("\(directory)/\(name)/\(idKey)") ?? defaultID(domain, device)
         result.append(DeviceAddress(domain: domain, device: device, id: id, backendType: type == kind.storeName ? nil : type))
       }

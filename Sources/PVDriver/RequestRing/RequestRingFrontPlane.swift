@@ -11,19 +11,9 @@ import XenInterface
 final class RequestRingFrontPlane<Interface: RequestRingInterface>: LoopSource, FrontPlane {
   typealias Call = RequestRingCall<Interface>
 
-  enum Phase: Equatable {
-    case disconnected
-    case connected
-    /// Nothing is sent any more; responses are taken.
-    case quiescing
-    /// The ring is not touched any more: its back-end is dead, or broke a rule.
-    case severed
-    case closed
-  }
-
   let configuration: RequestRingFrontConfiguration<Interface>
   let reporter: ConnectionReporter<RequestRingFrontFault>
-  var phase = Phase.disconnected
+  var phase = FrontPhase.disconnected
   var connection: RequestRingFrontConnection<Interface>?
   /// What is used with the connected back-end.
   var features: Interface.Features?
