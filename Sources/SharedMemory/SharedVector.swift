@@ -16,6 +16,14 @@ public import CLinuxShims
   }
 }
 
+extension SharedVector {
+  /// Asks for the first cache line to be fetched for writing; only a hint.
+  @inlinable @inline(__always) public func prefetchForWriting() {
+    // SAFETY: a hint accesses nothing and cannot fault, whatever the address.
+    if let place = unsafe UnsafeRawPointer(bitPattern: address) { unsafe pvio_prefetch_write(place) }
+  }
+}
+
 extension SharedBytes {
   /// The stretch of `count` bytes at `offset`, by address.
   @inlinable public func vector(at offset: Int, byteCount count: Int) -> SharedVector {

@@ -42,6 +42,17 @@ final class SimulatedForeignGrants: ForeignGrants {
 
   override func unmap(_ page: MappedPage) { grants.unmap(page) }
 
+  override func map(
+    _ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, to pages: borrowing FixedTable<MappedPage>, from start: Int
+  ) throws(GrantError) {
+    for _ in 0..<count { try checkFaults() }
+    try grants.map(references, count: count, writable: writable, to: pages, from: start)
+  }
+
+  override func unmap(_ pages: borrowing FixedTable<MappedPage>, count: Int, from start: Int) {
+    grants.unmap(pages, count: count, from: start)
+  }
+
   override func copyOut(
     of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
   ) throws(GrantError) {

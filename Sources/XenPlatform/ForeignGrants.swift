@@ -56,6 +56,11 @@ open class ForeignGrants {
     }
   }
 
+  /// Gives `count` pages back, from `start` on. Data path; cannot fail.
+  open func unmap(_ pages: borrowing FixedTable<MappedPage>, count: Int, from start: Int) {
+    for place in start..<start + count { unmap(pages[place]) }
+  }
+
   /// Copies `count` bytes from `place` of private memory to `offset` of a granted page, as by mapping it for as long as that takes
   /// (`GNTTABOP_copy`). Data path.
   open func copyIn(
@@ -76,9 +81,9 @@ open class ForeignGrants {
     unmap(page)
   }
 
-  /// Asks for the cache line at `offset` of a granted page to be fetched, to be written to if `writable`: it will be used soon. Only a hint, which
-  /// may name anything; whether it can be used is found out when it is. Data path.
-  open func prefetch(_ reference: GrantReference, at offset: Int, writable: Bool) {}
+  /// Asks for the cache line at `offset` of a granted page to be fetched, as it will be read soon. Only a hint, which may name anything; whether
+  /// it can be used is found out when it is. Data path.
+  open func prefetch(_ reference: GrantReference, at offset: Int) {}
 
   /// Maps pages side by side, in the order given, for reading and writing: rings and indirect tables. Control path.
   open func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping { fatalError("a platform overrides this") }

@@ -5,7 +5,7 @@ import XenInterface
 /// xen/common/grant_table.c), on the shared entries and status words.
 ///
 /// One struct with flat tables, so that a call is one exclusive access and neither copies nor retains.
-struct ForeignMappings {
+struct ForeignMappings: ~Copyable {
   /// How often a page is mapped: the shared status word has only one bit for all of our mappings.
   private struct Counts {
     var readers: UInt16 = 0
@@ -15,7 +15,7 @@ struct ForeignMappings {
   private let domain: DomainID
   private let limit: Int
   private(set) var arenas: [ForeignArena] = []
-  private var counts: [Counts] = []
+  private var counts = FixedTable(repeating: Counts(), count: 0)
   /// Where an arena's counts start in `counts`.
   private var firstCounts: [Int] = []
   private(set) var mappedCount = 0
@@ -29,8 +29,11 @@ struct ForeignMappings {
 
   mutating func add(_ arena: ForeignArena) {
     arenas.append(arena)
-    firstCounts.append(counts.count)
-    counts.append(contentsOf: repeatElement(Counts(), count: arena.memory.pageCount))
+    let before = counts.count
+    firstCounts.append(before)
+    let larger = FixedTable(repeating: Counts(), count: before + arena.memory.pageCount)
+    for position in 0..<before { larger[position] = counts[position] }
+    counts = larger
   }
 
   /// The number of the arena that holds `reference`, or nil when it has not been added.
@@ -47,10 +50,26 @@ struct ForeignMappings {
     // Flags and domain at once. Pairs with the granter's release of the flags: domain and frame belong to these flags.
     let word = arenas[index].memory.entries.loadAcquire32(at: offset + GrantEntryLayout.flagsOffset)
     let frame = arenas[index].memory.entries.load64(at: offset + GrantEntryLayout.frameOffset)
+    try check(word, frame, pageCount: arenas[index].memory.pageCount, reference)
+    return (word, frame)
+  }
+
+  /// The same for an arena that was taken out of ``arenas`` for several entries: each time, that counts references.
+  @inline(__always) private func entry(
+    _ slot: Int, of entries: SharedBytes, pageCount: Int, _ reference: GrantReference
+  ) throws(GrantError) -> (word: UInt32, frame: UInt64) {
+    let offset = slot * GrantEntryLayout.entryByteCount
+    let word = entries.loadAcquire32(at: offset + GrantEntryLayout.flagsOffset)
+    let frame = entries.load64(at: offset + GrantEntryLayout.frameOffset)
+    try check(word, frame, pageCount: pageCount, reference)
+    return (word, frame)
+  }
+
+  /// Whether an entry lets us in, and leads to a page that there is.
+  @inline(__always) private func check(_ word: UInt32, _ frame: UInt64, pageCount: Int, _ reference: GrantReference) throws(GrantError) {
     guard UInt16(truncatingIfNeeded: word) & GrantEntryLayout.typeMask == GrantEntryLayout.permitAccess, word >> 16 == UInt32(domain.rawValue)
     else { throw .badReference(reference) }
-    guard frame < UInt64(arenas[index].memory.pageCount) else { throw .badPage(reference, frame: frame) }
-    return (word, frame)
+    guard frame < UInt64(pageCount) else { throw .badPage(reference, frame: frame) }
   }
 
   /// Copies out of a page that stays unmapped. False when no arena that was added holds `reference`.
@@ -73,13 +92,11 @@ struct ForeignMappings {
     return true
   }
 
-  /// Fetches what a page has at `offset`, as far as its entry leads to a page at all. Who may use it is not looked at: nothing is read.
-  @inline(__always) mutating func prefetch(_ reference: GrantReference, at offset: Int, writable: Bool) {
-    guard let index = index(of: reference), let slot = arenas[index].slot(of: reference) else { return }
-    let frame = arenas[index].memory.entries.load64(at: slot * GrantEntryLayout.entryByteCount + GrantEntryLayout.frameOffset)
-    guard frame < UInt64(arenas[index].memory.pageCount), offset >= 0, offset < pageByteCount else { return }
-    let place = Int(truncatingIfNeeded: frame) * pageByteCount + offset
-    if writable { arenas[index].memory.data.prefetchForWriting(at: place) } else { arenas[index].memory.data.prefetchForReading(at: place) }
+  /// Fetches what the page of a reference has at `offset`, as far as there is such a page. Neither its entry nor who may use it is looked at:
+  /// nothing is read, and a granter's entries name the pages in order (``ArenaMemory/firstReference``).
+  @inline(__always) mutating func prefetch(_ reference: GrantReference, at offset: Int) {
+    guard let index = index(of: reference), let slot = arenas[index].slot(of: reference), offset >= 0, offset < pageByteCount else { return }
+    arenas[index].memory.data.prefetchForReading(at: slot * pageByteCount + offset)
   }
 
   /// Maps one page, or returns nil when no arena that was added holds `reference`.
@@ -112,6 +129,88 @@ struct ForeignMappings {
       page: Int32(truncatingIfNeeded: slot), isWritable: writable)
   }
 
+  /// Maps the first `count` of `references`, all or none, with one fence for all of them. False, and nothing is mapped, when they are not all
+  /// in one arena that was added.
+  ///
+  /// The other way round than a single page: the status words say first that the pages are in use, then the entries are looked at. A granter
+  /// that takes one back clears its entry before it looks at the status, so either we see that, or it sees us.
+  mutating func map(
+    _ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, to pages: borrowing FixedTable<MappedPage>, from start: Int
+  ) throws(GrantError) -> Bool {
+    guard count > 0, let index = index(of: references[0]) else { return count == 0 }
+    if writable, arenas[index].access == .readOnly { throw .readOnly(references[0]) }
+    guard mappedCount + count <= limit else { throw .tooManyMapped(limit: limit) }
+    // Taken out once, for all of them.
+    let memory = arenas[index].memory
+    let firstCount = firstCounts[index]
+    var marked = 0
+    while marked < count {
+      let slot = references[marked].rawValue &- memory.firstReference.rawValue
+      guard slot < UInt32(truncatingIfNeeded: memory.pageCount) else { break }
+      var mapped = counts[firstCount + Int(slot)]
+      guard mapped.readers < .max else { break }
+      mapped.readers += 1
+      if writable { mapped.writers += 1 }
+      counts[firstCount + Int(slot)] = mapped
+      memory.status.store16(Self.statusBits(mapped), at: Int(slot) * GrantEntryLayout.statusByteCount)
+      marked += 1
+    }
+    mappedCount += marked
+    if marked < count {
+      unmark(references, count: marked, writable: writable, in: index)
+      return false
+    }
+    // Pairs with the granter's "clear the flags, fence, read the status".
+    sharedMemoryFence()
+    do throws(GrantError) {
+      for place in 0..<count {
+        let slot = references[place].rawValue &- memory.firstReference.rawValue
+        let (word, frame) = try entry(Int(slot), of: memory.entries, pageCount: memory.pageCount, references[place])
+        if writable, UInt16(truncatingIfNeeded: word) & GrantEntryLayout.readOnly != 0 { throw .readOnly(references[place]) }
+        pages[start + place] = MappedPage(
+          address: memory.data.address + UInt(truncatingIfNeeded: frame) * UInt(pageByteCount), arena: Int32(truncatingIfNeeded: index),
+          page: Int32(truncatingIfNeeded: slot), isWritable: writable)
+      }
+    } catch {
+      unmark(references, count: count, writable: writable, in: index)
+      throw error
+    }
+    return true
+  }
+
+  /// Takes back what the status words of a batch say that is not mapped after all.
+  private mutating func unmark(_ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, in index: Int) {
+    for place in 0..<count {
+      guard let slot = arenas[index].slot(of: references[place]) else { preconditionFailure("marked in another arena") }
+      unmap(MappedPage(address: 0, arena: Int32(truncatingIfNeeded: index), page: Int32(truncatingIfNeeded: slot), isWritable: writable))
+    }
+  }
+
+  /// Gives `count` pages back, from `start` on.
+  mutating func unmap(_ pages: borrowing FixedTable<MappedPage>, count: Int, from start: Int) {
+    var place = start
+    while place < start + count {
+      let arena = pages[place].arena
+      // Taken out once, for all that are side by side.
+      let memory = arenas[Int(arena)].memory
+      let firstCount = firstCounts[Int(arena)]
+      while place < start + count, pages[place].arena == arena {
+        let slot = Int(pages[place].page)
+        precondition(slot >= 0 && slot < memory.pageCount, "page of another mapper")
+        var mapped = counts[firstCount + slot]
+        let isWritable = pages[place].isWritable
+        precondition(mapped.readers > 0 && (!isWritable || mapped.writers > 0), "page unmapped twice")
+        mapped.readers -= 1
+        if isWritable { mapped.writers -= 1 }
+        counts[firstCount + slot] = mapped
+        // As in settleStatus(of:in:_:).
+        memory.status.storeRelease16(Self.statusBits(mapped), at: slot * GrantEntryLayout.statusByteCount)
+        place += 1
+      }
+    }
+    mappedCount -= count
+  }
+
   @inline(__always) mutating func unmap(_ page: MappedPage) {
     let index = Int(page.arena)
     let slot = Int(page.page)
@@ -129,9 +228,10 @@ struct ForeignMappings {
   /// Clears the status bits that no mapping of ours needs any more. Only the mapper writes the word, so a store is enough: what was done
   /// with the page is done before the granter can see it.
   @inline(__always) private func settleStatus(of slot: Int, in index: Int, _ mapped: Counts) {
-    var bits: UInt16 = 0
-    if mapped.readers > 0 { bits |= GrantEntryLayout.reading }
-    if mapped.writers > 0 { bits |= GrantEntryLayout.writing }
-    arenas[index].memory.status.storeRelease16(bits, at: slot * GrantEntryLayout.statusByteCount)
+    arenas[index].memory.status.storeRelease16(Self.statusBits(mapped), at: slot * GrantEntryLayout.statusByteCount)
+  }
+
+  @inline(__always) private static func statusBits(_ mapped: Counts) -> UInt16 {
+    (mapped.readers > 0 ? GrantEntryLayout.reading : 0) | (mapped.writers > 0 ? GrantEntryLayout.writing : 0)
   }
 }

@@ -36,6 +36,18 @@ public final class SharedForeignGrants: ForeignGrants {
 
   public override func unmap(_ page: MappedPage) { mappings.value.unmap(page) }
 
+  public override func map(
+    _ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, to pages: borrowing FixedTable<MappedPage>, from start: Int
+  ) throws(GrantError) {
+    if try mappings.value.map(references, count: count, writable: writable, to: pages, from: start) { return }
+    // Page by page, which opens the arenas that are missing.
+    try super.map(references, count: count, writable: writable, to: pages, from: start)
+  }
+
+  public override func unmap(_ pages: borrowing FixedTable<MappedPage>, count: Int, from start: Int) {
+    mappings.value.unmap(pages, count: count, from: start)
+  }
+
   public override func copyOut(
     of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
   ) throws(GrantError) {
@@ -44,9 +56,7 @@ public final class SharedForeignGrants: ForeignGrants {
     try copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place)
   }
 
-  public override func prefetch(_ reference: GrantReference, at offset: Int, writable: Bool) {
-    mappings.value.prefetch(reference, at: offset, writable: writable)
-  }
+  public override func prefetch(_ reference: GrantReference, at offset: Int) { mappings.value.prefetch(reference, at: offset) }
 
   public override func bytes(of page: MappedPage) -> SharedBytes {
     let data = mappings.value.arenas[Int(page.arena)].memory.data

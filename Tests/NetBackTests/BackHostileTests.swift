@@ -187,6 +187,29 @@ import XenPlatform
     system.finish()
   }
 
+  @Test func aPostedPageThatIsNamedAnewAfterItWasMappedIsUsedAsItIsNamedThen() throws {
+    let system = try VifSystem()
+    let queue = system.queues[0]
+    let pages = system.newPages(13)
+    let frames = (0..<12).map { Frames.ethernet(byteCount: 100, to: Frames.guest, seed: $0) }
+    queue.post(Array(pages[..<12]))
+    system.turn(1)
+    // A batch of four, so that the next one maps four pages at once.
+    for index in 0..<4 { system.port.deliver(frames[index], endsBatch: index == 3) }
+    #expect(system.mappedForFrames == 0)
+    system.port.deliver(frames[4], endsBatch: false)
+    #expect(system.mappedForFrames == 4, "that of the frame and three that are posted behind it")
+    queue.rename(posted: 5, page: pages[12])
+    queue.rename(posted: 6, reference: GrantReference(rawValue: 0x7fff_0000))
+    for index in 5..<12 { system.port.deliver(frames[index], endsBatch: index == 11) }
+    #expect(system.mappedForFrames == 0)
+    let received = try queue.takeFrames()
+    #expect(received.map(\.statuses) == (0..<12).map { [$0 == 6 ? -1 : 100] })
+    for index in 0..<12 where index != 6 { #expect(received[index].bytes == frames[index], "frame \(index)") }
+    #expect(system.counters.receiveDrops.grant == 1)
+    system.finish()
+  }
+
   // MARK: Floods
 
   @Test func xsa43AFloodOfBadFramesDoesNotFloodTheLog() throws {

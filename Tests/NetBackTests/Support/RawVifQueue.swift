@@ -72,6 +72,18 @@ final class RawVifQueue {
     _ = receive.publishRequests()
   }
 
+  /// Writes another page into the slot of the page that was posted as number `position` of all, as an honest guest never does.
+  func rename(posted position: Int, page: Int) {
+    rename(posted: position, reference: arena.grant(page: page))
+    posted[Self.slot(ofPosted: position)] = page
+  }
+
+  func rename(posted position: Int, reference: GrantReference) {
+    receiveMemory.store32(reference.rawValue, at: 64 + Self.slot(ofPosted: position) * NetifLimits.receiveSlotByteCount + 4)
+  }
+
+  private static func slot(ofPosted position: Int) -> Int { Int((RingIndex.max - 5 &+ UInt32(position)) & 255) }
+
   /// The next response and the page of its slot.
   func takeReceived() throws -> (response: NetifReceiveResponse, slot: Int, page: Int)? {
     let slot = Int(receive.nextResponseIndex & 255)

@@ -41,7 +41,7 @@ import XenPlatform
     let grants = granter.grants()
     let destination = try SharedRegion(anonymousByteCount: pageByteCount).bytes
     for (reference, offset) in [(1, 0), (77, 0), (0, -1), (0, pageByteCount), (0, .max), (0, .min)] as [(Int, Int)] {
-      for writable in [false, true] { grants.prefetch(granter.reference(reference), at: offset, writable: writable) }
+      grants.prefetch(granter.reference(reference), at: offset)
     }
     #expect(grants.mappedPageCount == 0, "what is only to be fetched may name anything")
     #expect(throws: GrantError.self) { try grants.copyOut(of: granter.reference(1), at: 0, byteCount: 64, to: destination, at: 0) }
@@ -100,7 +100,33 @@ import XenPlatform
     #expect(granter.status(at: 2) == 0)
   }
 
-  @Test func mappingEndsWhileTheGranterFlipsItsEntriesAllTheTime() throws {
+  @Test(arguments: [(2, 0, 2), (1, 9, 2), (1, 0, 4), (1 | 4, 0, 2)] as [(UInt16, UInt16, UInt64)])
+  func oneBadEntryOfABatchLeavesTheOthersAsTheyWere(flags: UInt16, domain: UInt16, frame: UInt64) throws {
+    let granter = try HostileGranter(pageCount: 4)
+    for slot in 0..<4 { granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: UInt64(slot), at: slot) }
+    let grants = granter.grants()
+    let earlier = try grants.map(granter.reference(1), writable: false)
+    granter.write(flags: flags, domain: domain, frame: frame, at: 2)
+    // One of them twice.
+    let references = FixedTable(count: 5) { granter.reference([0, 1, 1, 2, 3][$0]) }
+    let pages = FixedTable(repeating: earlier, count: 5)
+    #expect(throws: GrantError.self) { try grants.map(references, count: 5, writable: true, to: pages, from: 0) }
+    #expect(grants.mappedPageCount == 1)
+    #expect((0..<4).map { granter.status(at: $0) } == [0, GrantEntryLayout.reading, 0, 0])
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 2, at: 2)
+    try grants.map(references, count: 5, writable: true, to: pages, from: 0)
+    #expect(grants.mappedPageCount == 6)
+    let base = grants.accessibleRanges[0].address
+    #expect((0..<5).map { pages[$0].address - base } == [0, 1, 1, 2, 3].map { UInt($0 * pageByteCount) })
+    #expect((0..<4).map { granter.status(at: $0) } == [UInt16](repeating: GrantEntryLayout.reading | GrantEntryLayout.writing, count: 4))
+    grants.unmap(pages, count: 5, from: 0)
+    #expect((0..<4).map { granter.status(at: $0) } == [0, GrantEntryLayout.reading, 0, 0])
+    grants.unmap(earlier)
+    #expect(grants.mappedPageCount == 0 && granter.status(at: 1) == 0)
+  }
+
+  @Test(arguments: [1, 3])
+  func mappingEndsWhileTheGranterFlipsItsEntriesAllTheTime(count: Int) throws {
     let granter = try HostileGranter(pageCount: 4)
     let stop = Atomic<Bool>(false)
     let flips = Counter()
@@ -119,11 +145,19 @@ import XenPlatform
     while mapped < 2000 || refused < 2000 {
       let reference = granter.reference((mapped + refused) % 4)
       do throws(GrantError) {
-        let page = try grants.map(reference, writable: mapped % 2 == 0)
-        #expect(page.address >= grants.accessibleRanges[0].address)
-        #expect(page.address - grants.accessibleRanges[0].address <= UInt(3 * pageByteCount))
+        let references = FixedTable(repeating: reference, count: count)
+        let pages = FixedTable(repeating: MappedPage(address: 0, arena: -1, page: 0, isWritable: false), count: count)
+        if count == 1 {
+          pages[0] = try grants.map(reference, writable: mapped % 2 == 0)
+        } else {
+          try grants.map(references, count: count, writable: mapped % 2 == 0, to: pages, from: 0)
+        }
+        for index in 0..<count {
+          #expect(pages[index].address >= grants.accessibleRanges[0].address)
+          #expect(pages[index].address - grants.accessibleRanges[0].address <= UInt(3 * pageByteCount))
+        }
         mapped += 1
-        grants.unmap(page)
+        grants.unmap(pages, count: count, from: 0)
       } catch {
         refused += 1
         if case .platform = error { Issue.record("\(error)") }

@@ -12,7 +12,7 @@ import XenPlatform
 // From the port to the guest: one copy, into pages that the front-end has posted.
 extension NetBackPlane {
   /// Takes a frame for the guest.
-  func receive(_ frame: Frame, queue number: Int) -> NetPortClient.ReceiveOutcome {
+  @inline(__always) func receive(_ frame: Frame, queue number: Int) -> NetPortClient.ReceiveOutcome {
     if !state.value.isServing { return .dropped }
     let (index, hash) = target(of: frame, proposed: number)
     return table.withObject(index) { queue in receive(frame, hash, on: queue) }
@@ -93,21 +93,14 @@ extension NetBackPlane {
       && state.value.acceptance.headroomByteCount == 0 && frame.byteCount > 0
   }
 
-  /// How many frames before its turn a posted page is fetched.
-  private static var fetchDistance: UInt32 { 12 }
-
   /// Copies a frame of one slot into the next posted page. False when there is none.
   @inline(__always) private func deliverWhole(_ frame: Frame, to queue: NetBackQueue) throws(RingFault) -> Bool {
     guard let request = try queue.receiveRing.cell.value.takeRequest() else { return false }
-    // The front-end has read the page, so its lines are in the other processor's cache: fetched, they are there when it is their turn.
-    if let later = queue.receiveRing.cell.value.hint(Self.fetchDistance, using: { NetifReceiveRequest(copying: $0, at: 0) }) {
-      grants.prefetch(later.grantReference, at: ReceiveSlots.spreadOffset(of: later.grantReference), writable: true)
-    }
     var response = ReceiveSlots.wholeFrame(
       byteCount: frame.byteCount, offload: frame.offload, offset: ReceiveSlots.spreadOffset(of: request.grantReference),
       identifier: request.identifier)
     do throws(GrantError) {
-      try copy(frame, from: 0, to: request.grantReference, at: Int(response.offset), byteCount: frame.byteCount, queue)
+      try copyWhole(frame, to: request.grantReference, at: Int(response.offset), queue)
       count(frame.byteCount, queue)
     } catch {
       response.status = NetifStatus.error.rawValue
@@ -117,6 +110,28 @@ extension NetBackPlane {
     queue.state.value.hasReceiveResponses = true
     queue.state.value.sawRequests = true
     return true
+  }
+
+  /// Copies a frame into the page that was posted for it.
+  @inline(__always) private func copyWhole(
+    _ frame: Frame, to reference: GrantReference, at offset: Int, _ queue: NetBackQueue
+  ) throws(GrantError) {
+    let page: MappedPage
+    if let mapped = queue.posted.take(reference) {
+      page = mapped
+    } else if grants.mapsBySystemCall || !queue.kept.isEmpty {
+      return try copy(frame, from: 0, to: reference, at: offset, byteCount: frame.byteCount, queue)
+    } else {
+      page = try mapPosted(reference, queue)
+    }
+    frame.copy(from: 0, to: page.vector(at: offset, byteCount: frame.byteCount))
+  }
+
+  /// Maps a posted page, and some that are posted behind it.
+  @inline(never) private func mapPosted(_ reference: GrantReference, _ queue: NetBackQueue) throws(GrantError) -> MappedPage {
+    try queue.posted.refill(reference, grants) { distance in
+      queue.receiveRing.cell.value.hint(distance) { NetifReceiveRequest(copying: $0, at: 0).grantReference }
+    }
   }
 
   // MARK: Frames of several slots

@@ -96,8 +96,7 @@ extension NetBackPlane {
     let place = queue.packets.begin()
     queue.state.value.counters.transmittedFrames &+= 1
     let status = queue.packets.frames.withObject(place) { frame -> NetifStatus? in
-      do throws(GrantError) { try fill(frame, place, piece, of: queue) } catch { return refuse(error, queue) }
-      frame.offload = slot.offload
+      do throws(GrantError) { try fill(frame, place, piece, slot.offload, of: queue) } catch { return refuse(error, queue) }
       return pass(frame, needsPseudoHeaderSum: false, from: queue)
     }
     guard let status else { return queue.packets.setAnswer(TransmitAnswer(identifier: slot.identifier), of: place) }
@@ -175,16 +174,18 @@ extension NetBackPlane {
 
   @inline(__always) private func fetch(_ distance: UInt32, of queue: NetBackQueue) {
     guard let request = queue.transmitRing.cell.value.hint(distance, using: { NetifTransmitRequest(copying: $0, at: 0) }) else { return }
-    grants.prefetch(request.grantReference, at: Int(request.offset), writable: false)
+    grants.prefetch(request.grantReference, at: Int(request.offset))
   }
 
   /// Takes a frame's head into private memory, and maps its page if there is more. What lies in the head entirely needs no page any more.
-  @inline(__always) private func fill(_ frame: Frame, _ place: Int, _ piece: TransmitPiece, of queue: NetBackQueue) throws(GrantError) {
+  @inline(__always) private func fill(
+    _ frame: Frame, _ place: Int, _ piece: TransmitPiece, _ offload: FrameOffload, of queue: NetBackQueue
+  ) throws(GrantError) {
     if piece.byteCount <= Frame.headCapacity, queue.kept.isEmpty {
-      frame.reset(headByteCount: piece.byteCount)
+      frame.reset(headByteCount: piece.byteCount, offload: offload)
       try grants.copyOut(of: piece.grantReference, at: piece.offset, byteCount: piece.byteCount, to: frame.head, at: 0)
     } else {
-      frame.reset(headByteCount: min(piece.byteCount, Frame.headCapacity))
+      frame.reset(headByteCount: min(piece.byteCount, Frame.headCapacity), offload: offload)
       _ = try add(piece, to: frame, place, 0, of: queue)
     }
   }

@@ -159,6 +159,8 @@ final class NetBackPlane: LoopSource, BackPlane {
     }
     if queue.state.value.hasReceiveResponses {
       queue.state.value.hasReceiveResponses = false
+      // The front-end may take its pages back as soon as it sees the answers.
+      queue.posted.endOfBatch(grants)
       if queue.state.value.fault == nil, queue.receiveRing.cell.value.publishResponses() { queue.signalReceive() }
     }
   }

@@ -23,6 +23,8 @@ final class NetBackQueue {
   let backlogFrame: Frame
   /// Grants that the front-end asked to be kept mapped.
   let kept = KeptGrants()
+  /// Pages for the next frames to the guest.
+  let posted = PostedPages()
   /// The slots of the frame that is being received.
   let receiveSlots = FixedTable(repeating: NetifReceiveRequest(), count: 32)
   let state = FixedCell(State())
@@ -81,6 +83,7 @@ final class NetBackQueue {
   func signalReceive() { channels.last?.signal() }
 
   func unmap(_ grants: ForeignGrants) {
+    posted.endOfBatch(grants)
     kept.removeAll(grants)
     transmitRing.unmap()
     receiveRing.unmap()

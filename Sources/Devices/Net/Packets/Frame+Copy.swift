@@ -12,13 +12,17 @@ extension Frame {
   }
 
   /// Copies bytes `start..<start + destination.byteCount` of the frame to `destination`, which must be mapped and writable.
-  public func copy(from start: Int, to destination: SharedVector) {
+  @inlinable @inline(__always) public func copy(from start: Int, to destination: SharedVector) {
     precondition(start >= 0 && destination.byteCount >= 0 && start <= byteCount - destination.byteCount, "a range outside the frame")
     if start + destination.byteCount <= headByteCount {
-      // SAFETY: as below; the range is in the head.
+      // SAFETY: the destination is mapped, as whoever named it promises; the range is in the head.
       unsafe head.copyOut(at: start, to: destination)
-      return
+    } else {
+      copyStretches(from: start, to: destination)
     }
+  }
+
+  @usableFromInline func copyStretches(from start: Int, to destination: SharedVector) {
     forEachStretch(from: start, byteCount: destination.byteCount) { source, position in
       // SAFETY: both are mapped, as whoever named them promises; `position` and the stretch are within the destination.
       unsafe memcpy(

@@ -59,12 +59,12 @@ public final class Frame {
   }
 
   /// Makes it an empty frame whose first `headByteCount` bytes are in ``head``.
-  @inlinable public func reset(headByteCount: Int) {
+  @inlinable public func reset(headByteCount: Int, offload: FrameOffload = FrameOffload()) {
     precondition(headByteCount >= 0 && headByteCount <= head.byteCount, "a head that does not fit")
     state.value.headByteCount = headByteCount
     state.value.byteCount = headByteCount
     state.value.pieceCount = 0
-    state.value.offload = FrameOffload()
+    state.value.offload = offload
   }
 
   /// Appends a piece. Empty pieces are left out (XSA-448).
