@@ -139,6 +139,39 @@ import Testing
     #expect(third.receivedCount == 1 && second.receivedCount == 1)
   }
 
+  @Test func aKnownFlowFollowsItsReceiverToAnotherPort() throws {
+    let first = try Guest(on: lan, address: 0x1)
+    let second = try Guest(on: lan, address: 0x2)
+    second.send(to: 0x1)
+    for _ in 0..<3 { first.send(to: 0x2) }
+    #expect(second.receivedCount == 3)
+    let other = try Guest(on: lan, address: 0x2)
+    other.send(to: 0x1)
+    for _ in 0..<3 { first.send(to: 0x2) }
+    #expect(other.receivedCount == 3 && second.receivedCount == 3)
+    // More receivers than are remembered, in turns.
+    let many = try (0..<40).map { try Guest(on: lan, address: 0x100 + UInt64($0)) }
+    for guest in many { guest.send(to: 0x1) }
+    let before = many.map(\.receivedCount)
+    for _ in 0..<3 { for index in many.indices { first.send(to: 0x100 + UInt64(index)) } }
+    #expect(zip(many, before).allSatisfy { $0.receivedCount == $1 + 3 })
+  }
+
+  @Test func aTagIsPartOfAFlow() throws {
+    let trunk = try Guest(on: lan, address: 0x1)
+    let ten = try Guest(on: lan, address: 0x2, vlan: 10)
+    let twenty = try Guest(on: lan, address: 0x2, vlan: 20)
+    ten.send(to: 0x1)
+    twenty.send(to: 0x1)
+    for _ in 0..<2 {
+      trunk.send(to: 0x2, tag: 10)
+      trunk.send(to: 0x2, tag: 20)
+    }
+    #expect(ten.receivedCount == 2 && twenty.receivedCount == 2)
+    trunk.send(to: 0x2, tag: 30)
+    #expect(ten.receivedCount == 2 && twenty.receivedCount == 2)
+  }
+
   @Test func manyPortsComeAndGo() throws {
     var guests = try (1...100).map { try Guest(on: lan, address: UInt64($0)) }
     for guest in guests { guest.send(to: 0xffff_ffff_ffff) }

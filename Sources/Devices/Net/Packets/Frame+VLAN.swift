@@ -1,6 +1,9 @@
 import SharedMemory
 
 extension Frame {
+  /// Whether its type says that an 802.1Q tag follows. The head holds an Ethernet header.
+  public var isTagged: Bool { head.load16(at: 12).bigEndian == EtherType.vlan }
+
   /// The VLAN of an 802.1Q tag, 1 to 4094; nil without one, or with one that only says a priority.
   public var vlanTag: UInt16? {
     guard headByteCount >= 18, head.load16(at: 12).bigEndian == EtherType.vlan else { return nil }

@@ -146,6 +146,12 @@ extension Frame {
   /// Whether it is for a group of receivers, or all of them.
   @inlinable public var isMulticast: Bool { headByteCount > 0 && head.load8(at: 0) & 1 != 0 }
 
+  /// Its Ethernet header and the two bytes behind it, as they are in memory: the receiver and two bytes of the sender; four bytes of the sender, the
+  /// type, and two bytes of what follows. The head holds an Ethernet header.
+  @inlinable public var ethernetHeader: (UInt64, UInt64) {
+    @inline(__always) get { (head.load64(at: 0), head.load64(at: 8)) }
+  }
+
   /// Its receiver. The head holds an Ethernet header.
   @inlinable public var destination: MACAddress { head.address(at: 0) }
 

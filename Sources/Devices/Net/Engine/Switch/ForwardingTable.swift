@@ -30,8 +30,8 @@ struct ForwardingTable: ~Copyable {
     return nil
   }
 
-  /// An address was seen at a port.
-  func learn(_ address: MACAddress, vlan: UInt16, port: Int, now: UInt32) {
+  /// An address was seen at a port. True when that is news, and not only another time.
+  func learn(_ address: MACAddress, vlan: UInt16, port: Int, now: UInt32) -> Bool {
     let key = Self.key(address, vlan)
     let start = Self.start(key)
     var oldest = start
@@ -41,12 +41,13 @@ struct ForwardingTable: ~Copyable {
       let entry = entries[index]
       if entry.key == key {
         if entry.port != port || entry.seconds != now { entries[index] = Entry(key: key, port: Int32(port), seconds: now) }
-        return
+        return entry.port != port
       }
       let age = entry.key == 0 ? UInt32.max : now &- entry.seconds
       if age > oldestAge || offset == 0 { (oldest, oldestAge) = (index, age) }
     }
     entries[oldest] = Entry(key: key, port: Int32(port), seconds: now)
+    return true
   }
 
   /// Forgets every address of a port: nobody is there any more.

@@ -11,6 +11,8 @@ final class SwitchPortState {
   var uplink: SwitchUplink?
   /// The vif has a place of its own, from which it is lent: taken out of a property, an object is retained for each frame.
   private let clients = ObjectSlots<NetPortClient>(count: 1)
+  /// Where its last frames went.
+  let flows = KnownFlows()
   let state = FixedCell(State())
 
   /// What is looked at or changes with each frame. Apart from the object, so that no access is checked for overlapping others.

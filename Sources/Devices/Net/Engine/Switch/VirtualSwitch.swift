@@ -29,6 +29,8 @@ public final class VirtualSwitch {
     @inline(__always) get { clock.value }
     @inline(__always) set { clock.value = newValue }
   }
+  /// Counts what the switch gets to know, and the seconds in which it knows it: ``KnownFlows`` of an earlier one do not count.
+  private let epoch = FixedCell(UInt64(1))
 
   public init(name: String, learns: Bool = true) throws(Errno) {
     self.name = name
@@ -90,6 +92,7 @@ public final class VirtualSwitch {
   private static func fixedKey(_ address: MACAddress, vlan: UInt16) -> UInt64 { address.rawValue | UInt64(vlan) << 48 }
 
   private func findFixedPorts() {
+    epoch.value += 1
     guard !learns else { return }
     fixedPorts = [:]
     for index in 0..<ports.count {
@@ -106,7 +109,10 @@ public final class VirtualSwitch {
   }
 
   /// Nobody is at the port any more, or somebody else.
-  func forget(_ index: Int) { table.value.forget(port: index) }
+  func forget(_ index: Int) {
+    epoch.value += 1
+    table.value.forget(port: index)
+  }
 
   // MARK: Frames
 
@@ -126,12 +132,23 @@ public final class VirtualSwitch {
   }
 
   /// The same for a sender that knows its port.
-  func forward(_ frame: Frame, from source: Int, _ sender: SwitchPortState, queue: Int) -> NetPort.TransmitOutcome {
+  @inline(__always) func forward(_ frame: Frame, from source: Int, _ sender: SwitchPortState, queue: Int) -> NetPort.TransmitOutcome {
     sender.state.value.counters.received.add(frame.byteCount)
     guard frame.headByteCount >= 14 else {
       sender.state.value.counters.malformed &+= 1
       return .dropped
     }
+    let header = frame.ethernetHeader
+    if let target = sender.flows.target(of: header, epoch: epoch.value) {
+      return pass(frame, Origin(tag: nil, vlan: sender.vlan ?? 0, queue: queue), to: target, from: sender)
+    }
+    return forwardUnknown(frame, header, from: source, sender, queue: queue)
+  }
+
+  /// The same for a frame whose like has not come by lately.
+  @inline(never) private func forwardUnknown(
+    _ frame: Frame, _ header: (UInt64, UInt64), from source: Int, _ sender: SwitchPortState, queue: Int
+  ) -> NetPort.TransmitOutcome {
     let address = frame.source
     if let only = sender.address, only != address {
       sender.state.value.counters.spoofed &+= 1
@@ -144,19 +161,28 @@ public final class VirtualSwitch {
       return .dropped
     }
     let origin = Origin(tag: tag, vlan: vlan, queue: queue)
-    if learns, !address.isMulticast { table.value.learn(address, vlan: vlan, port: source, now: now) }
+    if learns, !address.isMulticast, table.value.learn(address, vlan: vlan, port: source, now: now) { epoch.value += 1 }
     let destination = frame.destination
     if destination.isMulticast { return flood(frame, origin, from: source) }
     guard let target = port(of: destination, vlan: vlan) else { return flood(frame, origin, from: source, toUplinksOnly: !learns) }
     // It is on the sender's own side.
     if target == source { return .done }
+    // What a tag says is not in the header that is compared.
+    if !frame.isTagged { sender.flows.remember(target, of: header, epoch: epoch.value) }
+    return pass(frame, origin, to: target, from: sender)
+  }
+
+  /// Hands a frame to the one port that it is for.
+  @inline(__always) private func pass(
+    _ frame: Frame, _ origin: Origin, to target: Int, from sender: SwitchPortState
+  ) -> NetPort.TransmitOutcome {
     let outcome = ports.withPort(target) { receiver in receiver.isOccupied ? send(frame, origin, to: receiver) : nil }
     if case .some(.some(let outcome)) = outcome { return outcome }
     sender.state.value.counters.unreachable &+= 1
     return .dropped
   }
 
-  private func flood(_ frame: Frame, _ origin: Origin, from source: Int, toUplinksOnly: Bool = false) -> NetPort.TransmitOutcome {
+  @inline(never) private func flood(_ frame: Frame, _ origin: Origin, from source: Int, toUplinksOnly: Bool = false) -> NetPort.TransmitOutcome {
     var outcome = NetPort.TransmitOutcome.dropped
     for index in 0..<ports.count where index != source {
       guard let receiver = ports[index], !toUplinksOnly || receiver.uplink != nil else { continue }
@@ -181,6 +207,12 @@ public final class VirtualSwitch {
       wanted = origin.vlan == 0 ? nil : origin.vlan
     }
     if wanted == origin.tag { return deliver(frame, origin, to: port) }
+    return deliverRetagged(frame, wanted, origin, to: port)
+  }
+
+  @inline(never) private func deliverRetagged(
+    _ frame: Frame, _ wanted: UInt16?, _ origin: Origin, to port: SwitchPortState
+  ) -> NetPort.TransmitOutcome {
     guard let changed = retagged.make(of: frame, tag: wanted) else {
       port.state.value.counters.refused &+= 1
       return .dropped
@@ -191,7 +223,7 @@ public final class VirtualSwitch {
     return outcome
   }
 
-  private func deliver(_ frame: Frame, _ origin: Origin, to port: SwitchPortState) -> NetPort.TransmitOutcome {
+  @inline(__always) private func deliver(_ frame: Frame, _ origin: Origin, to port: SwitchPortState) -> NetPort.TransmitOutcome {
     port.state.value.isTouched = true
     let takes = port.state.value.accepting.takes(frame)
     let outcome: NetPort.TransmitOutcome
@@ -226,7 +258,11 @@ public final class VirtualSwitch {
 
   /// A run of frames has been passed on: the receivers are told.
   func endOfBatch() {
-    now = Self.seconds
+    let seconds = Self.seconds
+    if seconds != now {
+      now = seconds
+      epoch.value += 1
+    }
     for index in 0..<ports.count {
       ports.withPort(index) { port in
         guard port.state.value.isTouched else { return }
