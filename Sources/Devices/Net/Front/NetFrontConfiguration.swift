@@ -9,8 +9,9 @@ public struct NetFrontConfiguration: Sendable {
   public var splitEventChannels = true
   /// What received frames may still have to be done to.
   public var capabilities = FrameCapabilities.all
-  /// Pages for frames to send, for each queue: what the back-end can have under way.
-  public var transmitPageCount = 320
+  /// Pages for frames to send, for each queue: what the back-end can have under way, and as many again, so that a page is not written to as
+  /// soon as it comes back, when its lines are in the back-end's cache still.
+  public var transmitPageCount = 640
   /// Buffers of 17 pages beside them, for each queue, for those who have frames read straight into granted pages
   /// (``NetFrontPlane/takeBuffer(queue:)``).
   public var transmitBufferCount = 0

@@ -23,7 +23,10 @@ struct ReceivePages: ~Copyable {
   /// By slot of the ring.
   private let posted: FixedTable<Int32>
   private let nextSlot = FixedCell(0)
+  /// Those that are free, from ``firstFree`` on, around the end: all of them in turns, so that a page is not written to by the back-end as soon
+  /// as it was read here.
   private let free: FixedTable<Int32>
+  private let firstFree = FixedCell(0)
   private let freePages: FixedCell<Int>
   /// Pages of the chain that is being put together, in order.
   private let chain = FixedTable(repeating: Int32(-1), count: 512)
@@ -43,7 +46,7 @@ struct ReceivePages: ~Copyable {
     firstReference = arena.reference(ofPage: first)
     firstAddress = arena.bytes.address + UInt(first * pageByteCount)
     posted = FixedTable(repeating: -1, count: slotCount)
-    free = FixedTable(count: count) { Int32(count - 1 - $0) }
+    free = FixedTable(count: count) { Int32($0) }
     freePages = FixedCell(count)
     let heads = try SharedRegion(anonymousByteCount: count * Frame.headCapacity).bytes
     frames = FixedObjects(count: count) { Frame(index: firstFrame + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity)) }
@@ -60,7 +63,8 @@ struct ReceivePages: ~Copyable {
   @inline(__always) func post() -> NetifReceiveRequest? {
     guard freePages.value > 0 else { return nil }
     freePages.value -= 1
-    let page = free[freePages.value]
+    let page = free[firstFree.value]
+    firstFree.value = firstFree.value + 1 == free.count ? 0 : firstFree.value + 1
     let slot = nextSlot.value
     posted[slot] = page
     nextSlot.value = slot + 1 == posted.count ? 0 : slot + 1
@@ -148,7 +152,8 @@ struct ReceivePages: ~Copyable {
   }
 
   @inline(__always) private func putBack(_ page: Int32) {
-    free[freePages.value] = page
+    let place = firstFree.value + freePages.value
+    free[place < free.count ? place : place - free.count] = page
     freePages.value += 1
   }
 }

@@ -9,7 +9,9 @@ struct TransmitPages: ~Copyable {
   private let bytes: SharedBytes
   private let firstAddress: UInt
   private let inFlight: FixedTable<Bool>
+  /// Those that are free, from ``firstFree`` on, around the end.
   private let free: FixedTable<UInt16>
+  private let firstFree = FixedCell(0)
   private let freePages: FixedCell<Int>
 
   /// Takes `count` pages that lie side by side, and grants them.
@@ -21,8 +23,8 @@ struct TransmitPages: ~Copyable {
     firstAddress = bytes.address
     firstReference = arena.reference(ofPage: first)
     inFlight = FixedTable(repeating: false, count: count)
-    // The one used last is taken next: it is still in the cache.
-    free = FixedTable(count: count) { UInt16(count - 1 - $0) }
+    // All of them in turns. The one used last would be in this processor's cache, if it were not in the back-end's.
+    free = FixedTable(count: count) { UInt16($0) }
     freePages = FixedCell(count)
   }
 
@@ -32,7 +34,8 @@ struct TransmitPages: ~Copyable {
   /// Takes a free page. There must be one.
   @inline(__always) func take() -> UInt16 {
     freePages.value -= 1
-    let identifier = free[freePages.value]
+    let identifier = free[firstFree.value]
+    firstFree.value = firstFree.value + 1 == free.count ? 0 : firstFree.value + 1
     inFlight[Int(identifier)] = true
     return identifier
   }
@@ -43,7 +46,8 @@ struct TransmitPages: ~Copyable {
     inFlight[Int(identifier)] = false
     // It will be written to soon, and the back-end has read it: its line comes from the other processor's cache meanwhile.
     bytes.prefetchForWriting(at: spreadOffset(identifier) + Int(identifier) * pageByteCount)
-    free[freePages.value] = identifier
+    let place = firstFree.value + freePages.value
+    free[place < free.count ? place : place - free.count] = identifier
     freePages.value += 1
     return true
   }
