@@ -30,14 +30,20 @@ enum TestpmdPeer {
     try await Task.sleep(for: .seconds(seconds.rounded(.up) + 1))
     let spent = try ProcessorTime.nanoseconds(of: receiver.process.processID) + ProcessorTime.nanoseconds(of: sender.process.processID) - before
     let elapsed = Double(MonotonicClock.nowNanoseconds - start) / 1e9
-    // What it prints comes when it ends: a line a second, of which the first and the last ones are not of a whole second. The best one
-    // counts, in the peer's favour.
+    // What it prints comes when it ends.
     sender.stop()
     receiver.stop()
     let text = (try? TextFile.read(receiver.log)) ?? ""
     let rates = text.matches(of: /Rx-pps:\s+([0-9]+)/).compactMap { Double($0.1) }
-    guard let rate = rates.max(), rate > 0 else { throw BenchFailure("testpmd received nothing; see \(receiver.log)") }
+    guard let rate = steadyRate(rates) else { throw BenchFailure("testpmd received nothing; see \(receiver.log)") }
     return NetFigures(rate: rate, frameNanoseconds: Double(spent) / (rate * elapsed))
+  }
+
+  /// The rate over all seconds that were whole: the first and the last one in which anything came were not. Nil when nothing came.
+  private static func steadyRate(_ rates: [Double]) -> Double? {
+    let busy = rates.filter { $0 > 0 }
+    let whole = busy.count > 2 ? busy.dropFirst().dropLast() : busy[...]
+    return whole.isEmpty ? nil : whole.reduce(0, +) / Double(whole.count)
   }
 
   /// A process on processor 1 that forwards between two memifs, and one on processor 0 that sends back what it gets: 512 frames go round in
@@ -76,7 +82,7 @@ enum TestpmdPeer {
     let text = (try? TextFile.read(forwarder.log)) ?? ""
     let rates = text.matches(of: /Rx-pps:\s+([0-9]+)/).compactMap { Double($0.1) }
     let sums = stride(from: 0, to: rates.count - 1, by: 2).map { rates[$0] + rates[$0 + 1] }
-    guard let rate = sums.max(), rate > 0 else { throw BenchFailure("testpmd forwarded nothing; see \(forwarder.log)") }
+    guard let rate = steadyRate(sums) else { throw BenchFailure("testpmd forwarded nothing; see \(forwarder.log)") }
     return NetFigures(rate: rate, frameNanoseconds: Double(spent) / (rate * elapsed))
   }
 
