@@ -53,10 +53,11 @@ public struct DeviceAddress: Sendable {
         guard let device = UInt32(name).flatMap({ GuestDevice(kind: kind, number: $0) }) else { continue }
         // A guest's primary console comes about beside the bus, and is of no use to anybody but its daemon.
         let frontend = try await store.readIfPresent("\(directory)/\(name)/frontend")
-        let address = DeviceAddress(domain: domain, device: device, id: "")
+        let backendType = type == kind.storeName ? nil : type
+        var address = DeviceAddress(domain: domain, device: device, id: defaultID(domain, device), backendType: backendType)
         if let frontend, frontend != address.paths.frontend { continue }
-        let id = try await store.readIfPresent("\(directory)/\(name)/\(idKey)") ?? defaultID(domain, device)
-        result.append(DeviceAddress(domain: domain, device: device, id: id, backendType: type == kind.storeName ? nil : type))
+        if let id = try await store.readIfPresent("\(directory)/\(name)/\(idKey)") { address.id = id }
+        result.append(address)
       }
     }
     return result.sorted { $0.device.number < $1.device.number }

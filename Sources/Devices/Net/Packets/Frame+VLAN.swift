@@ -6,7 +6,7 @@ extension Frame {
 
   /// The VLAN of an 802.1Q tag, 1 to 4094; nil without one, or with one that only says a priority.
   public var vlanTag: UInt16? {
-    guard headByteCount >= 18, head.load16(at: 12).bigEndian == EtherType.vlan else { return nil }
+    guard headByteCount >= 18, isTagged else { return nil }
     let number = head.load16(at: 14).bigEndian & 0xfff
     return number == 0 ? nil : number
   }
