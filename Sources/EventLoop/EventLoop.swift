@@ -208,6 +208,7 @@ public final class EventLoop: @unchecked Sendable {
       var wanted = false
       for index in turns.indices where turns[index]?.wantsPolling(now: now) == true { wanted = true }
       guard wanted else { return false }
+      if timers.nanosecondsUntilNext(now: now) == 0 { return true }
       if !submitted, uring.preparedCount > 0 { submitNow() }
       submitted = true
       for _ in 0..<16 {

@@ -19,9 +19,9 @@ final class StoreTransaction {
   private(set) var baseVersion: UInt64
   var working: XenStoreTree
   /// Every node read or written, whether it existed or not: a change of any of them by others is a conflict.
-  private(set) var accessed = FewPaths()
+  private(set) var accessed = FewElements<XenStorePath>()
   /// The nodes that it changed, and how each is reported.
-  private var changed = FewPaths()
+  private var changed = FewElements<XenStorePath>()
   private var reports: [Report] = []
   /// Set when the daemon could not carry out a change: committing the rest would be a partial commit (XSA-415, XSA-421).
   var failure: XenStoreError?
@@ -37,8 +37,7 @@ final class StoreTransaction {
   private var writtenByteCount = 0
   private(set) var written: [XenStorePath: Int] = [:]
   /// What goes into the audit when it is committed, each once.
-  private(set) var audited: [AuditedChange] = []
-  private var auditedSet: Set<AuditedChange>?
+  private(set) var audited = FewElements<AuditedChange>()
 
   struct AuditedChange: Hashable {
     let operation: XenStoreAudit.Operation
@@ -79,9 +78,6 @@ final class StoreTransaction {
   /// The nodes that it changed, in the order of the first change.
   var changes: [XenStorePath] { changed.all }
 
-  /// Audited changes that are compared one by one.
-  private static let scanLimit = 8
-
   /// Bytes counted for a node that was looked at, besides its path.
   private static let accessByteCount = 64
 
@@ -94,14 +90,7 @@ final class StoreTransaction {
   }
 
   func noteAudit(_ operation: XenStoreAudit.Operation, _ path: XenStorePath) {
-    let change = AuditedChange(operation: operation, path: path)
-    guard !(auditedSet?.contains(change) ?? audited.contains(change)) else { return }
-    audited.append(change)
-    if auditedSet != nil {
-      auditedSet?.insert(change)
-    } else if audited.count > StoreTransaction.scanLimit {
-      auditedSet = Set(audited)
-    }
+    audited.insert(AuditedChange(operation: operation, path: path))
   }
 
   func report(of path: XenStorePath) -> Report { changed.index(of: path).map { reports[$0] } ?? .silent }

@@ -218,7 +218,7 @@ extension XenStoreCore {
         body.put(Int64(charge.byteCount))
       }
       body.put(UInt32(transaction.audited.count))
-      for change in transaction.audited {
+      for change in transaction.audited.all {
         body.put(change.operation.rawValue)
         body.put(counted: change.path.bytes)
       }

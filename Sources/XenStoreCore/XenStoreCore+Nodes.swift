@@ -52,9 +52,7 @@ extension XenStoreCore {
     if request.transaction == nil, let node = tree.mutableNode(at: path) {
       try setValue(value, of: node, path, request)
     } else if let before = try footprint(at: path, for: request, needing: .write) {
-      var after = before
-      after.valueByteCount = value.count
-      try count(change: before, to: after, at: path, for: request)
+      try count(value, in: before, at: path, for: request)
       change(path, request, .value(path, value)) { $0.setValue(value, at: path, generation: $1) }
     } else {
       try create(path, value: value, request)
@@ -114,19 +112,19 @@ extension XenStoreCore {
   /// Changes the value of a node of the live tree, which has it alone.
   private func setValue(_ value: [UInt8], of node: XenStoreNode, _ path: XenStorePath, _ request: StoreRequest) throws(XenStoreError) {
     guard isAllowed(request.connection, .write, by: node.permissions) else { throw .accessDenied }
-    // Nobody counts what the control domain does to its own.
-    if !request.connection.isPrivileged || node.owner != .control {
-      let before = footprint(of: node, for: request.connection)
-      var after = before
-      after.valueByteCount = value.count
-      try count(change: before, to: after, at: path, for: request)
-    }
+    try count(value, in: footprint(of: node, for: request.connection), at: path, for: request)
     let generation = nextGeneration()
     node.value = value
     node.generation = generation
     version = generation
     note(.value(path, value))
     report(path, permissions: [node.permissions, parentPermissions(of: path, in: tree)])
+  }
+
+  private func count(_ value: [UInt8], in before: NodeFootprint, at path: XenStorePath, for request: StoreRequest) throws(XenStoreError) {
+    var after = before
+    after.valueByteCount = value.count
+    try count(change: before, to: after, at: path, for: request)
   }
 
   /// Whether the node is there for the request to change; throws when the connection may not write to it or, for a missing one, above it.

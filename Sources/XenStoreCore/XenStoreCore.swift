@@ -117,12 +117,7 @@ public final class XenStoreCore {
     if connection.parser.isIdle {
       // Most of the time a request arrives as a whole: it is taken from where it lies.
       while maySend(connection), let packet = XenStorePacketParser.packet(at: &start, of: buffer, count: count) {
-        if mustWait(packet, from: connection) {
-          hold(packet, of: connection)
-          break
-        }
-        handle(packet, from: connection)
-        if needsWake { wakeHeldConnections() }
+        take(packet, from: connection)
       }
     }
     if connection.fault == nil, start < count || connection.parser.bufferedByteCount > 0 {
@@ -278,13 +273,17 @@ public final class XenStoreCore {
     connection.fault == nil && !isHeldBack(connection)
   }
 
+  /// Handles a packet, or keeps it, and with it those behind it, until it need not wait any more.
+  private func take(_ packet: XenStorePacket, from connection: StoreConnection) {
+    if mustWait(packet, from: connection) { return hold(packet, of: connection) }
+    handle(packet, from: connection)
+    if needsWake { wakeHeldConnections() }
+  }
+
   func handleWaitingPackets(of connection: StoreConnection) {
     while maySend(connection) {
       switch connection.parser.next() {
-      case .packet(let packet):
-        if mustWait(packet, from: connection) { return hold(packet, of: connection) }
-        handle(packet, from: connection)
-        if needsWake { wakeHeldConnections() }
+      case .packet(let packet): take(packet, from: connection)
       case .needsMoreBytes: return
       case .violation(let byteCount): fail(connection, .payloadTooLong(byteCount: byteCount))
       }

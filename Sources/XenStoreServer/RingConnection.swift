@@ -41,7 +41,6 @@ final class RingConnection: StoreLink {
   private var unsent: [UInt8]
   private var sentCount = 0
   private var wantsToRead = true
-  private var isReadingScheduled = false
   /// What the guest had done at its last event.
   private var lastSeen: XenStoreRingPage.GuestIndices?
 
@@ -64,7 +63,7 @@ final class RingConnection: StoreLink {
     ring.channel.onPeerClosed { end.report() }
     // A guest may wait for the store to be there.
     channel.signal()
-    scheduleReading()
+    scheduleReading(on: server.loop)
   }
 
   /// Carries the news that the guest's port is closed to the loop's thread.
@@ -129,7 +128,7 @@ final class RingConnection: StoreLink {
     let wantedToRead = wantsToRead
     wantsToRead = !hasUnsentBytes && !isHeldBack
     // The guest has signalled already what it put in meanwhile.
-    if wantsToRead, !wantedToRead { scheduleReading() }
+    if wantsToRead, !wantedToRead { scheduleReading(on: server.loop) }
   }
 
   // MARK: Input
@@ -143,31 +142,21 @@ final class RingConnection: StoreLink {
     // A storm of events with nothing behind them is slowed down by the late end of each.
     let isSpurious = !wantsRestart && (life == .broken || seen == lastSeen)
     lastSeen = seen
-    look()
+    read()
     channel.rearm(spurious: isSpurious)
   }
 
-  private func scheduleReading() {
-    guard !isReadingScheduled else { return }
-    isReadingScheduled = true
-    server.loop.schedule(afterNanoseconds: 0) { [weak self] in
-      guard let self else { return }
-      isReadingScheduled = false
-      look()
-    }
-  }
-
-  private func look() {
+  override func read() {
     if life != .closed, page.connection == .reconnect { restart() }
     if life == .open, hasUnsentBytes { server.resume(self) }
-    if life == .open, wantsToRead { read() }
+    if life == .open, wantsToRead { takeRequests() }
     guard wasEmptied else { return }
-    // A connection that lost its transactions may have let others go on. All other answers wait for the end of the loop's turn.
+    // A connection that lost its transactions may have let others go on, who are told nowhere else.
     wasEmptied = false
     server.flush()
   }
 
-  override func read() {
+  private func takeRequests() {
     let count: Int
     do throws(ByteStreamFault) {
       count = try requests.take(into: &server.inputBuffer.value, limit: XenStoreLimits.ringByteCount)
@@ -178,7 +167,7 @@ final class RingConnection: StoreLink {
     channel.signal()
     server.received(count, from: self)
     // A guest need not signal what it puts in while we are at it: Linux does so only if everything before was taken.
-    if requests.mayHaveBytes { scheduleReading() }
+    if requests.mayHaveBytes { scheduleReading(on: server.loop) }
   }
 
   // MARK: The connection's life

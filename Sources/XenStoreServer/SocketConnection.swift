@@ -63,7 +63,7 @@ final class SocketConnection: StoreLink {
     let wantedToRead = wantsToRead
     wantsToRead = !hasUnsentBytes && !isHeldBack
     // What came meanwhile has had its event.
-    if wantsToRead, !wantedToRead { server.readAgain(self) }
+    if wantsToRead, !wantedToRead { scheduleReading(on: server.loop) }
     watch?.update(hasUnsentBytes ? [SocketConnection.input, .writable] : SocketConnection.input)
   }
 
@@ -105,9 +105,9 @@ final class SocketConnection: StoreLink {
       let count = try UnixSocket.receive(into: &server.inputBuffer.value, on: socket)
       guard count > 0 else { return server.ended(self) }
       server.received(count, from: self)
-      if isEnding || !isEmptiedAtOnce || count == XenStoreServer.inputByteCount { server.readAgain(self) }
+      if isEnding || !isEmptiedAtOnce || count == XenStoreServer.inputByteCount { scheduleReading(on: server.loop) }
     } catch {
-      if error == .interrupted { return server.readAgain(self) }
+      if error == .interrupted { return scheduleReading(on: server.loop) }
       isEmptiedAtOnce = refusesDescriptors
       if error != .wouldBlock || isEnding { server.ended(self) }
     }

@@ -1,3 +1,4 @@
+import EventLoop
 import XenStoreCore
 
 /// How the bytes of one connection come and go: a socket, or a domain's ring. Loop thread only.
@@ -21,8 +22,20 @@ class StoreLink {
   /// Takes output from the core and sends it, as much as the peer takes.
   func deliver(from core: XenStoreCore) -> Delivery { fatalError("a subclass overrides this") }
 
-  /// Takes what the peer has sent, if it is read from; called for who asked ``XenStoreServer/readAgain(_:)``.
-  func read() {}
+  /// Takes what the peer has sent, if it is read from.
+  func read() { fatalError("a subclass overrides this") }
+
+  private var isReadingScheduled = false
+
+  /// Has ``read()`` called in one of the loop's next turns: what is there has had its event.
+  func scheduleReading(on loop: EventLoop) {
+    guard !isReadingScheduled else { return }
+    isReadingScheduled = true
+    loop.schedule(afterNanoseconds: 0) { [weak self] in
+      self?.isReadingScheduled = false
+      self?.read()
+    }
+  }
 
   /// Reads on, or not: a peer that does not read its replies is not read from.
   func update(isHeldBack: Bool) { fatalError("a subclass overrides this") }

@@ -16,10 +16,6 @@ final class StorePace: LoopSource {
   /// Looks between two offers of the processor, about ten microseconds.
   private static let looksPerOffer = 256
 
-  /// Called in the next turn after ``wantsTurn`` was set.
-  var onTurn: (() -> Void)?
-  var wantsTurn = false
-
   private var streak = 0
   private var lastServed: UInt64 = 0
   private var looks = 0
@@ -30,22 +26,11 @@ final class StorePace: LoopSource {
     lastServed = now
   }
 
-  override func service() -> Service {
-    guard wantsTurn else { return .idle }
-    wantsTurn = false
-    onTurn?()
-    return .worked
-  }
-
-  /// Sources that were served later may have asked for a turn.
-  override func prepareToSleep() -> Bool { wantsTurn }
-
   override func wantsPolling(now: UInt64) -> Bool {
     streak >= StorePace.streakLength && now < lastServed + StorePace.patienceNanoseconds
   }
 
   override func hasWork() -> Bool {
-    if wantsTurn { return true }
     looks += 1
     if looks == StorePace.looksPerOffer {
       looks = 0

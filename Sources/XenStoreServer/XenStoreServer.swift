@@ -36,8 +36,6 @@ public final class XenStoreServer {
   let inputBuffer = FixedCell([UInt8](repeating: 0, count: XenStoreServer.inputByteCount))
   static let inputByteCount = 16 << 10
   private let pace = StorePace()
-  /// Links that have to be read from without waiting for an event.
-  private var unread: [StoreLink] = []
   private var clockTimer: LoopTimer?
   private var clockDeadline = UInt64.max
   /// Maps a domain's page and binds its channel; nil where there are no pages.
@@ -49,7 +47,6 @@ public final class XenStoreServer {
     self.loop = loop
     self.core = core
     self.logger = logger
-    pace.onTurn = { [unowned self] in readRest() }
     loop.attach(pace)
     core.onPrint = { logger.notice("store: control print: \($0.debugDescription)") }
     core.onTrace = { logger.notice("store: trace: \($0)") }
@@ -188,18 +185,6 @@ public final class XenStoreServer {
       core.advance(to: MonotonicClock.nowNanoseconds)
       flush()
     }
-  }
-
-  /// Has ``StoreLink/read()`` called in the loop's next turn.
-  func readAgain(_ link: StoreLink) {
-    unread.append(link)
-    pace.wantsTurn = true
-  }
-
-  private func readRest() {
-    let links = unread
-    unread = []
-    for link in links where connections[link.id] === link { link.read() }
   }
 
   /// A link's peer has room again.

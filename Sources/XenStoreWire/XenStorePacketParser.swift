@@ -18,16 +18,11 @@ public struct XenStorePacketParser: Sendable {
     case violation(payloadByteCount: UInt32)
   }
 
-  private enum State: Sendable {
-    case header
-    case payload(XenStoreHeader)
-    case broken(payloadByteCount: UInt32)
-  }
-
   /// Bytes of buffer that an idle parser may hold on to.
   private static let keptByteCount = 16 << 10
 
-  private var state = State.header
+  /// The payload that the peer announced and must not send: nothing is taken any more.
+  private var violation: UInt32?
   private var buffer: [UInt8] = []
   private var start = 0
 
@@ -37,10 +32,7 @@ public struct XenStorePacketParser: Sendable {
   public var bufferedByteCount: Int { buffer.count - start }
 
   /// Whether nothing waits in it, and a packet may begin with the next byte.
-  public var isIdle: Bool {
-    guard case .header = state else { return false }
-    return start == buffer.count
-  }
+  public var isIdle: Bool { violation == nil && start == buffer.count }
 
   /// Takes a whole packet that begins at `start` of the first `count` bytes of `buffer`, and moves `start` behind it. Nil, and nothing is
   /// moved, when it is not complete or not allowed: a parser says which.
@@ -58,15 +50,11 @@ public struct XenStorePacketParser: Sendable {
   }
 
   /// Everything that was fed and is not part of a packet that was taken: what another parser needs to go on.
-  public var unparsedBytes: [UInt8] {
-    var bytes: [UInt8] = []
-    if case .payload(let header) = state { header.encode(into: &bytes) }
-    return bytes + buffer[start...]
-  }
+  public var unparsedBytes: [UInt8] { Array(buffer[start...]) }
 
   /// Adds bytes that arrived. After a violation they are dropped.
   public mutating func feed(_ bytes: some Collection<UInt8>) {
-    if case .broken = state { return }
+    if violation != nil { return }
     if start == buffer.count {
       // What one burst needed is not kept for ever.
       buffer.removeAll(keepingCapacity: buffer.count <= XenStorePacketParser.keptByteCount)
@@ -80,30 +68,16 @@ public struct XenStorePacketParser: Sendable {
 
   /// Takes the next packet, if it is complete.
   public mutating func next() -> Outcome {
-    if case .header = state {
-      guard bufferedByteCount >= XenStoreProtocol.headerByteCount else { return .needsMoreBytes }
-      let header = XenStoreHeader(copying: ReceivedBytes(bytes: buffer), at: start)
-      start += XenStoreProtocol.headerByteCount
-      if header.payloadByteCount <= UInt32(XenStoreProtocol.maximumPayloadByteCount) {
-        state = .payload(header)
-      } else {
-        state = .broken(payloadByteCount: header.payloadByteCount)
+    if let packet = XenStorePacketParser.packet(at: &start, of: buffer, count: buffer.count) { return .packet(packet) }
+    if violation == nil, bufferedByteCount >= XenStoreProtocol.headerByteCount {
+      let byteCount = XenStoreHeader(copying: ReceivedBytes(bytes: buffer), at: start).payloadByteCount
+      if byteCount > UInt32(XenStoreProtocol.maximumPayloadByteCount) {
+        violation = byteCount
         buffer = []
         start = 0
       }
     }
-    switch state {
-    case .header: return .needsMoreBytes
-    case .broken(let byteCount): return .violation(payloadByteCount: byteCount)
-    case .payload(let header):
-      let end = start + Int(header.payloadByteCount)
-      guard buffer.count >= end else { return .needsMoreBytes }
-      let payload = Array(buffer[start..<end])
-      start = end
-      state = .header
-      return .packet(
-        XenStorePacket(
-          rawType: header.type, requestID: header.requestIdentifier, transactionID: header.transactionIdentifier, payload: payload))
-    }
+    guard let violation else { return .needsMoreBytes }
+    return .violation(payloadByteCount: violation)
   }
 }
