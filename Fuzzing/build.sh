@@ -12,14 +12,16 @@ flags=(-swift-version 6 -O -g -wmo -parse-as-library -sanitize=fuzzer -strict-me
 
 # The store: modules without dependencies, compiled one by one.
 objects=()
+changed=
 compile() {
   local module=$1 folder=$2
   local sources
-  # What has not changed since is there already.
-  if [ -e "$out/$module.o" ] && [ -z "$(find "$folder" Fuzzing/build.sh -newer "$out/$module.o" -print -quit)" ]; then
+  # What has not changed since is there already, unless a module before it has: layouts go from one into the other.
+  if [ -z "$changed" ] && [ -e "$out/$module.o" ] && [ -z "$(find "$folder" Fuzzing/build.sh -newer "$out/$module.o" -print -quit)" ]; then
     objects+=("$out/$module.o")
     return
   fi
+  changed=yes
   mapfile -t sources < <(find "$folder" -name '*.swift' | sort)
   swiftc "${flags[@]}" -I "$out" -module-name "$module" -emit-module -emit-module-path "$out/$module.swiftmodule" \
     -c -o "$out/$module.o" "${sources[@]}"
