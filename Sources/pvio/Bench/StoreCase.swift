@@ -20,7 +20,9 @@ struct StoreCase {
 
   static let all: [StoreCase] =
     ["write", "read", "directory", "txn"].flatMap { operation in [1, 4, 16].map { StoreCase(operation: operation, clients: $0) } }
-    + ["write", "read", "directory", "txn"].map { StoreCase(operation: $0, clients: 16, mode: .threads) }
+    + ["write", "read", "directory", "txn"].flatMap { operation in
+      [4, 16].map { StoreCase(operation: operation, clients: $0, mode: .threads) }
+    }
     + ["write", "read"].map { StoreCase(operation: $0, clients: 4, mode: .pipelined) }
     + ["write", "read", "directory"].map { StoreCase(operation: $0, clients: 16, mode: .pipelined) }
     + [StoreCase(operation: "txnc", clients: 16)]
