@@ -10,8 +10,8 @@ struct Pvio: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       DaemonCommand.self, RunCommand.self, BackendCommand.self, DomainCommand.self, AttachCommand.self, DetachCommand.self,
-      ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, TraceCommand.self, DoctorCommand.self,
-      VchanCommand.self, Bench.self, NewDriverCommand.self, CompletionsCommand.self,
+      ResizeCommand.self, ListCommand.self, ExportCommand.self, StoreCommand.self, StatusCommand.self, TopCommand.self, MetricsCommand.self,
+      TraceCommand.self, DoctorCommand.self, VchanCommand.self, Bench.self, NewDriverCommand.self, CompletionsCommand.self,
     ] + Drivers.all.flatMap(\.commands))
 
   /// Exit codes are part of the interface: 0 done, 1 failed, 2 usage. Errors are one line on stderr.

@@ -32,6 +32,7 @@ import Testing
     "Sources/LinuxSystem/ShareFile.swift",
     "Sources/LinuxSystem/StorageFile.swift",
     "Sources/LinuxSystem/SystemThread.swift",
+    "Sources/LinuxSystem/TCPSocket.swift",
     "Sources/LinuxSystem/TapDevice.swift",
     "Sources/LinuxSystem/TerminationSignals.swift",
     "Sources/LinuxSystem/TextFile.swift",

@@ -32,6 +32,20 @@ struct DeviceReport {
   var disk: DiskStatus?
   var net: NetStatus?
   var driver: DriverStatus?
+  /// When it said so, in seconds since 1970-01-01 UTC.
+  var statusTime: Double?
+
+  /// Every device, or the one with this id, as the daemon that `common` names knows them.
+  static func all(_ common: CommonOptions, id: String? = nil) async throws -> [DeviceReport] {
+    let directory = common.runDirectory
+    return try await withStore(common) { store in
+      var reports: [DeviceReport] = []
+      for address in try await DeviceAddress.all(store) where id == nil || address.id == id {
+        reports.append(try await read(address, directory, store))
+      }
+      return reports
+    }
+  }
 
   static func read(_ address: DeviceAddress, _ directory: RunDirectory, _ store: XenStoreClient) async throws -> DeviceReport {
     let front = try await StoreWalk.values(below: address.paths.frontend, store)
@@ -54,6 +68,7 @@ struct DeviceReport {
     case .net: report.net = readJSON(NetStatus.self, from: files.backendStatus)
     default: report.driver = readJSON(DriverStatus.self, from: files.backendStatus)
     }
+    report.statusTime = StatusFile.timeWritten(at: files.backendStatus)
     report.switchName = back?[DeviceToolstack.switchKey]
     if back?[DeviceToolstack.transportKey] == DeviceToolstack.vhostUser {
       report.vhostUserSocket = files.vhostUserSocket
@@ -62,6 +77,15 @@ struct DeviceReport {
     }
     report.diagnosis = report.deadProcess ?? report.diagnosis
     return report
+  }
+
+  /// Somebody uses it: a front-end whose state says so, or a VMM.
+  var isConnected: Bool { backend == .connected && (vhostUserSocket != nil || frontend == .connected) }
+
+  /// One word when all is well, else the states of both ends.
+  var stateText: String {
+    if isConnected { return "connected" }
+    return vhostUserSocket == nil ? "\(frontend) / \(backend)" : "\(backend)"
   }
 
   /// How a device is whose user is a VMM: there is no other end in the store.
@@ -107,5 +131,4 @@ struct DeviceReport {
     let backing = ["ram:", "null:", "script:"].contains { source.hasPrefix($0) } ? source.replacing(":", with: "=", maxReplacements: 1) : "file=\(source)"
     return (isReadOnly ? backing + ",readonly=on" : backing) + export
   }
-
 }

@@ -41,12 +41,7 @@ struct ListCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let directory = common.runDirectory
-    let rows = try await withStore(common) { store in
-      var rows: [Row] = []
-      for address in try await DeviceAddress.all(store) { rows.append(Row(try await DeviceReport.read(address, directory, store))) }
-      return rows
-    }
+    let rows = try await DeviceReport.all(common).map { Row($0) }
     if json { return try printJSON(["devices": rows]) }
     var table = TextTable(header: ["ID", "DOMID", "KIND", "DEVICE", "FRONT", "BACK", "FRONT PID", "BACK PID", "SIZE", "SOURCE"])
     table.rows = rows.map {

@@ -24,14 +24,7 @@ struct StatusCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let directory = common.runDirectory
-    let reports = try await withStore(common) { store in
-      var reports: [DeviceReport] = []
-      for address in try await DeviceAddress.all(store) where id == nil || address.id == id {
-        reports.append(try await DeviceReport.read(address, directory, store))
-      }
-      return reports
-    }
+    let reports = try await DeviceReport.all(common, id: id)
     if let id, reports.isEmpty { throw CommandFailure("there is no device called \(id): see 'pvio list'") }
     if json {
       return try printJSON(

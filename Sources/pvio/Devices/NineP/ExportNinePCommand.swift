@@ -37,7 +37,7 @@ struct ExportNinePCommand: AsyncParsableCommand {
     print("pvio export ready: \(path)")
     flushOutput()
     ServiceManager.notifyReady()
-    let clients = await Clients(listener, thread.loop)
+    let clients = await SocketClients(listener, thread.loop)
     while let client = await clients.next(unless: stop) {
       try await serve(client, place.life(of: address, until: stop), thread.loop)
       if stop.isRaised { break }
@@ -50,36 +50,5 @@ struct ExportNinePCommand: AsyncParsableCommand {
     try await life.run(NinePFrontendDevice(), on: loop, readyText: nil) {
       [try ByteStreamPump(loop: loop, input: client, output: client, polling: .standard) { _ in notices.stop() }]
     }
-  }
-}
-
-/// Who connects to the socket, one after the other.
-private struct Clients {
-  private let watch: LoopConfined<DescriptorWatch>
-  private let arrivals: AsyncStream<SharedDescriptor>
-  private let arrived: AsyncStream<SharedDescriptor>.Continuation
-  private let loop: EventLoop
-
-  init(_ listener: SharedDescriptor, _ loop: EventLoop) async {
-    let (arrivals, arrived) = AsyncStream<SharedDescriptor>.makeStream()
-    self.arrivals = arrivals
-    self.arrived = arrived
-    self.loop = loop
-    watch = await loop.run {
-      LoopConfined(
-        loop.watchDescriptor(listener.rawValue, for: .readable) { _ in
-          while let client = try? UnixSocket.accept(on: listener.descriptor) { arrived.yield(SharedDescriptor(client)) }
-        }, on: loop)
-    }
-  }
-
-  /// The next client; nil when it is to end.
-  func next(unless stop: StopRequest) async -> SharedDescriptor? {
-    await stop.unlessRaised { [arrivals] in await arrivals.first { _ in true } }
-  }
-
-  func close() async {
-    arrived.finish()
-    await loop.run { [watch] in watch.value.cancel() }
   }
 }

@@ -1,3 +1,4 @@
+import DriverCommands
 import LinuxSystem
 
 /// What a process with all its threads has used of processors.
@@ -8,7 +9,7 @@ enum ProcessorTime {
     // The second field is a name in parentheses, which may contain anything.
     let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
     guard fields.count > 12, let user = UInt64(fields[11]), let system = UInt64(fields[12]) else {
-      throw BenchFailure("/proc/\(processID)/stat has an unknown form")
+      throw CommandFailure("/proc/\(processID)/stat has an unknown form")
     }
     return (user + system) * 10_000_000
   }
