@@ -47,7 +47,10 @@ public final class NBDServer: Sendable {
   /// Clients that are connected now.
   public func connectionCount() async -> Int { await listener.loop.run { [listener] in listener.value.connectionCount } }
 
-  /// Ends every connection, finishes what the device has of them, and removes the socket.
+  /// Ends every connection and removes the socket. What the device has of them goes on.
+  public func breakOff() async { await listener.loop.run { [listener] in listener.value.breakOff() } }
+
+  /// The same, and finishes what the device has of them: as long as that takes.
   public func stop() async {
     await withCheckedContinuation { continuation in
       listener.loop.execute { [listener] in listener.value.stop { continuation.resume() } }
@@ -97,13 +100,17 @@ final class NBDListener {
     finishStopping()
   }
 
-  func stop(_ done: @escaping () -> Void) {
-    guard watch != nil else { return done() }
-    watch?.cancel()
-    watch = nil
+  func breakOff() {
+    guard let watch else { return }
+    watch.cancel()
+    self.watch = nil
     UnixSocket.removeFile(at: path)
-    stopped = done
     for connection in connections.values { connection.breakOff() }
+  }
+
+  func stop(_ done: @escaping () -> Void) {
+    breakOff()
+    stopped = done
     finishStopping()
   }
 

@@ -35,5 +35,21 @@ extension Integration {
         try await bed.detach(first)
       }
     }
+
+    /// Who is still asking gets an error at once: nobody will ever serve him.
+    @Test(.enabled(if: Program.arePresent("fio"), "fio is not installed"))
+    func aDiskThatIsTakenOffWhileItIsReadTakesItsExportWithIt() async throws {
+      try await withTestBed { bed in
+        try await bed.attach("ram=16M")
+        let export = try await bed.export()
+        let load = try bed.start(
+          "fio", ["--name=load", "--ioengine=nbd", "--uri=\(bed.nbdURI())", "--rw=randread", "--bs=4k", "--size=16M", "--time_based", "--runtime=100"])
+        try await eventually("the disk is read") { try await bed.status().backend?.queues.contains { $0.requests > 0 } ?? false }
+        #expect(try await bed.run(Program.pvio, ["detach", "7", "xvda"]).errors == "")
+        #expect(!export.isRunning, "the export outlives its device")
+        #expect(try await export.finish() == .exited(0))
+        _ = try await load.finish()
+      }
+    }
   }
 }

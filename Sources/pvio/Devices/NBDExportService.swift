@@ -30,8 +30,10 @@ struct NBDExportService {
         return "nbd+unix:///?socket=\(socketPath)"
       }
     }
-    await server?.stop()
+    // The device has gone for good: what waits for a back-end fails, instead of being waited for.
+    await server?.breakOff()
     await disk.close()
+    await server?.stop()
     await reports.value
     try outcome.get()
   }
