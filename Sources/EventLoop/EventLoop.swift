@@ -43,6 +43,7 @@ public final class EventLoop: @unchecked Sendable {
   private var turns: [LoopSource?] = []
   private var turnsHaveGaps = false
   var timers = TimerQueue()
+  var registeredFiles = RegisteredFiles()
   private let thread: pthread_t
   private let mailbox = Mutex<[@Sendable () -> Void]>([])
   private let stopRequested = Atomic<Bool>(false)

@@ -58,15 +58,11 @@ extension BlockEngine {
 
   func registerFile() {
     guard case .file(let opened) = store.kind else { return }
-    file = .descriptor(opened.descriptor.rawValue)
-    // Fails when another engine of this loop has a table: then this one does without.
-    guard (try? loop.uring.registerSparseFiles(count: 1)) != nil else { return }
-    guard (try? loop.uring.setRegisteredFile(opened.descriptor.rawValue, at: 0)) != nil else { return }
-    file = .registered(0)
+    file = loop.registerFile(opened.descriptor.rawValue)
   }
 
   func unregisterFile() {
-    if file == .registered(0) { try? loop?.uring.setRegisteredFile(-1, at: 0) }
+    loop?.unregisterFile(file)
     file = .descriptor(-1)
   }
 }
