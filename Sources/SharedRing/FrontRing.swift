@@ -106,13 +106,14 @@ extension FrontRing {
     return response
   }
 
-  /// Asks for an event at the next response, and looks again (`RING_FINAL_CHECK_FOR_RESPONSES`). True: there is a
-  /// response already, do not sleep. False: an event will come. Throws as ``takeResponse()`` does.
-  @inlinable public mutating func armResponseEvent() throws(RingFault) -> Bool {
-    if responseConsumer != knownResponseProducer { return true }
+  /// Asks for an event when `wanted` responses are there, and looks again (`RING_FINAL_CHECK_FOR_RESPONSES`). True: so many are
+  /// there already, do not sleep. False: an event will come. Throws as ``takeResponse()`` does.
+  @inlinable public mutating func armResponseEvent(wanted: Int = 1) throws(RingFault) -> Bool {
+    precondition(wanted > 0 && wanted <= Int(slots.count), "more responses than the ring can hold")
+    if Int(knownResponseProducer &- responseConsumer) >= wanted { return true }
     // The fence pairs with the one in BackRing.publishResponses: either it sees this event index, or we see its producer.
-    memory.storeAndFence32(responseConsumer &+ 1, at: RingLayout.responseEvent)
-    return try refreshResponses()
+    memory.storeAndFence32(responseConsumer &+ UInt32(wanted), at: RingLayout.responseEvent)
+    return try refreshResponses() && Int(knownResponseProducer &- responseConsumer) >= wanted
   }
 
   /// Whether ``takeResponse()`` would return or throw something. One plain load at most: for polling loops.

@@ -98,6 +98,30 @@ import XenInterface
   }
 
   @Test(arguments: startIndices)
+  func aFrontIsToldWhenAsManyResponsesAreThereAsItWants(start: UInt32) throws {
+    let memory = try makeSharedPages()
+    var front = TestFront(initializing: memory, entryByteCount: testEntryByteCount, startingAt: start)
+    var back = try TestBack(attaching: memory, entryByteCount: testEntryByteCount)
+    for identifier in 0..<4 as Range<UInt64> { front.putRequest(TestRequest(identifier: identifier)) }
+    _ = front.publishRequests()
+    for identifier in 0..<4 as Range<UInt64> { #expect(try back.takeRequest() == TestRequest(identifier: identifier)) }
+    #expect(try !front.armResponseEvent(wanted: 3))
+    back.putResponse(TestResponse(identifier: 0))
+    #expect(back.publishResponses() == false, "one of three")
+    #expect(try !front.armResponseEvent(wanted: 3), "what is there is not enough to stay awake")
+    #expect(front.hasResponses() == true)
+    back.putResponse(TestResponse(identifier: 1))
+    back.putResponse(TestResponse(identifier: 2))
+    #expect(back.publishResponses() == true)
+    #expect(try front.armResponseEvent(wanted: 3))
+    for identifier in 0..<3 as Range<UInt64> { #expect(try front.takeResponse() == TestResponse(identifier: identifier)) }
+    back.putResponse(TestResponse(identifier: 3))
+    #expect(back.publishResponses() == false, "the front has not asked since")
+    #expect(try !front.armResponseEvent(wanted: 2))
+    #expect(try front.armResponseEvent())
+  }
+
+  @Test(arguments: startIndices)
   func armingFindsWhatWasPublishedBeforeIt(start: UInt32) throws {
     let memory = try makeSharedPages()
     var front = TestFront(initializing: memory, entryByteCount: testEntryByteCount, startingAt: start)

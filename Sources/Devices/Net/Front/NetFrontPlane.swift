@@ -56,7 +56,7 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
   public var counters: NetFrontCounters { state.value.counters }
   public var isConnected: Bool { phase == .connected }
   /// Queues of the connection; 0 while there is none.
-  public var queueCount: Int { queues.count }
+  public var queueCount: Int { state.value.queueCount }
   /// What the back-end takes of us without help; nothing while there is no connection.
   public var capabilities: FrameCapabilities { state.value.capabilities }
 
@@ -127,7 +127,8 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
         return true
       }
       do throws(RingFault) {
-        if try queue.transmitRing.value.armResponseEvent() { pending = true }
+        let wanted = phase == .quiescing ? 1 : queue.wantedTransmitResponses
+        if try queue.transmitRing.value.armResponseEvent(wanted: wanted) { pending = true }
       } catch {
         sever(.transmitRing(error), queue)
         return true

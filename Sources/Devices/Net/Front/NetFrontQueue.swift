@@ -71,6 +71,12 @@ final class NetFrontQueue {
   /// Pages that the back-end has of us.
   var transmitsInFlight: Int { transmitPages.inFlightCount + transmitBuffers.inFlightCount }
 
+  /// How many answers are worth being woken for. Pages of small frames are not missed while there are others; whoever waits for room is to be
+  /// told at once, and runs of pages that large frames were read into are best used again while they are in the cache.
+  var wantedTransmitResponses: Int {
+    state.value.isFull || transmitBuffers.inFlightCount > 0 ? 1 : transmitRing.value.entryCount / 2
+  }
+
   func signalTransmit() { channels.first?.signal() }
   func signalReceive() { channels.last?.signal() }
 }
