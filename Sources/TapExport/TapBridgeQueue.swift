@@ -7,11 +7,12 @@ import SystemPackage
 
 /// One queue of the TAP interface on its way to the front-end's queue of the same number.
 ///
-/// Frames are read straight into pages that the back-end reads them from, where the front-end has such buffers; without a connection into a
-/// few of our own, so that what the interface's users send meanwhile is dropped and does not wait.
+/// Large frames are read straight into pages that the back-end reads them from, where the front-end has such buffers; without a connection into
+/// a few of our own, so that what the interface's users send meanwhile is dropped and does not wait.
 final class TapBridgeQueue: TapQueueClient {
   let queue: TapQueue
-  private unowned let plane: NetFrontPlane
+  /// Not weaker, because that would cost two atomic operations a frame: the plane lets go of the bridge when that stops.
+  private let plane: NetFrontPlane
   private var ownBuffers: [OwnBuffer] = []
   private enum Phase {
     case stopped, running
@@ -77,21 +78,15 @@ final class TapBridgeQueue: TapQueueClient {
   }
 
   override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
-    let outcome: NetFrontPlane.TransmitOutcome
-    if ownBuffers.isEmpty {
-      outcome = plane.transmit(frame, queue: number(of: plane.queueCount))
-    } else if frame.index < 0 {
-      let buffer = -1 - frame.index
-      outcome = plane.transmit(ownBuffers[buffer].filled(byteCount: byteCount, offload), queue: number(of: plane.queueCount))
-      if outcome != .full { ownBuffers[buffer].isLent = false }
-    } else {
-      outcome = plane.transmit(buffer: frame, byteCount: byteCount, offload: offload)
-    }
-    return switch outcome {
-    case .sent: .taken
-    case .full: .full
-    case .refused: .dropped
-    }
+    .init(plane.transmit(frame, queue: number(of: plane.queueCount)))
+  }
+
+  override func filled(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
+    guard frame.index < 0 else { return .init(plane.transmit(buffer: frame, byteCount: byteCount, offload: offload)) }
+    let buffer = -1 - frame.index
+    let outcome = plane.transmit(ownBuffers[buffer].filled(byteCount: byteCount, offload), queue: number(of: plane.queueCount))
+    if outcome != .full { ownBuffers[buffer].isLent = false }
+    return .init(outcome)
   }
 
   override func unused(_ frame: Frame, on queue: TapQueue) {
@@ -100,6 +95,17 @@ final class TapBridgeQueue: TapQueueClient {
 
   override func endOfReceiveBatch(on queue: TapQueue) { plane.publish() }
   override func transmitted(_ frame: Frame, succeeded: Bool, on queue: TapQueue) { plane.giveBack(frame) }
+}
+
+extension TapQueueClient.ReceiveOutcome {
+  fileprivate init(_ outcome: NetFrontPlane.TransmitOutcome) {
+    self =
+      switch outcome {
+      case .sent: .taken
+      case .full: .full
+      case .refused: .dropped
+      }
+  }
 }
 
 /// Private memory for a frame that comes while there is no connection.

@@ -32,7 +32,7 @@ public final class TapExport: Sendable {
         if plane.value.configuration.transmitBufferCount > 0 {
           tuning.reading = .provided
           // Half of the buffers: the others are with the back-end.
-          while tuning.readCount * 2 > max(2, plane.value.configuration.transmitBufferCount) { tuning.readCount /= 2 }
+          tuning.providedCount = max(1, min(tuning.providedCount, plane.value.configuration.transmitBufferCount / 2))
         }
         let tap = try TapInterface.open(configuration, tuning: tuning)
         let bridge: TapBridge

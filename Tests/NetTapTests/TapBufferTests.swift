@@ -35,7 +35,7 @@ private final class BufferClient: TapQueueClient {
     return frame
   }
 
-  override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
+  override func filled(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
     let copy = privateBytes(max(byteCount, 1))
     frame.copy(from: 0, byteCount: byteCount, to: copy, at: 0)
     let bytes = copy.copyOut(at: 0, byteCount: byteCount)
@@ -45,6 +45,19 @@ private final class BufferClient: TapQueueClient {
     }
     received.append(bytes)
     held.append(frame)
+    return .taken
+  }
+
+  /// What came in the queue's own memory.
+  var staged = 0
+
+  override func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome {
+    let copy = privateBytes(max(byteCount, 1))
+    frame.copy(from: 0, byteCount: byteCount, to: copy, at: 0)
+    let bytes = copy.copyOut(at: 0, byteCount: byteCount)
+    guard Array(bytes[12..<14]) == CollectingClient.protocolNumber else { return .dropped }
+    received.append(bytes)
+    staged += 1
     return .taken
   }
 
@@ -66,6 +79,7 @@ struct TapBufferTests {
     configuration.mtu = 65_517
     var tuning = TapTuning()
     tuning.reading = .provided
+    tuning.stagedByteCount = -1
     let tap = try TapInterface.open(configuration, tuning: tuning)
     try tap.setCarrier(true)
     let client = BufferClient(bufferCount: 3)
@@ -89,6 +103,36 @@ struct TapBufferTests {
     queue.stop { stopped = true }
     #expect(loop.turn(until: { stopped }))
     #expect(client.free.count == 3, "buffers that were not filled come back")
+    loop.shutDown()
+  }
+
+  @Test func manySmallFramesAreReadAtOnceIntoTheQueuesOwnMemoryAndLargeOnesWhereTheClientWantsThem() throws {
+    let sandbox = try Sandbox()
+    let loop = try EventLoop(name: "tap")
+    var configuration = sandbox.configuration("t0")
+    configuration.mtu = 65_517
+    var tuning = TapTuning()
+    tuning.reading = .provided
+    let tap = try TapInterface.open(configuration, tuning: tuning)
+    try tap.setCarrier(true)
+    let client = BufferClient(bufferCount: 16)
+    let queue = tap.queues[0]
+    queue.start(client, on: loop)
+    let sizes = [60, 60, 60, 20_000, 30_000, 40_000, 50_000] + (0..<150).map { 60 + $0 } + [65_531, 65_000, 60_000] + [60, 61]
+    // All of them wait before the first one is looked at but that of the read that waits.
+    let sender = try Program(
+      "ip", ["netns", "exec", sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes.map(String.init))
+    #expect(sender.status == 0, "\(sender.text)")
+    #expect(loop.turn(until: { client.received.count == sizes.count }))
+    #expect(client.received.enumerated().allSatisfy { $1 == testBytes($0, byteCount: sizes[$0]) })
+    #expect(queue.statistics.receivedFrames == sizes.count)
+    #expect(client.staged > 100, "\(client.staged) frames came in the queue's own memory")
+    #expect(client.received.count - client.staged >= 4, "\(client.received.count - client.staged) frames came in the client's")
+    client.giveBack()
+    var stopped = false
+    queue.stop { stopped = true }
+    #expect(loop.turn(until: { stopped }))
+    #expect(client.free.count == 16)
     loop.shutDown()
   }
 }

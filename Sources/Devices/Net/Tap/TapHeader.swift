@@ -1,11 +1,11 @@
 import NetPackets
 import SharedMemory
 
-/// The header before each frame to and from a TAP interface (`struct virtio_net_hdr_v1`, linux/virtio_net.h), in private memory. Its
+/// The header before each frame to and from a TAP interface (`struct virtio_net_hdr`, linux/virtio_net.h), in private memory. Its
 /// numbers are in the machine's order, which is little-endian wherever this runs.
 private enum TapHeader {
   // Offsets.
-  static let flags = 0, segmentation = 1, headerByteCount = 2, segmentByteCount = 4, checksumStart = 6, checksumOffset = 8, bufferCount = 10
+  static let flags = 0, segmentation = 1, headerByteCount = 2, segmentByteCount = 4, checksumStart = 6, checksumOffset = 8
   // `VIRTIO_NET_HDR_F_…`
   static let needsChecksum: UInt8 = 1, isValidated: UInt8 = 2
   // `VIRTIO_NET_HDR_GSO_…`
@@ -58,7 +58,6 @@ extension Frame {
     memory.store16(segmentation == TapHeader.none ? 0 : offload.segmentByteCount, at: offset + TapHeader.segmentByteCount)
     memory.store16(offload.needsChecksum ? offload.checksumStart : 0, at: offset + TapHeader.checksumStart)
     memory.store16(offload.needsChecksum ? offload.checksumOffset : 0, at: offset + TapHeader.checksumOffset)
-    memory.store16(0, at: offset + TapHeader.bufferCount)
     return true
   }
 

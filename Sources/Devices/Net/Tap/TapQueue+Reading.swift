@@ -12,8 +12,8 @@ extension TapQueue {
     guard state.value.phase == .running, !state.value.isPaused, !state.value.isRemoved, state.value.batch.outstanding == 0,
       state.value.batch.next == state.value.batch.count
     else { return }
-    var count = state.value.batch.advance(limit: reads.count, byteLimit: tuning.readByteCount)
-    if tuning.reading == .provided {
+    var count = state.value.batch.advance(tuning)
+    if !state.value.batch.isStaged {
       count = takeBuffers(count)
       if count == 0 {
         state.value.isPaused = true
@@ -34,18 +34,17 @@ extension TapQueue {
 
   private func prepareRead(_ slot: Int, _ userData: UInt64, waits: Bool) {
     let header = reads.headerOffset(slot)
+    let file = state.value.file
     if medium == .packetSocket {
       reads.slots[slot].isTagged = false
       precondition(loop.uring.prepareReceive(file, messages: reads.messages, index: slot, userData: userData, waits: waits))
-      return
-    }
-    switch tuning.reading {
-    case .staged:
+    } else if state.value.batch.isStaged {
+      // One stretch: to look at a list of them takes the kernel a tenth of a small read.
       let byteCount = Self.headerByteCount + Self.maximumFrameByteCount
       let address = reads.memory.vector(at: header, byteCount: byteCount).address
       precondition(loop.uring.prepareRead(file, address: address, byteCount: byteCount, offset: 0, userData: userData, waits: waits))
-    case .provided:
-      guard let frame = reads.frames[slot] else { preconditionFailure("a read without a buffer") }
+    } else {
+      guard let frame = reads.lent[slot] else { preconditionFailure("a read without a buffer") }
       let first = slot * TapReadSlots.vectorsPerSlot
       reads.vectors[first] = (reads.memory.vector(at: header, byteCount: Self.headerByteCount).address, Self.headerByteCount)
       for index in 0..<frame.pieceCount {
@@ -60,10 +59,10 @@ extension TapQueue {
 
   /// Has a buffer of the client's in each of the first `count` slots, or in as many as it has buffers for.
   private func takeBuffers(_ count: Int) -> Int {
-    for slot in 0..<count where reads.frames[slot] == nil {
+    for slot in 0..<count where reads.lent[slot] == nil {
       guard let frame = client?.buffer(for: self) else { return slot }
       precondition(frame.headByteCount == 0 && frame.pieceCount > 0, "a buffer is made of pieces")
-      reads.frames[slot] = frame
+      reads.lent[slot] = frame
     }
     return count
   }
@@ -79,7 +78,6 @@ extension TapQueue {
       reads.slots[slot].phase = .empty
       if result < 0 { failedRead(Errno(rawValue: -result)) }
     }
-    handOver()
   }
 
   private func failedRead(_ errno: Errno) {
@@ -102,13 +100,14 @@ extension TapQueue {
 
   /// Passes on what has been read, in order, until the client is full.
   func handOver() {
-    while state.value.phase == .running, !state.value.isPaused, state.value.batch.next < state.value.batch.count {
+    guard state.value.phase == .running, !state.value.isPaused, state.value.batch.next < state.value.batch.count, let client else { return }
+    while state.value.phase == .running, state.value.batch.next < state.value.batch.count {
       let slot = state.value.batch.next
       switch reads.slots[slot].phase {
       case .outstanding: return
       case .empty: break
       case .filled:
-        if !handOver(slot) {
+        if !handOver(slot, to: client) {
           state.value.isPaused = true
           return
         }
@@ -119,31 +118,26 @@ extension TapQueue {
   }
 
   /// False when the client does not take it now.
-  private func handOver(_ slot: Int) -> Bool {
-    guard let client, let frame = medium == .tap ? reads.frames[slot] : reads.packetFrame(slot) else { return true }
-    var byteCount = reads.slots[slot].byteCount - headerByteCount
-    guard byteCount >= 14, var offload = FrameOffload(tapHeader: reads.memory, at: reads.headerOffset(slot)) else {
+  @inline(__always) private func handOver(_ slot: Int, to client: TapQueueClient) -> Bool {
+    var byteCount = reads.slots[slot].byteCount - Self.headerByteCount
+    guard byteCount >= 14, let offload = FrameOffload(tapHeader: reads.memory, at: reads.headerOffset(slot)) else {
       count(.malformed)
       return true
     }
-    if reads.slots[slot].isTagged {
-      byteCount += 4
-      if offload.needsChecksum { offload.checksumStart += 4 }
-    }
-    if tuning.reading == .staged {
-      let head = min(byteCount, Frame.headCapacity)
-      frame.reset(headByteCount: head)
-      if byteCount > head { frame.append(frame.head.vector(at: head, byteCount: byteCount - head)) }
-      frame.offload = offload
-      if offload.needsChecksum, state.value.checksums != [.checksumV4, .checksumV6], !takesChecksum(of: frame) {
-        guard frame.completeChecksum() else {
-          count(.malformed)
-          return true
-        }
-        offload = frame.offload
+    let outcome: TapQueueClient.ReceiveOutcome
+    if state.value.batch.isStaged {
+      guard let staged = stagedFrame(slot, byteCount: byteCount, offload) else {
+        count(.malformed)
+        return true
       }
+      byteCount = staged.byteCount
+      outcome = client.received(staged, byteCount: byteCount, offload: staged.offload, on: self)
+    } else {
+      guard let frame = reads.lent[slot] else { return true }
+      outcome = client.filled(frame, byteCount: byteCount, offload: offload, on: self)
+      if outcome != .full { reads.lent[slot] = nil }
     }
-    switch client.received(frame, byteCount: byteCount, offload: offload, on: self) {
+    switch outcome {
     case .full: return false
     case .taken:
       state.value.statistics.receivedFrames &+= 1
@@ -151,8 +145,25 @@ extension TapQueue {
       state.value.handedOver = true
     case .dropped: count(.refused)
     }
-    if tuning.reading == .provided { reads.frames[slot] = nil }
     return true
+  }
+
+  /// The frame in the queue's own memory, with what the client does not take unfinished; nil when that cannot be done.
+  @inline(__always) private func stagedFrame(_ slot: Int, byteCount read: Int, _ described: FrameOffload) -> Frame? {
+    guard let frame = reads.frame(slot) else { return nil }
+    var (byteCount, offload) = (read, described)
+    if reads.slots[slot].isTagged {
+      byteCount += 4
+      if offload.needsChecksum { offload.checksumStart += 4 }
+    }
+    let head = min(byteCount, Frame.headCapacity)
+    frame.reset(headByteCount: head)
+    if byteCount > head { frame.append(frame.head.vector(at: head, byteCount: byteCount - head)) }
+    frame.offload = offload
+    if offload.needsChecksum, state.value.checksums != [.checksumV4, .checksumV6], !takesChecksum(of: frame) {
+      guard frame.completeChecksum() else { return nil }
+    }
+    return frame
   }
 
   private func takesChecksum(of frame: Frame) -> Bool {
@@ -177,12 +188,13 @@ extension TapQueue {
     for slot in 0..<reads.count {
       if reads.slots[slot].phase == .filled { count(.stopped) }
       reads.slots[slot].phase = .empty
-      if tuning.reading == .provided, let frame = reads.frames[slot] {
-        reads.frames[slot] = nil
-        client?.unused(frame, on: self)
-      }
     }
-    state.value.batch = TapReadBatch()
+    for slot in 0..<reads.lent.count {
+      guard let buffer = reads.lent[slot] else { continue }
+      reads.lent[slot] = nil
+      client?.unused(buffer, on: self)
+    }
+    state.value.batch = TapReadBatch(isStaged: tuning.reading == .staged)
   }
 }
 

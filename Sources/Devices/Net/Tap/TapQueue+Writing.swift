@@ -31,14 +31,14 @@ extension TapQueue {
     state.value.writesInFlight += 1
     if frame.byteCount <= TapWriteSlots.copiedByteCount {
       frame.copy(from: 0, byteCount: frame.byteCount, to: writes.memory, at: writes.frameOffset(slot))
-      let vector = writes.memory.vector(at: header, byteCount: headerByteCount + frame.byteCount)
-      precondition(loop.uring.prepareWrite(file, address: vector.address, byteCount: vector.byteCount, offset: 0, userData: userData))
+      let vector = writes.memory.vector(at: header, byteCount: Self.headerByteCount + frame.byteCount)
+      precondition(loop.uring.prepareWrite(state.value.file, address: vector.address, byteCount: vector.byteCount, offset: 0, userData: userData))
       return .done
     }
     writes.slots[slot].frame = frame
     let first = slot * TapWriteSlots.vectorsPerSlot
-    let count = fillVectors(first, frame, writes.memory.vector(at: header, byteCount: headerByteCount))
-    precondition(loop.uring.prepareWriteVector(file, table: writes.vectors, first: first, count: count, offset: 0, userData: userData))
+    let count = fillVectors(first, frame, writes.memory.vector(at: header, byteCount: Self.headerByteCount))
+    precondition(loop.uring.prepareWriteVector(state.value.file, table: writes.vectors, first: first, count: count, offset: 0, userData: userData))
     return .pending
   }
 

@@ -15,12 +15,13 @@ public final class TapQueue: LoopSource {
   /// What frames are read from and written to.
   enum Medium {
     case tap
-    /// The header is shorter, and a VLAN tag comes beside the frame.
+    /// A VLAN tag comes beside the frame.
     case packetSocket
   }
 
-  /// What comes before each frame to and from the kernel (`struct virtio_net_hdr_v1`, linux/virtio_net.h).
-  @inlinable public static var headerByteCount: Int { 12 }
+  /// What comes before each frame to and from the kernel (`struct virtio_net_hdr`, linux/virtio_net.h). The longer header's count of buffers
+  /// is always nothing here, and the kernel takes time to write it.
+  @inlinable public static var headerByteCount: Int { 10 }
   /// The longest frame that the kernel hands over: the largest packet, its Ethernet header, a VLAN tag.
   @inlinable public static var maximumFrameByteCount: Int { 65_535 + 14 + 4 }
 
@@ -38,11 +39,8 @@ public final class TapQueue: LoopSource {
   public let index: Int
   /// Nil once closed.
   private var descriptor: SharedDescriptor?
-  let file: UringFile
   let tuning: TapTuning
   let medium: Medium
-  /// Bytes of the header before each frame.
-  let headerByteCount: Int
   let reads: TapReadSlots
   let writes: TapWriteSlots
   let state = FixedCell(State())
@@ -52,6 +50,8 @@ public final class TapQueue: LoopSource {
   struct State {
     var phase = Phase.stopped
     var client: TapQueueClient?
+    /// As the loop's operations name it; while there is a client.
+    var file = UringFile.descriptor(-1)
     var stopped: (() -> Void)?
     var statistics = TapQueueStatistics()
     var cancelsInFlight = 0
@@ -65,7 +65,7 @@ public final class TapQueue: LoopSource {
     var handedOver = false
     /// Something has completed since the last turn.
     var hasWorked = false
-    var batch = TapReadBatch()
+    var batch = TapReadBatch(isStaged: true)
     var writesInFlight = 0
     /// Checksums that the client takes unfinished.
     var checksums: FrameCapabilities = [.checksumV4, .checksumV6]
@@ -79,13 +79,12 @@ public final class TapQueue: LoopSource {
   init(_ descriptor: SharedDescriptor, index: Int, tuning: TapTuning, medium: Medium = .tap) {
     precondition(medium == .tap || tuning.reading == .staged, "frames of a packet socket may need a tag put in")
     self.medium = medium
-    headerByteCount = medium == .tap ? Self.headerByteCount : PacketSocket.headerByteCount
+    precondition(Self.headerByteCount == PacketSocket.headerByteCount)
     self.index = index
     self.descriptor = descriptor
     self.tuning = tuning
-    file = .descriptor(descriptor.rawValue)
     reads = TapReadSlots(tuning, medium)
-    writes = TapWriteSlots(count: tuning.writeCount, headerByteCount: headerByteCount)
+    writes = TapWriteSlots(count: tuning.writeCount)
   }
 
   public var statistics: TapQueueStatistics { state.value.statistics }
@@ -104,8 +103,9 @@ public final class TapQueue: LoopSource {
     state.value.client = client
     state.value.isPaused = false
     state.value.isResumed = false
-    state.value.batch = TapReadBatch()
+    state.value.batch = TapReadBatch(isStaged: tuning.reading == .staged)
     loop.attach(self)
+    if let descriptor { state.value.file = loop.registerFile(descriptor.rawValue) }
     submitReads()
   }
 
@@ -137,6 +137,7 @@ public final class TapQueue: LoopSource {
     dropReads()
     state.value.phase = .stopped
     state.value.client = nil
+    loop.unregisterFile(state.value.file)
     loop.detach(self)
     let done = state.value.stopped.take()
     done?()
@@ -160,8 +161,8 @@ public final class TapQueue: LoopSource {
     if state.value.isResumed {
       state.value.isResumed = false
       state.value.isPaused = false
-      handOver()
     }
+    handOver()
     if state.value.handedOver {
       state.value.handedOver = false
       state.value.client?.endOfReceiveBatch(on: self)

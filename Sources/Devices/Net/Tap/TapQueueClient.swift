@@ -16,13 +16,16 @@ open class TapQueueClient {
 
   public init() {}
 
-  /// Frames to read into, for a queue that has no memory of its own (``TapTuning/Reading/provided``): a frame of pieces without a
-  /// head, with room for any frame. Nil: none now, ask again after ``TapQueue/resume()``.
+  /// Frames to read into, for a queue that reads large frames where the client wants them (``TapTuning/Reading/provided``): a frame of pieces
+  /// without a head, with room for any frame. Nil: none now, ask again after ``TapQueue/resume()``.
   open func buffer(for queue: TapQueue) -> Frame? { nil }
 
-  /// A frame from the interface's users. In the queue's own memory it may be looked at until this returns; a frame that came from
-  /// ``buffer(for:)`` is the client's again, with `byteCount` bytes filled and its own description of them untouched.
+  /// A frame of `byteCount` bytes from the interface's users, in the queue's own memory: it may be looked at until this returns.
   open func received(_ frame: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome { .dropped }
+
+  /// The same, in what came from ``buffer(for:)``: it is the client's again unless this says that it is full, with `byteCount` bytes filled
+  /// and its own description of them untouched.
+  open func filled(_ buffer: Frame, byteCount: Int, offload: FrameOffload, on queue: TapQueue) -> ReceiveOutcome { .dropped }
 
   /// Called once after a run of ``received(_:byteCount:offload:on:)``.
   open func endOfReceiveBatch(on queue: TapQueue) {}

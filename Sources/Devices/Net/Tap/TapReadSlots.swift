@@ -3,7 +3,7 @@ import NetPackets
 import SharedMemory
 import Uring
 
-/// What reads go into: per read a header and, where the queue has its own memory, room for any frame.
+/// What reads go into: the queue's own memory, or what its client has given.
 struct TapReadSlots: ~Copyable {
   enum Phase { case empty, outstanding, filled }
 
@@ -19,73 +19,69 @@ struct TapReadSlots: ~Copyable {
 
   /// Of the frame in a slot: a multiple of 64, so that the frame begins a cache line.
   private static let frameOffset = 64
+  /// From slot to slot. No multiple of a page: the first lines of all frames would meet in few sets of the cache.
+  private static let stride = (frameOffset + TapQueue.maximumFrameByteCount + 63) & ~63 + 256
+  static let vectorsPerSlot = Frame.maximumPieceCount + 1
+
   let count: Int
   let slots: FixedTable<Slot>
+  /// Per slot a header, and room for any frame behind it.
   let memory: SharedBytes
-  /// The queue's own, one a slot; or what the client gave for the slot.
-  let frames: FixedTable<Frame?>
+  /// The frames there.
+  private let frames: FixedTable<Frame?>
   /// For packet sockets: per slot a frame that begins a tag's length earlier.
-  let taggedFrames: FixedTable<Frame?>
+  private let taggedFrames: FixedTable<Frame?>
   /// For packet sockets: what is received into a slot, header and frame, and what comes beside it.
   let messages: ReceiveMessages
-  private let medium: TapQueue.Medium
-  /// Per slot a header and the pieces of a frame; unused with memory of its own.
+  /// What the client has given for a slot.
+  let lent: FixedTable<Frame?>
+  /// Per slot that the client may give a buffer for: the header, and the buffer's pieces.
   let vectors: VectorTable
-  private let stride: Int
-  static let vectorsPerSlot = Frame.maximumPieceCount + 1
+  private let medium: TapQueue.Medium
 
   init(_ tuning: TapTuning, _ medium: TapQueue.Medium) {
     self.medium = medium
-    precondition(tuning.readCount > 0 && tuning.readCount & (tuning.readCount - 1) == 0, "a number of reads that is no power of two")
+    precondition(tuning.readCount > 0 && tuning.readCount >= tuning.providedCount && tuning.providedCount > 0)
     count = tuning.readCount
     slots = FixedTable(repeating: Slot(), count: count)
-    switch tuning.reading {
-    case .staged:
-      // No power of two: the first lines of all frames would meet in few sets of the cache.
-      let stride = (Self.frameOffset + TapQueue.maximumFrameByteCount + 63) & ~63 + 256
-      self.stride = stride
-      memory = privateMemory(byteCount: stride * tuning.readCount)
-      let bytes = memory
-      frames = FixedTable(count: count) {
-        Frame(index: $0, head: bytes.slice(at: $0 * stride + Self.frameOffset, byteCount: TapQueue.maximumFrameByteCount))
-      }
-      vectors = VectorTable(capacity: 0)
-      let isPacketSocket = medium == .packetSocket
-      taggedFrames = FixedTable(count: isPacketSocket ? count : 1) { slot in
-        guard isPacketSocket else { return nil }
-        return Frame(index: slot, head: bytes.slice(at: slot * stride + Self.frameOffset - 4, byteCount: TapQueue.maximumFrameByteCount + 4))
-      }
-      messages = ReceiveMessages(
-        count: isPacketSocket ? count : 0, vectorsPerMessage: 2, controlByteCount: PacketSocket.controlByteCount)
-      for slot in 0..<messages.count {
-        messages.vectors[slot * 2] = (bytes.vector(at: slot * stride, byteCount: PacketSocket.headerByteCount).address, PacketSocket.headerByteCount)
-        let frame = bytes.vector(at: slot * stride + Self.frameOffset, byteCount: TapQueue.maximumFrameByteCount)
-        messages.vectors[slot * 2 + 1] = (frame.address, frame.byteCount)
-      }
-    case .provided:
-      stride = Self.frameOffset
-      memory = privateMemory(byteCount: stride * tuning.readCount)
-      frames = FixedTable(repeating: nil, count: count)
-      vectors = VectorTable(capacity: count * Self.vectorsPerSlot)
-      taggedFrames = FixedTable(repeating: nil, count: 1)
-      messages = ReceiveMessages(count: 0, vectorsPerMessage: 2, controlByteCount: PacketSocket.controlByteCount)
+    // What no frame ever reaches takes no memory.
+    memory = privateMemory(byteCount: Self.stride * tuning.readCount)
+    let bytes = memory
+    frames = FixedTable(count: count) {
+      Frame(index: $0, head: bytes.slice(at: $0 * Self.stride + Self.frameOffset, byteCount: TapQueue.maximumFrameByteCount))
     }
+    let isPacketSocket = medium == .packetSocket
+    taggedFrames = FixedTable(count: isPacketSocket ? count : 1) { slot in
+      guard isPacketSocket else { return nil }
+      return Frame(index: slot, head: bytes.slice(at: slot * Self.stride + Self.frameOffset - 4, byteCount: TapQueue.maximumFrameByteCount + 4))
+    }
+    messages = ReceiveMessages(
+      count: isPacketSocket ? count : 0, vectorsPerMessage: 2, controlByteCount: PacketSocket.controlByteCount)
+    for slot in 0..<messages.count {
+      messages.vectors[slot * 2] = (bytes.vector(at: slot * Self.stride, byteCount: PacketSocket.headerByteCount).address, PacketSocket.headerByteCount)
+      let frame = bytes.vector(at: slot * Self.stride + Self.frameOffset, byteCount: TapQueue.maximumFrameByteCount)
+      messages.vectors[slot * 2 + 1] = (frame.address, frame.byteCount)
+    }
+    lent = FixedTable(repeating: nil, count: tuning.providedCount)
+    vectors = VectorTable(capacity: tuning.reading == .provided ? tuning.providedCount * Self.vectorsPerSlot : 0)
   }
 
-  /// Where a slot's header is; the frame follows it where the queue has its own memory, unless there must be room for a tag between.
+  /// Where a slot's header is; the slot's frame follows it, unless there must be room for a tag between.
   func headerOffset(_ slot: Int) -> Int {
     switch medium {
-    case .tap: slot * stride + Self.frameOffset - TapQueue.headerByteCount
-    case .packetSocket: slot * stride
+    case .tap: slot * Self.stride + Self.frameOffset - TapQueue.headerByteCount
+    case .packetSocket: slot * Self.stride
     }
   }
 
-  /// The frame in a slot of a packet socket, with the tag that the kernel has taken off put back (`struct tpacket_auxdata`).
-  func packetFrame(_ slot: Int) -> Frame? {
+  /// The frame in a slot; that of a packet socket with the tag that the kernel has taken off put back (`struct tpacket_auxdata`).
+  @inline(__always) func frame(_ slot: Int) -> Frame? { medium == .tap ? frames[slot] : packetFrame(slot) }
+
+  private func packetFrame(_ slot: Int) -> Frame? {
     if !slots[slot].isTagged {
       let (status, tag) = (auxiliary(slot, word: 0) ?? 0, auxiliary(slot, word: 4) ?? 0)
       guard status & Auxiliary.hasTag != 0 else { return frames[slot] }
-      let start = slot * stride + Self.frameOffset
+      let start = slot * Self.stride + Self.frameOffset
       for word in 0..<3 { memory.store32(memory.load32(at: start + word * 4), at: start + word * 4 - 4) }
       let type = status & Auxiliary.hasTagType != 0 ? UInt16(truncatingIfNeeded: tag >> 16) : 0x8100
       memory.store16(type.bigEndian, at: start + 8)
@@ -123,13 +119,18 @@ struct TapReadBatch {
   var next = 0
   var hits = 0
   var byteCount = 0
+  /// They are in the queue's own memory, not in what the client gave.
+  private(set) var isStaged: Bool
   private var wanted = 1
 
-  /// Reads of the next batch, at most `limit` and about `byteLimit` bytes.
-  mutating func advance(limit: Int, byteLimit: Int) -> Int {
+  init(isStaged: Bool) { self.isStaged = isStaged }
+
+  /// Reads of the next batch. Where they go follows from how long the last frames were.
+  mutating func advance(_ tuning: TapTuning) -> Int {
     if count > 0 { wanted = hits == count ? count * 2 : max(1, hits) }
     let average = hits > 0 ? byteCount / hits : 1
-    return max(1, min(wanted, limit, byteLimit / max(1, average)))
+    if tuning.reading == .provided, hits > 0 { isStaged = average <= tuning.stagedByteCount }
+    return max(1, min(wanted, isStaged ? tuning.readCount : tuning.providedCount, tuning.readByteCount / max(1, average)))
   }
 
   mutating func begin() {

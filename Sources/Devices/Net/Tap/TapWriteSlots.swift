@@ -24,11 +24,8 @@ struct TapWriteSlots: ~Copyable {
   private let free: FixedTable<Int>
   private let freeCount: FixedCell<Int>
 
-  private let headerByteCount: Int
-
-  init(count: Int, headerByteCount: Int) {
+  init(count: Int) {
     precondition(count > 0)
-    self.headerByteCount = headerByteCount
     slots = FixedTable(repeating: Slot(), count: count)
     memory = privateMemory(byteCount: count * Self.stride)
     vectors = VectorTable(capacity: count * Self.vectorsPerSlot)
@@ -36,7 +33,7 @@ struct TapWriteSlots: ~Copyable {
     freeCount = FixedCell(count)
   }
 
-  func headerOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset - headerByteCount }
+  func headerOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset - TapQueue.headerByteCount }
   func frameOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset }
 
   func take() -> Int? {
