@@ -49,7 +49,11 @@ static void sink(void) {
   int descriptor = socket(AF_INET, SOCK_DGRAM, 0), size = 1;
   setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+  address.sin_addr.s_addr = inet_addr("10.76.0.1");
   if (bind(descriptor, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
+  // Connected, so that the kernel finds the socket and its route at once, as for a stream.
+  address.sin_addr.s_addr = inet_addr("10.76.0.2");
+  if (connect(descriptor, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
   for (;;) pause();
 }
 

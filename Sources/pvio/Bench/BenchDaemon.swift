@@ -33,9 +33,9 @@ final class BenchDaemon {
     return BenchDaemon(common: common, domain: domain, services: services, platform: platform, store: store)
   }
 
-  /// Attaches a device, with a back-end process on a processor of its own.
-  func attach(_ spec: DeviceSpec) async throws -> AttachedDevice {
-    try await DeviceAttachment(common: common, store: store, endsWithUs: true, backendArguments: ["--processor", "1"])
+  /// Attaches a device, with a back-end process on a processor of its own unless the kernel is to choose.
+  func attach(_ spec: DeviceSpec, isPinned: Bool = true) async throws -> AttachedDevice {
+    try await DeviceAttachment(common: common, store: store, endsWithUs: true, backendArguments: isPinned ? ["--processor", "1"] : [])
       .attach(spec, to: domain, device: nil)
   }
 

@@ -34,11 +34,11 @@ final class NetBenchmark {
   }
 
   /// Attaches interfaces, measures, and takes them off again.
-  private func withInterfaces<Result>(_ specs: [String], _ body: ([AttachedDevice]) async throws -> Result) async throws -> Result {
+  private func withInterfaces<Result>(_ specs: [String], isPinned: Bool = true, _ body: ([AttachedDevice]) async throws -> Result) async throws -> Result {
     var devices: [AttachedDevice] = []
     let outcome = await Swift.Result<Result, any Error>.of {
       for (index, spec) in specs.enumerated() {
-        devices.append(try await daemon.attach(.net(NetSpec("\(spec),id=bench\(index)"))))
+        devices.append(try await daemon.attach(.net(NetSpec("\(spec),id=bench\(index)")), isPinned: isPinned))
       }
       return try await body(devices)
     }
@@ -65,7 +65,7 @@ final class NetBenchmark {
   private func withTaps(_ body: (BenchNamespaces, [Int32]) async throws -> NetFigures) async throws -> NetFigures {
     let namespaces = try BenchNamespaces()
     let (server, client) = (namespaces.names[0], namespaces.names[1])
-    return try await withInterfaces(["tap=tap0,netns=\(server)"]) { devices in
+    return try await withInterfaces(["tap=tap0,netns=\(server)"], isPinned: false) { devices in
       // What it says is not the benchmark's.
       let nowhere = try OwnedDescriptor.open("/dev/null", flags: O_RDWR)
       var options = ChildProcess.Options()
