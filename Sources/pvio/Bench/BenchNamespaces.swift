@@ -110,6 +110,8 @@ extension BenchNamespaces {
   /// `offered`; and the processor time of `processes` for each.
   func udpRate(byteCount: Int, offered: Int, seconds: Double, through processes: [Int32]) async throws -> NetFigures {
     let program = try PeerProgram.compile("udpflood", package: "linux-libc-dev")
+    // What comes while the scheduler has given the processor to somebody else, which may be a tick of 4 ms.
+    try Self.ip("-n", names[1], "link", "set", interfaces[1], "txqueuelen", "4096")
     let description = try BenchProcess.output(of: "/usr/bin/env", ["ip", "-n", names[0], "-j", "link", "show", "dev", interfaces[0]])
     guard let address = description.firstMatch(of: /"address":"([0-9a-f:]+)"/) else { throw BenchFailure("\(interfaces[0]) has no address") }
     let sink = try ChildProcess.spawn("/usr/bin/env", inside(0) + [program.path, "sink"], .init())
