@@ -141,10 +141,10 @@ extension SharedBytes {
   }
 
   /// Copies `count` bytes from another shared range; the two must not overlap.
-  @inlinable public func copy(from source: SharedBytes, sourceOffset: Int, to offset: Int, byteCount count: Int) {
+  @inlinable @inline(__always) public func copy(from source: SharedBytes, sourceOffset: Int, to offset: Int, byteCount count: Int) {
     source.checkRange(sourceOffset, count)
     checkRange(offset, count)
-    if count > 0 { unsafe memcpy(base + offset, source.base + sourceOffset, count) }
+    unsafe copyBytes(base + offset, source.base + sourceOffset, count)
   }
 
   /// Fills `count` bytes at `offset` with zeros.
@@ -153,7 +153,16 @@ extension SharedBytes {
     unsafe memset(base + offset, 0, count)
   }
 
-  @inlinable func checkRange(_ offset: Int, _ count: Int) {
+  /// Bytes up to which a copy is done in place instead of by a call of the library's: what the call costs is more than what it saves.
+  @inlinable static var shortByteCount: Int { 128 }
+
+  /// Copies `count` bytes between two places that do not overlap.
+  @inlinable @inline(__always) func copyBytes(_ to: UnsafeMutableRawPointer, _ from: UnsafeRawPointer, _ count: Int) {
+    // SAFETY: the caller has checked both places.
+    if count <= Self.shortByteCount { unsafe pvio_copy_short(to, from, count) } else { unsafe memcpy(to, from, count) }
+  }
+
+  @inlinable @inline(__always) func checkRange(_ offset: Int, _ count: Int) {
     precondition(offset >= 0 && count >= 0 && offset <= byteCount - count, "copy outside its range")
   }
 }

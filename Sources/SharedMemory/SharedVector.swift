@@ -34,19 +34,19 @@ extension SharedBytes {
 
   /// Copies all of `source` in at `offset`.
   /// - Safety: the mapping that `source` was taken from must still exist.
-  @inlinable @unsafe public func copyIn(_ source: SharedVector, at offset: Int) {
+  @inlinable @inline(__always) @unsafe public func copyIn(_ source: SharedVector, at offset: Int) {
     checkRange(offset, source.byteCount)
     // SAFETY: our range was checked just above; the source is mapped, as the caller promises.
-    if source.byteCount > 0 { unsafe memcpy(base + offset, UnsafeRawPointer(bitPattern: source.address)!, source.byteCount) }
+    if source.byteCount > 0 { unsafe copyBytes(base + offset, UnsafeRawPointer(bitPattern: source.address)!, source.byteCount) }
   }
 
   /// Copies as many bytes as `destination` holds from `offset` out to it.
   /// - Safety: the mapping that `destination` was taken from must still exist and be writable.
-  @inlinable @unsafe public func copyOut(at offset: Int, to destination: SharedVector) {
+  @inlinable @inline(__always) @unsafe public func copyOut(at offset: Int, to destination: SharedVector) {
     checkRange(offset, destination.byteCount)
     // SAFETY: our range was checked just above; the destination is mapped and writable, as the caller promises.
     if destination.byteCount > 0 {
-      unsafe memcpy(UnsafeMutableRawPointer(bitPattern: destination.address)!, base + offset, destination.byteCount)
+      unsafe copyBytes(UnsafeMutableRawPointer(bitPattern: destination.address)!, base + offset, destination.byteCount)
     }
   }
 }

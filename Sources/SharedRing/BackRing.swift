@@ -71,6 +71,29 @@ extension BackRing {
     return request
   }
 
+  /// As ``takeRequest()``, for several in one go: copies up to `limit` requests out, hands each to `body` with its number, from 0 on, and goes on
+  /// as long as that returns true. Returns how many were taken, the one included that `body` returned false for; looks at `req_prod` only
+  /// when no request is known.
+  @inlinable @inline(__always)
+  public mutating func takeRequests(_ limit: Int, _ body: (Int, Request) -> Bool) throws(RingFault) -> Int {
+    if requestConsumer == knownRequestProducer {
+      guard try refreshRequests() else { return 0 }
+    }
+    let known = knownRequestProducer
+    var consumer = requestConsumer
+    let end = min(limit, Int(known &- consumer))
+    var count = 0
+    while count < end {
+      slots.prefetchNext(after: consumer, upTo: known)
+      let request = slots.withSlot(consumer, byteCount: Request.byteCount) { Request(copying: $0, at: 0) }
+      consumer &+= 1
+      count += 1
+      if !body(count - 1, request) { break }
+    }
+    requestConsumer = consumer
+    return count
+  }
+
   /// What `copy` takes from the request that comes `distance` places after the next one, or nil when it is not known yet: for a driver that has
   /// what a request names fetched before its turn comes. A hint, and nothing else: the front may change it until it is taken.
   @inlinable @inline(__always) public func hint<Hint>(_ distance: UInt32, using copy: (borrowing SharedSlot) -> Hint) -> Hint? {
@@ -142,6 +165,16 @@ extension BackRing {
     precondition(responseProducer != requestConsumer, "more responses than requests")
     slots.withSlot(responseProducer, byteCount: Response.byteCount) { response.store(to: $0, at: 0) }
     responseProducer &+= 1
+  }
+
+  /// As ``putResponse(_:)``, for `count` responses, which `make` makes from their numbers, in order.
+  @inlinable @inline(__always) public mutating func putResponses(_ count: Int, _ make: (Int) -> Response) {
+    precondition(count >= 0 && count <= unansweredCount, "more responses than requests")
+    let first = responseProducer
+    for number in 0..<count {
+      slots.withSlot(first &+ UInt32(truncatingIfNeeded: number), byteCount: Response.byteCount) { make(number).store(to: $0, at: 0) }
+    }
+    responseProducer = first &+ UInt32(truncatingIfNeeded: count)
   }
 
   /// Shows all responses put so far to the front. Returns whether it asked for an event

@@ -106,6 +106,31 @@ extension FrontRing {
     return response
   }
 
+  /// As ``takeResponse()``, for several in one go: copies up to `limit` responses out, hands each to `body` with its number, from 0 on, and its
+  /// slot, and goes on as long as that returns true. Returns how many were taken, the one included that `body` returned false for; looks at
+  /// `rsp_prod` only when no response is known.
+  @inlinable @inline(__always)
+  public mutating func takeResponses(_ limit: Int, _ body: (_ number: Int, _ slot: Int, Response) -> Bool) throws(RingFault) -> Int {
+    if responseConsumer == knownResponseProducer {
+      guard try refreshResponses() else { return 0 }
+    }
+    let known = knownResponseProducer
+    let mask = slots.count &- 1
+    var consumer = responseConsumer
+    let end = min(limit, Int(known &- consumer))
+    var count = 0
+    while count < end {
+      slots.prefetchNext(after: consumer, upTo: known)
+      let response = slots.withSlot(consumer, byteCount: Response.byteCount) { Response(copying: $0, at: 0) }
+      let slot = Int(consumer & mask)
+      consumer &+= 1
+      count += 1
+      if !body(count - 1, slot, response) { break }
+    }
+    responseConsumer = consumer
+    return count
+  }
+
   /// Asks for an event when `wanted` responses are there, and looks again (`RING_FINAL_CHECK_FOR_RESPONSES`). True: so many are
   /// there already, do not sleep. False: an event will come. Throws as ``takeResponse()`` does.
   @inlinable public mutating func armResponseEvent(wanted: Int = 1) throws(RingFault) -> Bool {

@@ -60,6 +60,11 @@ final class SimulatedForeignGrants: ForeignGrants {
     try grants.copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place)
   }
 
+  override func copyOut(_ stretches: borrowing FixedTable<GrantStretch>, count: Int, to destination: SharedBytes) throws(GrantError) {
+    for _ in 0..<count { try checkFaults() }
+    try grants.copyOut(stretches, count: count, to: destination)
+  }
+
   override func mapContiguously(_ references: [GrantReference]) throws(GrantError) -> GrantMapping {
     try checkFaults()
     return try grants.mapContiguously(references)

@@ -81,6 +81,19 @@ open class ForeignGrants {
     unmap(page)
   }
 
+  /// The same for the first `count` of `stretches`, each of which says where in `destination` it goes: all of them, or an error, and then nothing
+  /// that was copied is to be used. Data path.
+  open func copyOut(_ stretches: borrowing FixedTable<GrantStretch>, count: Int, to destination: SharedBytes) throws(GrantError) {
+    for index in 0..<count {
+      let stretch = stretches[index]
+      try copyOut(
+        of: stretch.grantReference, at: Int(stretch.offset), byteCount: Int(stretch.byteCount), to: destination, at: Int(stretch.place))
+    }
+  }
+
+  /// As ``prefetch(_:at:)``, for stretches `range`.
+  open func prefetch(_ stretches: borrowing FixedTable<GrantStretch>, _ range: Range<Int>) {}
+
   /// Asks for the cache line at `offset` of a granted page to be fetched, as it will be read soon. Only a hint, which may name anything; whether
   /// it can be used is found out when it is. Data path.
   open func prefetch(_ reference: GrantReference, at offset: Int) {}
@@ -102,6 +115,24 @@ open class ForeignGrants {
 
   /// All memory that this object has made accessible to this process, for registration with io_uring. May grow.
   open var accessibleRanges: [SharedVector] { [] }
+}
+
+/// A stretch of a granted page that is to be copied, and where in private memory it goes (a segment of `GNTTABOP_copy`).
+@frozen public struct GrantStretch: Sendable {
+  public var grantReference: GrantReference
+  /// Where it begins in the page, in bytes; `offset + byteCount` is at most a page.
+  public var offset: UInt16
+  /// Its length in bytes.
+  public var byteCount: UInt16
+  /// Where its copy begins in private memory, in bytes.
+  public var place: UInt32
+
+  @inlinable public init(grantReference: GrantReference, offset: UInt16, byteCount: UInt16, place: UInt32) {
+    self.grantReference = grantReference
+    self.offset = offset
+    self.byteCount = byteCount
+    self.place = place
+  }
 }
 
 /// Pages mapped side by side, given back when the owner goes away.

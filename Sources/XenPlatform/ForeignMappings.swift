@@ -7,18 +7,20 @@ import XenInterface
 /// One struct with flat tables, so that a call is one exclusive access and neither copies nor retains.
 struct ForeignMappings: ~Copyable {
   /// How often a page is mapped: the shared status word has only one bit for all of our mappings.
-  private struct Counts {
+  struct Counts {
     var readers: UInt16 = 0
     var writers: UInt16 = 0
   }
 
-  private let domain: DomainID
-  private let limit: Int
+  let domain: DomainID
+  let limit: Int
   private(set) var arenas: [ForeignArena] = []
-  private var counts = FixedTable(repeating: Counts(), count: 0)
+  var counts = FixedTable(repeating: Counts(), count: 0)
   /// Where an arena's counts start in `counts`.
-  private var firstCounts: [Int] = []
-  private(set) var mappedCount = 0
+  var firstCounts: [Int] = []
+  var mappedCount = 0
+  /// What entries said when a batch was copied: they are looked at again behind it.
+  let words = FixedTable(repeating: UInt32(0), count: 64)
   /// The arena that the last reference was in: most often the next one is there too.
   private var lastIndex = 0
 
@@ -37,7 +39,7 @@ struct ForeignMappings: ~Copyable {
   }
 
   /// The number of the arena that holds `reference`, or nil when it has not been added.
-  @inline(__always) private mutating func index(of reference: GrantReference) -> Int? {
+  @inline(__always) mutating func index(of reference: GrantReference) -> Int? {
     if lastIndex < arenas.count, arenas[lastIndex].slot(of: reference) != nil { return lastIndex }
     guard let index = arenas.indices.first(where: { arenas[$0].slot(of: reference) != nil }) else { return nil }
     lastIndex = index
@@ -54,19 +56,8 @@ struct ForeignMappings: ~Copyable {
     return (word, frame)
   }
 
-  /// The same for an arena that was taken out of ``arenas`` for several entries: each time, that counts references.
-  @inline(__always) private func entry(
-    _ slot: Int, of entries: SharedBytes, pageCount: Int, _ reference: GrantReference
-  ) throws(GrantError) -> (word: UInt32, frame: UInt64) {
-    let offset = slot * GrantEntryLayout.entryByteCount
-    let word = entries.loadAcquire32(at: offset + GrantEntryLayout.flagsOffset)
-    let frame = entries.load64(at: offset + GrantEntryLayout.frameOffset)
-    try check(word, frame, pageCount: pageCount, reference)
-    return (word, frame)
-  }
-
   /// Whether an entry lets us in, and leads to a page that there is.
-  @inline(__always) private func check(_ word: UInt32, _ frame: UInt64, pageCount: Int, _ reference: GrantReference) throws(GrantError) {
+  @inline(__always) func check(_ word: UInt32, _ frame: UInt64, pageCount: Int, _ reference: GrantReference) throws(GrantError) {
     guard UInt16(truncatingIfNeeded: word) & GrantEntryLayout.typeMask == GrantEntryLayout.permitAccess, word >> 16 == UInt32(domain.rawValue)
     else { throw .badReference(reference) }
     guard frame < UInt64(pageCount) else { throw .badPage(reference, frame: frame) }
@@ -129,88 +120,6 @@ struct ForeignMappings: ~Copyable {
       page: Int32(truncatingIfNeeded: slot), isWritable: writable)
   }
 
-  /// Maps the first `count` of `references`, all or none, with one fence for all of them. False, and nothing is mapped, when they are not all
-  /// in one arena that was added.
-  ///
-  /// The other way round than a single page: the status words say first that the pages are in use, then the entries are looked at. A granter
-  /// that takes one back clears its entry before it looks at the status, so either we see that, or it sees us.
-  mutating func map(
-    _ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, to pages: borrowing FixedTable<MappedPage>, from start: Int
-  ) throws(GrantError) -> Bool {
-    guard count > 0, let index = index(of: references[0]) else { return count == 0 }
-    if writable, arenas[index].access == .readOnly { throw .readOnly(references[0]) }
-    guard mappedCount + count <= limit else { throw .tooManyMapped(limit: limit) }
-    // Taken out once, for all of them.
-    let memory = arenas[index].memory
-    let firstCount = firstCounts[index]
-    var marked = 0
-    while marked < count {
-      let slot = references[marked].rawValue &- memory.firstReference.rawValue
-      guard slot < UInt32(truncatingIfNeeded: memory.pageCount) else { break }
-      var mapped = counts[firstCount + Int(slot)]
-      guard mapped.readers < .max else { break }
-      mapped.readers += 1
-      if writable { mapped.writers += 1 }
-      counts[firstCount + Int(slot)] = mapped
-      memory.status.store16(Self.statusBits(mapped), at: Int(slot) * GrantEntryLayout.statusByteCount)
-      marked += 1
-    }
-    mappedCount += marked
-    if marked < count {
-      unmark(references, count: marked, writable: writable, in: index)
-      return false
-    }
-    // Pairs with the granter's "clear the flags, fence, read the status".
-    sharedMemoryFence()
-    do throws(GrantError) {
-      for place in 0..<count {
-        let slot = references[place].rawValue &- memory.firstReference.rawValue
-        let (word, frame) = try entry(Int(slot), of: memory.entries, pageCount: memory.pageCount, references[place])
-        if writable, UInt16(truncatingIfNeeded: word) & GrantEntryLayout.readOnly != 0 { throw .readOnly(references[place]) }
-        pages[start + place] = MappedPage(
-          address: memory.data.address + UInt(truncatingIfNeeded: frame) * UInt(pageByteCount), arena: Int32(truncatingIfNeeded: index),
-          page: Int32(truncatingIfNeeded: slot), isWritable: writable)
-      }
-    } catch {
-      unmark(references, count: count, writable: writable, in: index)
-      throw error
-    }
-    return true
-  }
-
-  /// Takes back what the status words of a batch say that is not mapped after all.
-  private mutating func unmark(_ references: borrowing FixedTable<GrantReference>, count: Int, writable: Bool, in index: Int) {
-    for place in 0..<count {
-      guard let slot = arenas[index].slot(of: references[place]) else { preconditionFailure("marked in another arena") }
-      unmap(MappedPage(address: 0, arena: Int32(truncatingIfNeeded: index), page: Int32(truncatingIfNeeded: slot), isWritable: writable))
-    }
-  }
-
-  /// Gives `count` pages back, from `start` on.
-  mutating func unmap(_ pages: borrowing FixedTable<MappedPage>, count: Int, from start: Int) {
-    var place = start
-    while place < start + count {
-      let arena = pages[place].arena
-      // Taken out once, for all that are side by side.
-      let memory = arenas[Int(arena)].memory
-      let firstCount = firstCounts[Int(arena)]
-      while place < start + count, pages[place].arena == arena {
-        let slot = Int(pages[place].page)
-        precondition(slot >= 0 && slot < memory.pageCount, "page of another mapper")
-        var mapped = counts[firstCount + slot]
-        let isWritable = pages[place].isWritable
-        precondition(mapped.readers > 0 && (!isWritable || mapped.writers > 0), "page unmapped twice")
-        mapped.readers -= 1
-        if isWritable { mapped.writers -= 1 }
-        counts[firstCount + slot] = mapped
-        // As in settleStatus(of:in:_:).
-        memory.status.storeRelease16(Self.statusBits(mapped), at: slot * GrantEntryLayout.statusByteCount)
-        place += 1
-      }
-    }
-    mappedCount -= count
-  }
-
   @inline(__always) mutating func unmap(_ page: MappedPage) {
     let index = Int(page.arena)
     let slot = Int(page.page)
@@ -231,7 +140,7 @@ struct ForeignMappings: ~Copyable {
     arenas[index].memory.status.storeRelease16(Self.statusBits(mapped), at: slot * GrantEntryLayout.statusByteCount)
   }
 
-  @inline(__always) private static func statusBits(_ mapped: Counts) -> UInt16 {
+  @inline(__always) static func statusBits(_ mapped: Counts) -> UInt16 {
     (mapped.readers > 0 ? GrantEntryLayout.reading : 0) | (mapped.writers > 0 ? GrantEntryLayout.writing : 0)
   }
 }

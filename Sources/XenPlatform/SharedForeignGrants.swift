@@ -56,6 +56,14 @@ public final class SharedForeignGrants: ForeignGrants {
     try copyOut(of: reference, at: offset, byteCount: count, to: destination, at: place)
   }
 
+  public override func copyOut(_ stretches: borrowing FixedTable<GrantStretch>, count: Int, to destination: SharedBytes) throws(GrantError) {
+    if try mappings.value.copyOut(stretches, count: count, to: destination) { return }
+    // One after the other, which opens the arenas that are missing.
+    try super.copyOut(stretches, count: count, to: destination)
+  }
+
+  public override func prefetch(_ stretches: borrowing FixedTable<GrantStretch>, _ range: Range<Int>) { mappings.value.prefetch(stretches, range) }
+
   public override func prefetch(_ reference: GrantReference, at offset: Int) { mappings.value.prefetch(reference, at: offset) }
 
   public override func bytes(of page: MappedPage) -> SharedBytes {

@@ -64,6 +64,34 @@ import XenPlatform
     #expect(grants.mappedPageCount == 0 && granter.status(at: 1) == 0)
   }
 
+  @Test(arguments: [0, 3, 7])
+  func stretchesAreCopiedTogetherOrNoneCounts(bad: Int) throws {
+    let granter = try HostileGranter(pageCount: 8)
+    for page in 0..<8 {
+      for byte in 0..<pageByteCount { granter.mappings.data.store8(UInt8(truncatingIfNeeded: byte &* 7 &+ page), at: page * pageByteCount + byte) }
+      granter.write(flags: GrantEntryLayout.permitAccess | GrantEntryLayout.readOnly, domain: 0, frame: UInt64(7 - page), at: page)
+    }
+    let grants = granter.grants(maximumMappedPages: 0)
+    let destination = try SharedRegion(anonymousByteCount: pageByteCount).bytes
+    let stretches = FixedTable(count: 8) {
+      GrantStretch(grantReference: granter.reference($0), offset: UInt16($0 * 500), byteCount: UInt16($0 * 30), place: UInt32($0 * 256))
+    }
+    grants.prefetch(stretches, 0..<8)
+    try grants.copyOut(stretches, count: 8, to: destination)
+    for number in 0..<8 {
+      let expected = (0..<number * 30).map { UInt8(truncatingIfNeeded: (number * 500 + $0) &* 7 &+ 7 - number) }
+      #expect(destination.copyOut(at: number * 256, byteCount: number * 30) == expected)
+    }
+    #expect(grants.mappedPageCount == 0 && (0..<8).allSatisfy { granter.status(at: $0) == 0 })
+    granter.write(flags: 0, domain: 0, frame: 0, at: bad)
+    #expect(throws: GrantError.badReference(granter.reference(bad))) { try grants.copyOut(stretches, count: 8, to: destination) }
+    granter.write(flags: GrantEntryLayout.permitAccess, domain: 0, frame: 8, at: bad)
+    #expect(throws: GrantError.self) { try grants.copyOut(stretches, count: 8, to: destination) }
+    stretches[bad].grantReference = granter.reference(77)
+    grants.prefetch(stretches, 0..<8)
+    #expect(throws: GrantError.self) { try grants.copyOut(stretches, count: 8, to: destination) }
+  }
+
   @Test func aStretchOutsideThePageTraps() async {
     await #expect(processExitsWith: .failure) {
       let granter = try HostileGranter(pageCount: 2)
