@@ -238,7 +238,7 @@ import Testing
 final class Guest {
   let port: SwitchPort
   let client = RecordingClient()
-  fileprivate let address: UInt64
+  let address: UInt64
   fileprivate let frame: Frame
 
   init(on lan: VirtualSwitch, address: UInt64, vlan: UInt16? = nil, trunk: VLANSet? = nil, fixed: Bool = false, accepting: FrameCapabilities = .all) throws {

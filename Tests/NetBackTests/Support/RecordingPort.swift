@@ -14,6 +14,10 @@ final class RecordingPort: NetPort {
 
   /// What becomes of the next frames.
   var outcome = NetPort.TransmitOutcome.done
+  /// The same in turns, in place of ``outcome``.
+  var outcomes: [NetPort.TransmitOutcome] = []
+  /// A frame that comes ends the one that is pending.
+  var endsOnNext = false
   /// Frames that were taken, oldest first.
   private(set) var frames: [Recorded] = []
   /// How many there were; also counts when ``isRecording`` is off.
@@ -55,6 +59,8 @@ final class RecordingPort: NetPort {
   }
 
   override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
+    if endsOnNext, !pending.isEmpty { end(0) }
+    if !outcomes.isEmpty { outcome = outcomes[frameCount % outcomes.count] }
     frameCount += 1
     byteCount += frame.byteCount
     if isRecording {

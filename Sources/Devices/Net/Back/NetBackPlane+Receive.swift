@@ -18,7 +18,7 @@ extension NetBackPlane {
     return table.withObject(index) { queue in receive(frame, hash, on: queue) }
   }
 
-  @inline(__always) private func receive(_ frame: Frame, _ hash: FrameHash?, on queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
+  @inline(__always) func receive(_ frame: Frame, _ hash: FrameHash?, on queue: NetBackQueue) -> NetPortClient.ReceiveOutcome {
     guard queue.state.value.fault == nil else {
       queue.state.value.counters.receiveDrops.broken &+= 1
       return .dropped
@@ -85,55 +85,6 @@ extension NetBackPlane {
     return (number < table.count ? number : number % table.count, nil)
   }
 
-  // MARK: Frames of one slot
-
-  /// Whether a frame takes one slot without extra infos, and its page has room to spare. The guest takes it then, whatever it accepts.
-  @inline(__always) private func isWhole(_ frame: Frame) -> Bool {
-    frame.byteCount <= ReceiveSlots.spreadByteCount && !frame.offload.needsChecksum && frame.offload.segmentation == .none
-      && state.value.acceptance.headroomByteCount == 0 && frame.byteCount > 0
-  }
-
-  /// Copies a frame of one slot into the next posted page. False when there is none.
-  @inline(__always) private func deliverWhole(_ frame: Frame, to queue: NetBackQueue) throws(RingFault) -> Bool {
-    guard let request = try queue.receiveRing.cell.value.takeRequest() else { return false }
-    var response = ReceiveSlots.wholeFrame(
-      byteCount: frame.byteCount, offload: frame.offload, offset: ReceiveSlots.spreadOffset(of: request.grantReference),
-      identifier: request.identifier)
-    do throws(GrantError) {
-      try copyWhole(frame, to: request.grantReference, at: Int(response.offset), queue)
-      count(frame.byteCount, queue)
-    } catch {
-      response.status = NetifStatus.error.rawValue
-      refuse(error, queue)
-    }
-    queue.receiveRing.cell.value.putResponse(response)
-    queue.state.value.hasReceiveResponses = true
-    queue.state.value.sawRequests = true
-    return true
-  }
-
-  /// Copies a frame into the page that was posted for it.
-  @inline(__always) private func copyWhole(
-    _ frame: Frame, to reference: GrantReference, at offset: Int, _ queue: NetBackQueue
-  ) throws(GrantError) {
-    let page: MappedPage
-    if let mapped = queue.posted.take(reference) {
-      page = mapped
-    } else if grants.mapsBySystemCall || !queue.kept.isEmpty {
-      return try copy(frame, from: 0, to: reference, at: offset, byteCount: frame.byteCount, queue)
-    } else {
-      page = try mapPosted(reference, queue)
-    }
-    frame.copy(from: 0, to: page.vector(at: offset, byteCount: frame.byteCount))
-  }
-
-  /// Maps a posted page, and some that are posted behind it.
-  @inline(never) private func mapPosted(_ reference: GrantReference, _ queue: NetBackQueue) throws(GrantError) -> MappedPage {
-    try queue.posted.refill(reference, grants) { distance in
-      queue.receiveRing.cell.value.hint(distance) { NetifReceiveRequest(copying: $0, at: 0).grantReference }
-    }
-  }
-
   // MARK: Frames of several slots
 
   /// Copies a frame into posted pages. False when there are too few; then nothing was taken.
@@ -159,7 +110,7 @@ extension NetBackPlane {
   }
 
   /// Copies a part of a frame into the page that was posted for it.
-  @inline(__always) private func copy(
+  @inline(__always) func copy(
     _ frame: Frame, from start: Int, to reference: GrantReference, at offset: Int, byteCount: Int, _ queue: NetBackQueue
   ) throws(GrantError) {
     let kept = queue.kept.page(of: reference, writable: true)
@@ -177,12 +128,12 @@ extension NetBackPlane {
     if kept == nil { grants.unmap(page) }
   }
 
-  @inline(__always) private func count(_ byteCount: Int, _ queue: NetBackQueue) {
+  @inline(__always) func count(_ byteCount: Int, _ queue: NetBackQueue) {
     queue.state.value.counters.receivedFrames &+= 1
     queue.state.value.counters.receivedBytes &+= UInt64(byteCount)
   }
 
-  @inline(never) private func refuse(_ error: GrantError, _ queue: NetBackQueue) {
+  @inline(never) func refuse(_ error: GrantError, _ queue: NetBackQueue) {
     queue.state.value.counters.receiveDrops.grant &+= 1
     if let heldBack = limiter.admit() {
       logger.warning(

@@ -15,17 +15,20 @@ extension NetBackPlane {
   func transmit(from queue: NetBackQueue) -> Service {
     if queue.state.value.fault != nil { return .idle }
     let isLimited = state.value.isLimited
-    fetchFirst(of: queue)
+    let isBatched = takesBatches(queue)
+    if !isBatched { fetchFirst(of: queue) }
     var count = 0
     while count < Self.budget {
       guard queue.packets.hasFree, !isLimited || mayTransmit() else { break }
+      var taken = 0
       do throws(NetBackFault) {
-        guard try transmitNext(of: queue) else { break }
+        if isBatched { taken = try transmitBatch(of: queue, limit: Self.budget - count) } else if try transmitNext(of: queue) { taken = 1 }
       } catch {
         giveUp(queue, error)
         return .worked
       }
-      count += 1
+      if taken == 0 { break }
+      count += taken
     }
     if count == 0 { return .idle }
     queue.state.value.sawRequests = true
@@ -55,7 +58,7 @@ extension NetBackPlane {
   }
 
   /// The same for whatever is not a whole frame in one slot, as the first slot of it or nil says.
-  @inline(never) private func transmitChain(from first: NetifTransmitRequest?, of queue: NetBackQueue) throws(NetBackFault) -> Bool {
+  @inline(never) func transmitChain(from first: NetifTransmitRequest?, of queue: NetBackQueue) throws(NetBackFault) -> Bool {
     var next = first
     while let slot = next {
       do throws(TransmitFault) {
@@ -92,14 +95,14 @@ extension NetBackPlane {
   // MARK: Frames
 
   /// Hands a frame that is one slot, as most are, to the port.
-  @inline(__always) private func send(_ slot: NetifTransmitRequest, _ piece: TransmitPiece, of queue: NetBackQueue) {
+  @inline(__always) func send(_ slot: NetifTransmitRequest, _ piece: TransmitPiece, of queue: NetBackQueue) {
     let place = queue.packets.begin()
     queue.state.value.counters.transmittedFrames &+= 1
     let status = queue.packets.frames.withObject(place) { frame -> NetifStatus? in
       do throws(GrantError) { try fill(frame, place, piece, slot.offload, of: queue) } catch { return refuse(error, queue) }
       return pass(frame, needsPseudoHeaderSum: false, from: queue)
     }
-    guard let status else { return queue.packets.setAnswer(TransmitAnswer(identifier: slot.identifier), of: place) }
+    guard let status else { return queue.packets.setIdentifier(slot.identifier, of: place) }
     // Unmapped first: the front-end may take its pages back as soon as it sees the answer.
     queue.packets.unmapPages(of: place, grants)
     queue.transmitRing.cell.value.putResponse(NetifTransmitResponse(identifier: slot.identifier, status: status))

@@ -293,6 +293,7 @@ private final class PlaneClient: NetPortClient {
   init(_ plane: NetBackPlane) { self.plane = plane }
   override func transmitted(_ frame: Frame, succeeded: Bool) { plane.transmitted(frame, succeeded: succeeded) }
   override func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome { plane.receive(frame, queue: queue) }
+  override func receive(_ batch: FrameBatch, _ range: Range<Int>, queue: Int) -> Int { plane.receive(batch, range, queue: queue) }
   override func endOfReceiveBatch() { plane.endOfReceiveBatch() }
   override func carrierChanged(isUp: Bool) { plane.onCarrier(isUp) }
 }

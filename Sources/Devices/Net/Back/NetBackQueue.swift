@@ -18,6 +18,8 @@ final class NetBackQueue {
   private(set) var channels: [LoopEventChannel] = []
   let assembler = FixedCell(TransmitAssembler())
   let packets: PacketTable
+  /// Requests of the frames that are sent together.
+  let batch = TransmitBatch()
   let backlog: FixedCell<ReceiveBacklog>
   /// The frame that is taken out of ``backlog``.
   let backlogFrame: Frame
@@ -25,8 +27,10 @@ final class NetBackQueue {
   let kept = KeptGrants()
   /// Pages for the next frames to the guest.
   let posted = PostedPages()
-  /// The slots of the frame that is being received.
+  /// The slots of the frame that is being received, or of several that take one each.
   let receiveSlots = FixedTable(repeating: NetifReceiveRequest(), count: 32)
+  /// The answers to frames that are received together.
+  let receiveAnswers = FixedTable(repeating: NetifReceiveResponse(), count: FrameBatch.capacity)
   let state = FixedCell(State())
 
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.

@@ -6,15 +6,9 @@ public import NetPackets
 /// on the loop of the vif; a port serves one vif (``NetPortClient``) from ``connect(_:accepting:queueCount:)`` to
 /// ``disconnect(_:)``, and may be connected again.
 open class NetPort {
-  /// What became of a frame that was handed to a port.
-  public enum TransmitOutcome: Sendable {
-    /// The port has what it needs of it: the frame may be used again.
-    case done
-    /// The frame must stay as it is until ``NetPortClient/transmitted(_:succeeded:)``.
-    case pending
-    /// Not passed on; counted by the port. The frame may be used again.
-    case dropped
-  }
+  /// What became of a frame that was handed to a port. One that is pending must stay as it is until
+  /// ``NetPortClient/transmitted(_:succeeded:)``; one that was dropped is counted by the port.
+  public typealias TransmitOutcome = FrameOutcome
 
   /// The vif that is served; nil while none is connected.
   public var client: NetPortClient?
@@ -39,6 +33,14 @@ open class NetPort {
 
   /// Takes a frame from the guest's queue `queue`. The frame keeps what ``capabilities`` promise.
   open func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome { .done }
+
+  /// Takes several frames from the guest's queue `queue`, as ``transmit(_:queue:)`` takes each of them, and says in the batch what becomes of
+  /// it. A frame may be done with (``NetPortClient/transmitted(_:succeeded:)``) before the call returns, when it is `pending` in the batch.
+  ///
+  /// For a port that can do better than one after the other. The batch is the vif's: nothing of it is kept but frames that are pending.
+  open func transmit(_ batch: FrameBatch, queue: Int) {
+    for index in 0..<batch.count { batch.setOutcome(batch.withFrame(index) { transmit($0, queue: queue) }, of: index) }
+  }
 
   /// Called once after a run of ``transmit(_:queue:)``: what was collected is to be sent.
   open func endOfTransmitBatch() {}
@@ -80,6 +82,22 @@ open class NetPortClient {
 
   /// A frame for the guest, on its queue `queue`. Copied before the call returns.
   open func receive(_ frame: Frame, queue: Int) -> ReceiveOutcome { .dropped }
+
+  /// Frames `range` of a batch for the guest, as ``receive(_:queue:)`` takes each of them. Says in the batch which were delivered (`done`)
+  /// and which were not (`dropped`, whether there was no room or the guest does not take them), and returns how many were.
+  ///
+  /// For a port that does not wait for a guest without room.
+  open func receive(_ batch: FrameBatch, _ range: Range<Int>, queue: Int) -> Int {
+    var count = 0
+    for index in range {
+      if case .delivered = batch.withFrame(index, { receive($0, queue: queue) }) {
+        count += 1
+      } else {
+        batch.setOutcome(.dropped, of: index)
+      }
+    }
+    return count
+  }
 
   /// Called once after a run of ``receive(_:queue:)``: responses are published, the guest is signalled.
   open func endOfReceiveBatch() {}

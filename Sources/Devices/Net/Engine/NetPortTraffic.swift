@@ -14,6 +14,11 @@ public struct NetPortTraffic: Sendable, Equatable {
       frames &+= 1
       bytes &+= UInt64(byteCount)
     }
+
+    mutating func add(frames count: Int, bytes byteCount: Int) {
+      frames &+= UInt64(truncatingIfNeeded: count)
+      bytes &+= UInt64(truncatingIfNeeded: byteCount)
+    }
   }
 
   /// A file that frames are recorded to.

@@ -6,7 +6,7 @@ public import SharedMemory
 extension Frame {
   /// Fills `count` bytes of the head, from `offset` on, from the start of `source`, which must be mapped: how a back-end takes
   /// a guest's headers into private memory.
-  @inlinable public func fillHead(at offset: Int, from source: SharedVector) {
+  @inlinable @inline(__always) public func fillHead(at offset: Int, from source: SharedVector) {
     // SAFETY: the caller has the source mapped; the place in the head is checked.
     unsafe head.copyIn(source, at: offset)
   }

@@ -1,7 +1,7 @@
 extension FrameCapabilities {
   /// Whether a receiver takes `frame` with what is left to be done with it. Whether it has room for its size is its own business.
   @inlinable public func takes(_ frame: Frame) -> Bool {
-    if frame.offload.segmentation == .none, !frame.offload.needsChecksum { return true }
+    if frame.offload.isComplete { return true }
     return takesOffload(of: frame)
   }
 

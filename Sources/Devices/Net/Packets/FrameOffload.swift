@@ -27,6 +27,9 @@
   public var checksumOffset: UInt16 = 0
 
   @inlinable public init() {}
+
+  /// Nothing is left to do: every receiver takes the frame, as far as that is concerned.
+  @inlinable public var isComplete: Bool { @inline(__always) get { segmentation == .none && !needsChecksum } }
 }
 
 /// What a receiver of frames is able to take.

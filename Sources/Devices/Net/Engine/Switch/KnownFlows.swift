@@ -25,6 +25,11 @@ struct KnownFlows: ~Copyable {
     return entries[place].target
   }
 
+  /// Whether two headers are the same, as far as a flow is concerned.
+  @inline(__always) static func isSame(_ one: (UInt64, UInt64), _ other: (UInt64, UInt64)) -> Bool {
+    (one.0 ^ other.0) | ((one.1 ^ other.1) & headerMask) == 0
+  }
+
   func remember(_ target: Int, of header: (UInt64, UInt64), epoch: UInt64) {
     entries[Self.place(header)] = Entry(first: header.0, second: header.1 & Self.headerMask, epoch: epoch, target: target)
   }

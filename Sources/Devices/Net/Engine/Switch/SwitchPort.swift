@@ -38,6 +38,10 @@ public final class SwitchPort: NetPort {
     return outcome
   }
 
+  public override func transmit(_ batch: FrameBatch, queue: Int) {
+    pendingCount += virtualSwitch.forward(batch, from: index, entry, queue: queue)
+  }
+
   public override func endOfTransmitBatch() { virtualSwitch.endOfBatch() }
 
   public override func disconnect(_ done: @escaping () -> Void) {

@@ -31,6 +31,7 @@ public final class VirtualSwitch {
   }
   /// Counts what the switch gets to know, and the seconds in which it knows it: ``KnownFlows`` of an earlier one do not count.
   private let epoch = FixedCell(UInt64(1))
+  var currentEpoch: UInt64 { @inline(__always) get { epoch.value } }
 
   public init(name: String, learns: Bool = true) throws(Errno) {
     self.name = name

@@ -1,0 +1,169 @@
+import NetEngine
+import NetInterface
+import NetPackets
+import PVDriver
+import SharedMemory
+import SharedRing
+import XenInterface
+import XenPlatform
+
+// From the guest to the port by the batch: each step for all frames of it, before the next step. Only frames that are one slot and break no rule
+// are in one. When anything is wrong with one of them, nothing has been done yet that counts: all of them go one by one.
+extension NetBackPlane {
+  /// Whether the queue's frames may be taken by the batch: a rate limit is asked before each frame, grants that are kept mapped are looked for, and
+  /// what a hypervisor maps together it unmaps together, which is too late for the frame that is answered first.
+  @inline(__always) func takesBatches(_ queue: NetBackQueue) -> Bool {
+    !state.value.isLimited && !grants.mapsBySystemCall && queue.kept.isEmpty && queue.assembler.value.isBetweenFrames
+  }
+
+  /// Takes what the ring has, up to `limit` frames and as many as there is room for, and hands them to the port. Returns how many there were.
+  func transmitBatch(of queue: NetBackQueue, limit: Int) throws(NetBackFault) -> Int {
+    var other: NetifTransmitRequest?
+    let taken: Int
+    do throws(RingFault) {
+      taken = try queue.transmitRing.cell.value.takeRequests(min(limit, FrameBatch.capacity, queue.packets.availableCount)) { number, request in
+        guard request.wholeFrame != nil else {
+          other = request
+          return false
+        }
+        queue.batch.requests[number] = request
+        return true
+      }
+    } catch {
+      throw .ring(.transmit, error)
+    }
+    guard let other else {
+      if taken > 0 { sendBatch(taken, of: queue) }
+      return taken
+    }
+    if taken > 1 { sendBatch(taken - 1, of: queue) }
+    // It is the first slot of a chain, or breaks a rule.
+    _ = try transmitChain(from: other, of: queue)
+    return taken
+  }
+
+  /// Hands the frames of `count` requests that were taken to the port.
+  private func sendBatch(_ count: Int, of queue: NetBackQueue) {
+    queue.packets.begin(count)
+    fetch(count, of: queue)
+    let largeCount: Int
+    do throws(GrantError) {
+      largeCount = try fill(count, of: queue)
+      guard locateChecksums(count, of: queue) else {
+        if largeCount > 0 { grants.unmap(queue.batch.pages, count: largeCount, from: 0) }
+        return sendOneByOne(count, of: queue)
+      }
+    } catch {
+      return sendOneByOne(count, of: queue)
+    }
+    var byteCount = 0
+    for number in 0..<count { byteCount += Int(queue.batch.requests[number].byteCount) }
+    queue.state.value.counters.transmittedFrames &+= UInt64(truncatingIfNeeded: count)
+    queue.state.value.counters.transmittedBytes &+= UInt64(truncatingIfNeeded: byteCount)
+    let batch = queue.packets.batch
+    port.transmit(batch, queue: queue.index)
+    if batch.isMixed { return answerMixed(count, of: queue) }
+    // Unmapped first: the front-end may take its pages back as soon as it sees the answer.
+    if largeCount > 0 { grants.unmap(queue.batch.pages, count: largeCount, from: 0) }
+    queue.transmitRing.cell.value.putResponses(count) { number in
+      NetifTransmitResponse(identifier: queue.batch.requests[number].identifier, status: .okay)
+    }
+    queue.state.value.hasTransmitResponses = true
+    queue.packets.endBatch(count)
+  }
+
+  /// Something is wrong with one of them, or they are to be looked at one by one.
+  @inline(never) private func sendOneByOne(_ count: Int, of queue: NetBackQueue) {
+    queue.packets.endBatch(count)
+    for number in 0..<count {
+      let request = queue.batch.requests[number]
+      guard let piece = request.wholeFrame else { preconditionFailure("a request that was no whole frame") }
+      send(request, piece, of: queue)
+    }
+  }
+
+  /// Answers frames of which some are pending or were dropped, in the order in which they came.
+  @inline(never) private func answerMixed(_ count: Int, of queue: NetBackQueue) {
+    for number in 0..<count {
+      let outcome = queue.packets.batch.outcome(number)
+      if outcome == .pending { continue }
+      if outcome == .dropped { queue.state.value.counters.transmitDrops &+= 1 }
+      let place = queue.packets.batch.place(number)
+      queue.packets.unmapPages(of: place, grants)
+      queue.transmitRing.cell.value.putResponse(
+        NetifTransmitResponse(identifier: queue.batch.requests[number].identifier, status: outcome == .done ? .okay : .dropped))
+      queue.state.value.hasTransmitResponses = true
+      queue.packets.end(place)
+    }
+  }
+
+  // MARK: Pages
+
+  /// Takes the frames' heads into private memory, and maps the pages of those that have more. Returns how many have; when it throws, nothing
+  /// is mapped.
+  @inline(__always) private func fill(_ count: Int, of queue: NetBackQueue) throws(GrantError) -> Int {
+    var smallCount = 0
+    var largeCount = 0
+    for number in 0..<count {
+      let stretch = queue.batch.stretches[number]
+      if Int(stretch.byteCount) > Frame.headCapacity {
+        queue.batch.references[largeCount] = stretch.grantReference
+        largeCount += 1
+      } else {
+        if smallCount < number { queue.batch.stretches[smallCount] = stretch }
+        smallCount += 1
+      }
+    }
+    if smallCount > 0 { try grants.copyOut(queue.batch.stretches, count: smallCount, to: queue.packets.heads) }
+    if largeCount > 0 { try grants.map(queue.batch.references, count: largeCount, writable: false, to: queue.batch.pages, from: 0) }
+    var large = 0
+    for number in 0..<count {
+      let request = queue.batch.requests[number]
+      let byteCount = Int(request.byteCount)
+      let place = queue.packets.batch.place(number)
+      // Before the port is called, which may be done with a pending frame before it returns.
+      queue.packets.setIdentifier(request.identifier, of: place)
+      queue.packets.frames.withObject(place) { frame in
+        frame.reset(headByteCount: min(byteCount, Frame.headCapacity), offload: request.offload)
+        if byteCount <= Frame.headCapacity { return }
+        let page = queue.batch.pages[large]
+        large += 1
+        frame.fillHead(at: 0, from: page.vector(at: Int(request.offset), byteCount: Frame.headCapacity))
+        frame.append(page.vector(at: Int(request.offset) + Frame.headCapacity, byteCount: byteCount - Frame.headCapacity))
+        queue.packets.addPage(page, to: place)
+      }
+    }
+    return largeCount
+  }
+
+  /// Finds out where the checksums belong that are left to be done. False when it is not known of one of them.
+  @inline(__always) private func locateChecksums(_ count: Int, of queue: NetBackQueue) -> Bool {
+    for number in 0..<count where NetifTransmitFlags(rawValue: queue.batch.requests[number].flags).contains(.checksumBlank) {
+      guard queue.packets.batch.withFrame(number, { $0.locateChecksum() }) else { return false }
+    }
+    return true
+  }
+
+  /// Says where the frames' bytes are and where their heads go, and has the first of them fetched: those of this batch, unless they are on their
+  /// way, and those that come behind it. They are in the other processor's cache, and take about as long from there as the frames of a batch.
+  @inline(__always) private func fetch(_ count: Int, of queue: NetBackQueue) {
+    for number in 0..<count {
+      let request = queue.batch.requests[number]
+      queue.batch.stretches[number] = GrantStretch(
+        grantReference: request.grantReference, offset: request.offset, byteCount: request.byteCount,
+        place: UInt32(truncatingIfNeeded: queue.packets.batch.place(number) &* Frame.headCapacity))
+    }
+    let fetched = queue.batch.fetchedCount.value
+    if fetched < count { grants.prefetch(queue.batch.stretches, fetched..<count) }
+    let first = max(0, fetched - count)
+    var end = first
+    while end < FrameBatch.capacity,
+      let request = queue.transmitRing.cell.value.hint(UInt32(end), using: { NetifTransmitRequest(copying: $0, at: 0) })
+    {
+      queue.batch.ahead[end] = GrantStretch(grantReference: request.grantReference, offset: request.offset, byteCount: 0, place: 0)
+      end += 1
+    }
+    if first < end { grants.prefetch(queue.batch.ahead, first..<end) }
+    queue.batch.fetchedCount.value = end
+  }
+}
