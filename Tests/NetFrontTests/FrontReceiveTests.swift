@@ -46,6 +46,38 @@ import XenInterface
     system.finish()
   }
 
+  @Test func ofFramesThatComeTogetherEachIsTakenHeldOrDropped() throws {
+    let system = try FrontSystem()
+    system.client.outcomes = [.taken, .held, .dropped]
+    let frames = (0..<90).map { pattern($0 % 10 == 9 ? 5000 : $0 % 4 == 0 ? 900 : 60 + $0) }
+    for frame in frames { try system.back.deliver(frame) }
+    system.turn()
+    #expect(system.client.received == frames)
+    #expect(system.plane.counters.receivedFrames == 90 && system.plane.counters.receiveDrops == 30)
+    #expect(system.plane.counters.receivedBytes == UInt64(frames.reduce(0) { $0 + $1.count }))
+    #expect(system.client.held.count == 30 && system.back.postedCount == 256)
+    for (number, frame) in system.client.held.enumerated() { #expect(frame.bytes == frames[3 * number + 1], "as it was, whatever came after it") }
+    system.client.outcomes = [.taken]
+    for frame in system.client.held { system.plane.giveBack(frame) }
+    system.finish()
+  }
+
+  @Test func aClientThatHoldsAllFramesGetsNoMoreOfThem() throws {
+    let system = try FrontSystem { $0.receivePageCount = 256 }
+    system.client.outcome = .held
+    for number in 0..<3 * 90 {
+      // Small ones: their pages are posted again at once.
+      try system.back.deliver(pattern(60 + number % 7))
+      system.turn(1)
+    }
+    #expect(system.client.held.count == 256)
+    for frame in system.client.held { system.plane.giveBack(frame) }
+    system.client.outcome = .taken
+    system.turn()
+    #expect(system.client.received.count == 270)
+    system.finish()
+  }
+
   @Test func aHeldFrameKeepsItsPages() throws {
     let system = try FrontSystem { $0.receivePageCount = 257 }
     system.client.outcome = .held

@@ -98,6 +98,8 @@ final class FrontClient: NetFrontClient {
   var received: [[UInt8]] = []
   var offloads: [FrameOffload] = []
   var outcome = ReceiveOutcome.taken
+  /// The same in turns, in place of ``outcome``.
+  var outcomes: [ReceiveOutcome] = []
   var held: [Frame] = []
   var readyCount = 0
   var links: [Bool] = []
@@ -106,6 +108,7 @@ final class FrontClient: NetFrontClient {
   override func received(_ frame: Frame, queue: Int) -> ReceiveOutcome {
     guard let copy = try? SharedRegion(anonymousByteCount: 1 << 17).bytes else { return .dropped }
     frame.copy(from: 0, byteCount: frame.byteCount, to: copy, at: 0)
+    if !outcomes.isEmpty { outcome = outcomes[received.count % outcomes.count] }
     received.append(copy.copyOut(at: 0, byteCount: frame.byteCount))
     offloads.append(frame.offload)
     if case .held = outcome { held.append(frame) }

@@ -76,4 +76,6 @@ private final class CountingClient: NetFrontClient {
     received.value &+= 1
     return .taken
   }
+
+  override func received(_ batch: FrameBatch, queue: Int) { received.value &+= UInt64(batch.count) }
 }

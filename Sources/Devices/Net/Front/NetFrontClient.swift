@@ -19,6 +19,18 @@ open class NetFrontClient {
   /// A frame for us, on queue `queue`. Its head is a private copy; the pieces are pages that the back-end can still write to.
   open func received(_ frame: Frame, queue: Int) -> ReceiveOutcome { .dropped }
 
+  /// Several frames for us, on queue `queue`, as ``received(_:queue:)`` takes each of them: says in the batch what became of it, `pending` for one
+  /// that is held. For a client that can do better than one after the other.
+  open func received(_ batch: FrameBatch, queue: Int) {
+    for index in 0..<batch.count {
+      switch batch.withFrame(index, { received($0, queue: queue) }) {
+      case .taken: break
+      case .held: batch.setOutcome(.pending, of: index)
+      case .dropped: batch.setOutcome(.dropped, of: index)
+      }
+    }
+  }
+
   /// Called once after a run of ``received(_:queue:)``.
   open func endOfReceiveBatch() {}
 

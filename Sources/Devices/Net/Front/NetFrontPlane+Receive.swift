@@ -12,20 +12,11 @@ extension NetFrontPlane {
   /// Hands received frames to the client and posts pages again. True when there were any.
   func receive(on queue: NetFrontQueue) -> Bool {
     var count = 0
-    let client = client
     do throws(RingFault) {
       while count < Self.receiveBudget {
-        let slot = Int(queue.receiveRing.value.nextResponseIndex % UInt32(queue.receiveRing.value.entryCount))
-        guard let response = try queue.receiveRing.value.takeResponse() else { break }
-        if let piece = response.wholeFrame, queue.assembler.value.isBetweenFrames {
-          queue.receivePages.withFrame(inSlot: slot, at: piece.offset, byteCount: piece.byteCount) { frame in
-            frame.offload = response.offload
-            handOver(frame, needsPseudoHeaderSum: false, to: client, queue)
-          }
-        } else if !addToChain(response, slot: slot, client, queue) {
-          continue
-        }
-        count += 1
+        let taken = try receiveBatch(on: queue, limit: Self.receiveBudget - count)
+        if taken == 0 { break }
+        count += taken
       }
     } catch {
       sever(.receiveRing(error), queue)
@@ -41,18 +32,72 @@ extension NetFrontPlane {
     return true
   }
 
-  /// Takes a slot of a frame in several slots. False when the frame goes on.
-  private func addToChain(_ response: NetifReceiveResponse, slot: Int, _ client: NetFrontClient?, _ queue: NetFrontQueue) -> Bool {
+  /// Hands over as many frames as fit a batch, and are one slot each that breaks no rule and leaves nothing to do; then the slot that is none of
+  /// these, and the chain that it begins. Returns how many slots were taken.
+  private func receiveBatch(on queue: NetFrontQueue, limit: Int) throws(RingFault) -> Int {
+    let isBetweenFrames = queue.assembler.value.isBetweenFrames
+    var other: (slot: Int, response: NetifReceiveResponse)?
+    var taken = try queue.receiveRing.value.takeResponses(min(limit, FrameBatch.capacity, queue.receivePages.freeFrames)) { number, slot, response in
+      guard isBetweenFrames, let piece = response.wholeFrame, response.offload.isComplete else {
+        other = (slot, response)
+        return false
+      }
+      queue.receivePages.note(number, inSlot: slot, at: piece.offset, byteCount: piece.byteCount)
+      return true
+    }
+    guard let other else {
+      if taken > 0 { handOver(taken, queue) }
+      return taken
+    }
+    if taken > 1 { handOver(taken - 1, queue) }
+    let client = client
+    if isBetweenFrames, let piece = other.response.wholeFrame {
+      queue.receivePages.withFrame(inSlot: other.slot, at: piece.offset, byteCount: piece.byteCount) { frame in
+        frame.offload = other.response.offload
+        handOver(frame, needsPseudoHeaderSum: false, to: client, queue)
+      }
+      return taken
+    }
+    addToChain(other.response, slot: other.slot, client, queue)
+    while !queue.assembler.value.isBetweenFrames {
+      let count = try queue.receiveRing.value.takeResponses(1) { _, slot, response in
+        addToChain(response, slot: slot, client, queue)
+        return true
+      }
+      if count == 0 { break }
+      taken += 1
+    }
+    return taken
+  }
+
+  /// Hands over the first `count` frames that were noted.
+  private func handOver(_ count: Int, _ queue: NetFrontQueue) {
+    let byteCount = queue.receivePages.fillBatch(count)
+    let batch = queue.receivePages.batch
+    guard let client else {
+      state.value.counters.receiveRejections &+= UInt64(truncatingIfNeeded: count)
+      return queue.receivePages.endBatch()
+    }
+    state.value.counters.receivedFrames &+= UInt64(truncatingIfNeeded: count)
+    state.value.counters.receivedBytes &+= UInt64(truncatingIfNeeded: byteCount)
+    client.received(batch, queue: queue.index)
+    if batch.isMixed {
+      for number in 0..<count where batch.outcome(number) == .dropped { state.value.counters.receiveDrops &+= 1 }
+    }
+    queue.receivePages.endBatch()
+  }
+
+  /// Takes a slot of a frame in several slots.
+  private func addToChain(_ response: NetifReceiveResponse, slot: Int, _ client: NetFrontClient?, _ queue: NetFrontQueue) {
     queue.receivePages.takeBack(slot: slot)
     switch queue.assembler.value.add(response) {
-    case .incomplete: return false
+    case .incomplete: break
     case .frame:
       let frame = queue.receivePages.frame(of: queue.assembler.value)
       frame.offload = queue.assembler.value.offload
       handOver(frame, needsPseudoHeaderSum: queue.assembler.value.needsPseudoHeaderSum, to: client, queue)
     case .rejected: reject(queue)
     }
-    return true
   }
 
   @inline(__always) private func handOver(_ frame: Frame, needsPseudoHeaderSum: Bool, to client: NetFrontClient?, _ queue: NetFrontQueue) {

@@ -81,19 +81,27 @@ extension NetFrontPlane {
   /// Takes the pages of frames back that the back-end is done with. True when there were any.
   func reap(_ queue: NetFrontQueue) -> Bool {
     var count = 0
-    do throws(NetFrontFault) {
-      while let response = try takeResponse(queue) {
-        count += 1
-        if response.status == NetifStatus.null.rawValue {
-          guard queue.state.value.nullsInFlight > 0 else { throw .unaskedNull }
-          queue.state.value.nullsInFlight -= 1
-          continue
+    var fault: NetFrontFault?
+    var failureCount: UInt64 = 0
+    do throws(RingFault) {
+      var taken = 0
+      repeat {
+        taken = try queue.transmitRing.value.takeResponses(.max) { _, _, response in
+          if response.status != NetifStatus.null.rawValue, queue.transmitPages.putBack(response.identifier) {
+            if response.status != NetifStatus.okay.rawValue { failureCount &+= 1 }
+            return true
+          }
+          fault = Self.takeOther(response, queue, &failureCount)
+          return fault == nil
         }
-        guard queue.transmitPages.putBack(response.identifier) || queue.transmitBuffers.putBack(response.identifier) else { throw .unknownIdentifier(response.identifier) }
-        if response.status != NetifStatus.okay.rawValue { state.value.counters.transmitFailures &+= 1 }
-      }
+        count += taken
+      } while taken > 0 && fault == nil
     } catch {
-      sever(error, queue)
+      fault = .transmitRing(error)
+    }
+    state.value.counters.transmitFailures &+= failureCount
+    if let fault {
+      sever(fault, queue)
       return true
     }
     if count == 0 { return false }
@@ -105,7 +113,15 @@ extension NetFrontPlane {
     return true
   }
 
-  private func takeResponse(_ queue: NetFrontQueue) throws(NetFrontFault) -> NetifTransmitResponse? {
-    do throws(RingFault) { return try queue.transmitRing.value.takeResponse() } catch { throw .transmitRing(error) }
+  /// Takes a response that is not of a frame in one page. Returns what is wrong with it.
+  private static func takeOther(_ response: NetifTransmitResponse, _ queue: NetFrontQueue, _ failureCount: inout UInt64) -> NetFrontFault? {
+    if response.status == NetifStatus.null.rawValue {
+      guard queue.state.value.nullsInFlight > 0 else { return .unaskedNull }
+      queue.state.value.nullsInFlight -= 1
+      return nil
+    }
+    guard queue.transmitBuffers.putBack(response.identifier) else { return .unknownIdentifier(response.identifier) }
+    if response.status != NetifStatus.okay.rawValue { failureCount &+= 1 }
+    return nil
   }
 }

@@ -15,6 +15,13 @@ struct ReceivePages: ~Copyable {
     var count = 0
   }
 
+  /// Not private, for the same reason.
+  struct Received {
+    var page = Int32(-1)
+    var offset: UInt16 = 0
+    var byteCount: UInt16 = 0
+  }
+
   private let arena: GrantArena
   private let first: Int
   private let firstReference: GrantReference
@@ -33,9 +40,13 @@ struct ReceivePages: ~Copyable {
   private let chainCount = FixedCell(0)
 
   private let frames: FixedObjects<Frame>
+  /// The same frames, for those that are handed over together.
+  let batch: FrameBatch
+  /// Where the bytes of a batch's frames are.
+  private let received = FixedTable(repeating: Received(), count: FrameBatch.capacity)
   private let firstFrame: Int
   private let rows: FixedTable<Row>
-  private let freeFrames: FixedTable<Int32>
+  private let freePlaces: FixedTable<Int32>
   private let freeFrameCount: FixedCell<Int>
 
   init(_ arena: GrantArena, count: Int, slotCount: Int, firstFrame: Int) throws(Errno) {
@@ -49,13 +60,17 @@ struct ReceivePages: ~Copyable {
     free = FixedTable(count: count) { Int32($0) }
     freePages = FixedCell(count)
     let heads = try SharedRegion(anonymousByteCount: count * Frame.headCapacity).bytes
-    frames = FixedObjects(count: count) { Frame(index: firstFrame + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity)) }
+    let all = (0..<count).map { Frame(index: firstFrame + $0, head: heads.slice(at: $0 * Frame.headCapacity, byteCount: Frame.headCapacity)) }
+    frames = FixedObjects(count: count) { all[$0] }
+    batch = FrameBatch(of: FixedObjects(count: count) { all[$0] })
     self.firstFrame = firstFrame
     rows = FixedTable(repeating: Row(), count: count)
-    freeFrames = FixedTable(count: count) { Int32(count - 1 - $0) }
+    freePlaces = FixedTable(count: count) { Int32(count - 1 - $0) }
     freeFrameCount = FixedCell(count)
   }
 
+  /// Frames that nobody holds.
+  var freeFrames: Int { @inline(__always) get { freeFrameCount.value } }
   /// Frames that are held.
   var heldCount: Int { frames.count - freeFrameCount.value }
 
@@ -91,7 +106,7 @@ struct ReceivePages: ~Copyable {
   @inline(__always) func withFrame(inSlot slot: Int, at offset: Int, byteCount count: Int, _ body: (Frame) -> Void) {
     let page = posted[slot]
     freeFrameCount.value -= 1
-    let place = Int(freeFrames[freeFrameCount.value])
+    let place = Int(freePlaces[freeFrameCount.value])
     frames.withObject(place) { frame in
       let headByteCount = min(count, Frame.headCapacity)
       frame.reset(headByteCount: headByteCount)
@@ -108,6 +123,50 @@ struct ReceivePages: ~Copyable {
     }
   }
 
+  /// Takes down that frame `number` of the next batch is `count` bytes at `offset` of the page of `slot`, which was answered, and has them fetched.
+  @inline(__always) func note(_ number: Int, inSlot slot: Int, at offset: Int, byteCount count: Int) {
+    let page = posted[slot]
+    received[number] = Received(page: page, offset: UInt16(truncatingIfNeeded: offset), byteCount: UInt16(truncatingIfNeeded: count))
+    arena.bytes.prefetchForReading(at: (first + Int(page)) * pageByteCount + offset)
+  }
+
+  /// Makes the first `count` frames that were noted those of ``batch``, as ``withFrame(inSlot:at:byteCount:_:)`` makes each. Returns their bytes.
+  @inline(__always) func fillBatch(_ count: Int) -> Int {
+    precondition(freeFrameCount.value >= count, "more frames than pages")
+    let firstFree = freeFrameCount.value - count
+    freeFrameCount.value = firstFree
+    batch.fill(count) { freePlaces[firstFree + $0] }
+    var sum = 0
+    for number in 0..<count {
+      let (page, offset, byteCount) = (received[number].page, Int(received[number].offset), Int(received[number].byteCount))
+      let place = batch.place(number)
+      sum += byteCount
+      frames.withObject(place) { frame in
+        let headByteCount = min(byteCount, Frame.headCapacity)
+        frame.reset(headByteCount: headByteCount)
+        frame.fillHead(at: 0, from: vector(page, at: offset, byteCount: headByteCount))
+        if headByteCount < byteCount {
+          frame.append(vector(page, at: offset + headByteCount, byteCount: byteCount - headByteCount))
+          rows[place].pages[0] = page
+          rows[place].count = 1
+        } else {
+          rows[place].count = 0
+          putBack(page)
+        }
+      }
+    }
+    return sum
+  }
+
+  /// The frames of ``batch`` that nobody holds, and their pages, may be used again.
+  @inline(__always) func endBatch() {
+    let isMixed = batch.isMixed
+    for number in 0..<batch.count {
+      if isMixed, batch.outcome(number) == .pending { continue }
+      giveBack(place: batch.place(number))
+    }
+  }
+
   /// A stretch of a page, which the caller has checked to be inside it.
   @inline(__always) private func vector(_ page: Int32, at offset: Int, byteCount count: Int) -> SharedVector {
     SharedVector(address: firstAddress + UInt(Int(page) * pageByteCount + offset), byteCount: count)
@@ -116,7 +175,7 @@ struct ReceivePages: ~Copyable {
   /// Makes a frame of the chain: `assembler` says where in its pages. What fits the head is copied there, and needs no page any more.
   func frame(of assembler: borrowing ReceiveAssembler) -> Frame {
     freeFrameCount.value -= 1
-    let place = Int(freeFrames[freeFrameCount.value])
+    let place = Int(freePlaces[freeFrameCount.value])
     let frame = frames[place]
     let headByteCount = min(assembler.byteCount, Frame.headCapacity)
     frame.reset(headByteCount: headByteCount)
@@ -144,10 +203,11 @@ struct ReceivePages: ~Copyable {
   }
 
   /// The frame and its pages may be used again.
-  @inline(__always) func giveBack(_ frame: Frame) {
-    let place = frame.index - firstFrame
+  @inline(__always) func giveBack(_ frame: Frame) { giveBack(place: frame.index - firstFrame) }
+
+  @inline(__always) private func giveBack(place: Int) {
     for index in 0..<rows[place].count { putBack(rows[place].pages[index]) }
-    freeFrames[freeFrameCount.value] = Int32(truncatingIfNeeded: place)
+    freePlaces[freeFrameCount.value] = Int32(truncatingIfNeeded: place)
     freeFrameCount.value += 1
   }
 
