@@ -39,10 +39,13 @@ public final class EventLoop: @unchecked Sendable {
   }
   private var sources: [LoopSource?] = []
   private var freeSourceIDs: [UInt32] = []
-  /// Those that take turns; a place is empty from a source's end to the end of the turn.
-  private var turns: [LoopSource?] = []
-  private var turnsHaveGaps = false
-  var timers = TimerQueue()
+  /// Those that take turns, lent to each.
+  private let turns = FixedCell(TurnList())
+  var timers: TimerQueue {
+    @inline(__always) _read { yield timerQueue.value }
+    @inline(__always) _modify { yield &timerQueue.value }
+  }
+  private let timerQueue = FixedCell(TimerQueue())
   var registeredFiles = RegisteredFiles()
   private let thread: pthread_t
   private let mailbox = Mutex<[@Sendable () -> Void]>([])
@@ -107,7 +110,7 @@ public final class EventLoop: @unchecked Sendable {
       sources.append(source)
     }
     source.loop = self
-    if source.takesTurns { turns.append(source) }
+    if source.takesTurns { turns.value.append(source) }
   }
 
   /// Stops serving `source`. It must have no operations in flight.
@@ -115,10 +118,7 @@ public final class EventLoop: @unchecked Sendable {
     assertOnLoop()
     guard source.id != .max, !isShuttingDown else { return }
     sources[Int(source.id)] = nil
-    if let index = turns.firstIndex(where: { $0 === source }) {
-      turns[index] = nil
-      turnsHaveGaps = true
-    }
+    turns.value.remove(source)
     freeSourceIDs.append(source.id)
     source.id = .max
     source.loop = nil
@@ -164,7 +164,7 @@ public final class EventLoop: @unchecked Sendable {
       source?.loop = nil
     }
     sources.removeAll()
-    turns.removeAll()
+    turns.value.removeAll()
     wakeSource = nil
   }
 
@@ -172,24 +172,24 @@ public final class EventLoop: @unchecked Sendable {
   public func turn(maySleep: Bool = true) {
     assertOnLoop()
     drainCompletions()
-    let now = MonotonicClock.nowNanoseconds
-    while let call = timers.takeDue(now: now) { call() }
-    if turnsHaveGaps {
-      turns.removeAll { $0 == nil }
-      turnsHaveGaps = false
+    if !timers.isEmpty {
+      let now = MonotonicClock.nowNanoseconds
+      while let call = timers.takeDue(now: now) { call() }
     }
+    turns.value.closeGaps()
+    turns.value.beginLending()
+    defer { turns.value.endLending() }
     var worked = false
-    for index in turns.indices {
-      guard let source = turns[index] else { continue }
-      if source.service() != .idle { worked = true }
-    }
+    // Those that come within the turn have theirs in the next one.
+    for index in 0..<turns.value.count where turns.value.withSource(index, { $0.service() != .idle }) { worked = true }
+    turns.value.closeGaps()
     if worked || !maySleep {
       if uring.preparedCount > 0 { submitNow() }
       return
     }
     if spinWhileWanted() { return }
     var pending = false
-    for index in turns.indices where turns[index]?.prepareToSleep() == true { pending = true }
+    for index in 0..<turns.value.count where turns.value.withSource(index, { $0.prepareToSleep() }) { pending = true }
     if pending || uring.hasCompletions {
       if uring.preparedCount > 0 { submitNow() }
       return
@@ -207,14 +207,14 @@ public final class EventLoop: @unchecked Sendable {
     while true {
       let now = MonotonicClock.nowNanoseconds
       var wanted = false
-      for index in turns.indices where turns[index]?.wantsPolling(now: now) == true { wanted = true }
+      for index in 0..<turns.value.count where turns.value.withSource(index, { $0.wantsPolling(now: now) }) { wanted = true }
       guard wanted else { return false }
       if timers.nanosecondsUntilNext(now: now) == 0 { return true }
       if !submitted, uring.preparedCount > 0 { submitNow() }
       submitted = true
       for _ in 0..<16 {
         if uring.hasCompletions { return true }
-        for index in turns.indices where turns[index]?.hasWork() == true { return true }
+        for index in 0..<turns.value.count where turns.value.withSource(index, { $0.hasWork() }) { return true }
         spinPause()
       }
       if stopRequested.load(ordering: .relaxed) { return true }

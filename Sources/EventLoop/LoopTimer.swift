@@ -29,6 +29,8 @@ extension EventLoop {
 struct TimerQueue {
   private var timers: [LoopTimer] = []
 
+  var isEmpty: Bool { timers.isEmpty }
+
   mutating func insert(_ timer: LoopTimer) {
     let index = timers.firstIndex { $0.deadline > timer.deadline } ?? timers.endIndex
     timers.insert(timer, at: index)
