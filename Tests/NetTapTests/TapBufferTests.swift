@@ -106,6 +106,44 @@ struct TapBufferTests {
     loop.shutDown()
   }
 
+  /// One that an earlier batch had behind others, and did not fill, is as good as a new one.
+  @Test func aBufferThatFoundNoFrameIsUsedForTheNextOne() throws {
+    let sandbox = try Sandbox()
+    let loop = try EventLoop(name: "tap")
+    var tuning = TapTuning()
+    tuning.reading = .provided
+    tuning.stagedByteCount = -1
+    let tap = try TapInterface.open(sandbox.configuration("t0"), tuning: tuning)
+    try tap.setCarrier(true)
+    let client = BufferClient(bufferCount: 3)
+    let queue = tap.queues[0]
+    func send(_ count: Int) throws {
+      let sizes = Array(repeating: "60", count: count)
+      let sender = try Program("ip", ["netns", "exec", sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes)
+      #expect(sender.status == 0, "\(sender.text)")
+    }
+    // All buffers are filled, so that the next batch is as large as it can be.
+    try send(3)
+    queue.start(client, on: loop)
+    #expect(loop.turn(until: { client.received.count == 3 }))
+    for _ in 0..<5 { loop.turn(maySleep: false) }
+    // The first of the next three reads finds a frame, the second none, the third waits for one.
+    try send(1)
+    client.giveBack()
+    queue.resume()
+    #expect(loop.turn(until: { client.received.count == 4 }))
+    try send(1)
+    #expect(loop.turn(until: { client.received.count == 5 }))
+    try send(1)
+    #expect(loop.turn(until: { client.received.count == 6 }))
+    var stopped = false
+    queue.stop { stopped = true }
+    #expect(loop.turn(until: { stopped }))
+    client.giveBack()
+    #expect(client.free.count == 3)
+    loop.shutDown()
+  }
+
   @Test func manySmallFramesAreReadAtOnceIntoTheQueuesOwnMemoryAndLargeOnesWhereTheClientWantsThem() throws {
     let sandbox = try Sandbox()
     let loop = try EventLoop(name: "tap")

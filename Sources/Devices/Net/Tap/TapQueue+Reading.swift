@@ -60,11 +60,21 @@ extension TapQueue {
   /// Has a buffer of the client's in each of the first `count` slots, or in as many as it has buffers for.
   private func takeBuffers(_ count: Int) -> Int {
     for slot in 0..<count where reads.lent[slot] == nil {
-      guard let frame = client?.buffer(for: self) else { return slot }
+      guard let frame = client?.buffer(for: self) ?? takeUnused(behind: slot) else { return slot }
       precondition(frame.headByteCount == 0 && frame.pieceCount > 0, "a buffer is made of pieces")
       reads.lent[slot] = frame
     }
     return count
+  }
+
+  /// A buffer that an earlier batch had for a slot behind `slot`, and found no frame for.
+  private func takeUnused(behind slot: Int) -> Frame? {
+    for later in slot + 1..<reads.lent.count {
+      guard let frame = reads.lent[later] else { continue }
+      reads.lent[later] = nil
+      return frame
+    }
+    return nil
   }
 
   func completedRead(_ slot: Int, _ result: Int32) {
