@@ -70,9 +70,7 @@ extension DiskStatus {
     if failures > 0 { lines.append("  failed:    \(failures) requests, last: \(last_failure ?? "unknown")") }
     if refusals > 0 { lines.append("  refused:   \(refusals) requests that the disk does not allow") }
     for (number, queue) in queues.enumerated() {
-      lines.append(
-        "  queue \(number):   \(queue.entries) entries, \(queue.in_flight) in flight, \(queue.requests) requests, \(queue.events) events "
-          + "(\(queue.spurious_events) spurious), \(queue.signals) signals\(queue.fault.map { ", broken: \($0)" } ?? "")")
+      lines.append("  queue \(number):   \(queue.entries) entries, \(queue.in_flight) in flight, \(queue.requests) requests, \(queue.eventText)")
     }
     lines += notices.map { "  note:      \($0)" }
     return lines
@@ -95,10 +93,15 @@ extension NetStatus {
     }
     if let port { lines += port.lines("  port:      ") }
     for (number, queue) in queues.enumerated() {
-      lines.append(
-        "  queue \(number):   \(queue.in_flight) frames under way, \(queue.waiting) waiting for the guest, \(queue.events) events "
-          + "(\(queue.spurious_events) spurious), \(queue.signals) signals\(queue.fault.map { ", broken: \($0)" } ?? "")")
+      lines.append("  queue \(number):   \(queue.in_flight) frames under way, \(queue.waiting) waiting for the guest, \(queue.eventText)")
     }
     return lines
+  }
+}
+
+extension EventStatus {
+  /// For people: what the line of every queue ends with.
+  fileprivate var eventText: String {
+    "\(events) events (\(spurious_events) spurious), \(signals) signals\(fault.map { ", broken: \($0)" } ?? "")"
   }
 }

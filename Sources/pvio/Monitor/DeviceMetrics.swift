@@ -7,6 +7,7 @@ extension PrometheusText {
   mutating func add(_ report: DeviceReport) {
     let id = report.address.id
     let labels: KeyValuePairs = ["id": id]
+    let figures = DeviceFigures(report)
     add(
       "pvio_device_info", .gauge, "What a device is: always 1.", 1,
       [
@@ -19,14 +20,23 @@ extension PrometheusText {
     }
     add("pvio_device_backend_state", .gauge, "XenBus state of the back-end, 4 is Connected.", report.backend.rawValue, labels)
     add("pvio_device_restarts_total", .counter, "How often a back-end was started again.", report.restarts, labels)
-    if let spent = DeviceFigures(report).processorNanoseconds {
+    if let spent = figures.processorNanoseconds {
       add(
         "pvio_backend_processor_seconds_total", .counter, "Processor time of the back-end's process; interfaces of one switch share a process.",
         Double(spent) / 1e9, labels)
     }
-    if let disk = report.disk { add(disk, labels) }
-    if let net = report.net { add(net, id) }
-    if let driver = report.driver { add(driver, id) }
+    if let disk = report.disk {
+      add(disk, labels)
+      addEvents(of: disk.queues, mappedPages: disk.mapped_pages, figures, labels)
+    }
+    if let net = report.net {
+      add(net, id)
+      addEvents(of: net.queues, mappedPages: net.mapped_pages, figures, labels)
+    }
+    if let driver = report.driver {
+      add(driver, id)
+      addEvents(of: [driver], mappedPages: driver.mapped_pages, figures, labels)
+    }
   }
 
   private mutating func add(_ disk: DiskStatus, _ labels: KeyValuePairs<String, String>) {
@@ -39,10 +49,6 @@ extension PrometheusText {
     add("pvio_disk_discards_total", .counter, "Discards that were served.", disk.discards, labels)
     add("pvio_disk_failures_total", .counter, "Requests that the disk behind failed.", disk.failures, labels)
     add("pvio_disk_refusals_total", .counter, "Requests that the disk does not allow.", disk.refusals, labels)
-    add("pvio_device_in_flight", .gauge, "Requests or frames under way.", disk.queues.reduce(0) { $0 + $1.in_flight }, labels)
-    addEvents(
-      events: disk.queues.reduce(0) { $0 + $1.events }, spurious: disk.queues.reduce(0) { $0 + $1.spurious_events },
-      signals: disk.queues.reduce(0) { $0 + $1.signals }, mappedPages: disk.mapped_pages, labels)
   }
 
   private mutating func add(_ net: NetStatus, _ id: String) {
@@ -60,10 +66,6 @@ extension PrometheusText {
     for (reason, count) in (net.port?.drops ?? [:]).sorted(by: { $0.key < $1.key }) {
       add("pvio_net_port_drops_total", .counter, "Frames that were lost at the port.", count, ["id": id, "reason": reason])
     }
-    add("pvio_device_in_flight", .gauge, "Requests or frames under way.", net.queues.reduce(0) { $0 + $1.in_flight }, labels)
-    addEvents(
-      events: net.queues.reduce(0) { $0 + $1.events }, spurious: net.queues.reduce(0) { $0 + $1.spurious_events },
-      signals: net.queues.reduce(0) { $0 + $1.signals }, mappedPages: net.mapped_pages, labels)
   }
 
   private mutating func add(_ driver: DriverStatus, _ id: String) {
@@ -75,17 +77,17 @@ extension PrometheusText {
     for (name, count) in driver.counters.sorted(by: { $0.key < $1.key }) {
       add("pvio_driver_counter_total", .counter, "What a driver counts besides, by its own name.", count, ["id": id, "counter": name])
     }
-    add("pvio_device_in_flight", .gauge, "Requests or frames under way.", driver.in_flight, labels)
-    addEvents(
-      events: driver.events, spurious: driver.spurious_events, signals: driver.signals, mappedPages: driver.mapped_pages, labels)
   }
 
-  private mutating func addEvents(
-    events: UInt64, spurious: UInt64, signals: UInt64, mappedPages: Int, _ labels: KeyValuePairs<String, String>
+  /// What back-ends of every kind count: of each queue, or of all together.
+  private mutating func addEvents<Status: EventStatus>(
+    of queues: [Status], mappedPages: Int, _ figures: DeviceFigures, _ labels: KeyValuePairs<String, String>
   ) {
-    add("pvio_backend_events_total", .counter, "Events that a back-end got.", events, labels)
-    add("pvio_backend_spurious_events_total", .counter, "Events with nothing to do.", spurious, labels)
-    add("pvio_backend_signals_total", .counter, "Events that a back-end sent.", signals, labels)
+    func sum(_ count: (Status) -> UInt64) -> UInt64 { queues.reduce(0) { $0 + count($1) } }
+    add("pvio_device_in_flight", .gauge, "Requests or frames under way.", figures.inFlight, labels)
+    add("pvio_backend_events_total", .counter, "Events that a back-end got.", sum(\.events), labels)
+    add("pvio_backend_spurious_events_total", .counter, "Events with nothing to do.", sum(\.spurious_events), labels)
+    add("pvio_backend_signals_total", .counter, "Events that a back-end sent.", sum(\.signals), labels)
     add("pvio_backend_mapped_pages", .gauge, "Pages of the guest that are mapped.", mappedPages, labels)
   }
 }
