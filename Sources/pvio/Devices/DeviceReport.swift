@@ -35,6 +35,9 @@ struct DeviceReport {
   /// When it said so, in seconds since 1970-01-01 UTC.
   var statusTime: Double?
 
+  /// What is said when there is no device.
+  static let noneText = "no devices: attach one with 'pvio attach DOMAIN disk file=PATH', or 'net tap=NAME'"
+
   /// Every device, or the one with this id, as the daemon that `common` names knows them.
   static func all(_ common: CommonOptions, id: String? = nil) async throws -> [DeviceReport] {
     let directory = common.runDirectory

@@ -31,7 +31,7 @@ struct StatusCommand: AsyncParsableCommand {
         Listing(
           devices: reports.map { Row(device: .init($0), diagnosis: $0.diagnosis, backend: $0.disk, net: $0.net, driver: $0.driver) }, switches: switches(of: reports)))
     }
-    if reports.isEmpty { print("no devices: attach one with 'pvio attach DOMAIN disk file=PATH', or 'net tap=NAME'") }
+    if reports.isEmpty { print(DeviceReport.noneText) }
     for report in reports { print(text(report)) }
     for status in switches(of: reports) { print(status.lines.joined(separator: "\n")) }
   }

@@ -67,7 +67,8 @@ struct TopCommand: AsyncParsableCommand {
       let ids = last.devices.map(\.report.address.id)
       let latencies = try await LatencySample.take(of: ids, common.runDirectory, milliseconds: Self.sampleMilliseconds)
       let now = try await snapshot()
-      try show(rows(from: last, to: now, latencies), seconds: Double(now.nanoseconds - last.nanoseconds) / 1e9, redraws: redraws)
+      let seconds = Double(now.nanoseconds - last.nanoseconds) / 1e9
+      try show(rows(from: last, to: now, seconds: seconds, latencies), seconds: seconds, redraws: redraws)
       last = now
       looks += 1
     }
@@ -78,8 +79,7 @@ struct TopCommand: AsyncParsableCommand {
     return Snapshot(devices: reports.map { ($0, DeviceFigures($0)) })
   }
 
-  private func rows(from earlier: Snapshot, to later: Snapshot, _ latencies: [String: LatencySample]) -> [Row] {
-    let seconds = Double(later.nanoseconds - earlier.nanoseconds) / 1e9
+  private func rows(from earlier: Snapshot, to later: Snapshot, seconds: Double, _ latencies: [String: LatencySample]) -> [Row] {
     let before = Dictionary(uniqueKeysWithValues: earlier.devices.map { ($0.report.address.id, $0.figures) })
     let rows = later.devices.map { report, figures in
       let address = report.address
@@ -98,7 +98,7 @@ struct TopCommand: AsyncParsableCommand {
     } else {
       // Home, and nothing of the last look below.
       if redraws { print("\u{1B}[H\u{1B}[2J", terminator: "") }
-      print(rows.isEmpty ? "no devices: attach one with 'pvio attach DOMAIN disk file=PATH', or 'net tap=NAME'" : Self.table(rows).text)
+      print(rows.isEmpty ? DeviceReport.noneText : Self.table(rows).text)
       if !redraws { print("") }
     }
     flushOutput()
