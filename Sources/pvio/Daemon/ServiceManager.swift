@@ -1,8 +1,16 @@
+import DriverCommands
 import Glibc
 import LinuxSystem
 
 /// Tells a service manager how we are (sd_notify(3)): a datagram to the socket that it names in `NOTIFY_SOCKET`.
 enum ServiceManager {
+  /// Says that this command serves from now on: by `line` on standard output, and to a service manager.
+  static func sayReady(_ line: String) {
+    print(line)
+    flushOutput()
+    notifyReady()
+  }
+
   static func notifyReady() { send("READY=1\nMAINPID=\(getpid())") }
   static func notifyStopping() { send("STOPPING=1") }
 

@@ -103,9 +103,7 @@ struct BackendNetCommand: AsyncParsableCommand {
     } catch {
       throw CommandFailure("\(error)")
     }
-    print("pvio switch ready: \(name)")
-    flushOutput()
-    ServiceManager.notifyReady()
+    ServiceManager.sayReady("pvio switch ready: \(name)")
     try await service.run(endsWhenIdle: endWhenIdle)
     store.close()
     _ = consume lock

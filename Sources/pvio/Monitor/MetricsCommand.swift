@@ -41,9 +41,7 @@ struct MetricsCommand: AsyncParsableCommand {
     let thread = try EventLoopThread.started("metrics")
     defer { thread.stopAndJoin() }
     let stop = StopRequest.bySignal()
-    print("pvio metrics ready: \(address)")
-    flushOutput()
-    ServiceManager.notifyReady()
+    ServiceManager.sayReady("pvio metrics ready: \(address)")
     let clients = await SocketClients(listener, thread.loop)
     let answer = TextOverHTTP(path: "/metrics", contentType: PrometheusText.contentType)
     while let client = await clients.next(unless: stop) { await answer.serve(client) { try await text() } }

@@ -30,9 +30,7 @@ struct StandaloneVhostUser {
       for device in served { await device.close() }
       throw error
     }
-    print("pvio backend ready: \(devices.map { $0.spec.source }.joined(separator: ", "))")
-    flushOutput()
-    ServiceManager.notifyReady()
+    ServiceManager.sayReady("pvio backend ready: \(devices.map { $0.spec.source }.joined(separator: ", "))")
     await waitForEnd(served)
     for device in served { await device.close() }
   }

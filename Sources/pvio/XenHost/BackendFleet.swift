@@ -25,9 +25,7 @@ struct BackendFleet {
     let pidfile = try common.holdPIDFile()
     let type = common.backendType(of: kind, type) ?? kind.storeName
     let fleet = BackendFleet(kind: kind, type: type, host: host, directory: common.runDirectory, logger: common.logger("pvio.backend"))
-    print("pvio backend ready: every device below \(DeviceAddress.backends(type))")
-    flushOutput()
-    ServiceManager.notifyReady()
+    ServiceManager.sayReady("pvio backend ready: every device below \(DeviceAddress.backends(type))")
     try await fleet.run(until: .bySignal())
     host.store.close()
     _ = consume pidfile

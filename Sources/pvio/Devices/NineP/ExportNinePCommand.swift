@@ -25,18 +25,12 @@ struct ExportNinePCommand: AsyncParsableCommand {
   private func export(_ address: DeviceAddress) async throws {
     let path = socketPath ?? place.common.runDirectory.device(address.id).ninePSocket
     let listener: SharedDescriptor
-    do {
-      listener = SharedDescriptor(try UnixSocket.listen(at: path, kind: .stream))
-      // The loop takes whoever is there, and must not wait for the next one.
-      try listener.descriptor.setNonBlocking(true)
-    } catch { throw CommandFailure("cannot listen on \(path): \(error)") }
+    do { listener = SharedDescriptor(try ListenAddress.unix(path: path).listen()) } catch { throw CommandFailure("cannot listen on \(path): \(error)") }
     defer { UnixSocket.removeFile(at: path) }
     let thread = try EventLoopThread.started("9pfs")
     defer { thread.stopAndJoin() }
     let stop = StopRequest.bySignal()
-    print("pvio export ready: \(path)")
-    flushOutput()
-    ServiceManager.notifyReady()
+    ServiceManager.sayReady("pvio export ready: \(path)")
     let clients = await SocketClients(listener, thread.loop)
     while let client = await clients.next(unless: stop) {
       try await serve(client, place.life(of: address, until: stop), thread.loop)
