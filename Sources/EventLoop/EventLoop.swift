@@ -176,12 +176,12 @@ public final class EventLoop: @unchecked Sendable {
       let now = MonotonicClock.nowNanoseconds
       while let call = timers.takeDue(now: now) { call() }
     }
-    turns.value.closeGaps()
     turns.value.beginLending()
     defer { turns.value.endLending() }
     var worked = false
     // Those that come within the turn have theirs in the next one.
     for index in 0..<turns.value.count where turns.value.withSource(index, { $0.service() != .idle }) { worked = true }
+    // Those that were taken off are let go of before the loop sleeps.
     turns.value.closeGaps()
     if worked || !maySleep {
       if uring.preparedCount > 0 { submitNow() }
