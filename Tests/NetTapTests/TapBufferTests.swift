@@ -72,22 +72,52 @@ private final class BufferClient: TapQueueClient {
 /// Reads straight into memory of the client's.
 @Suite(.serialized, .enabled(if: Sandbox.isPossible && Sandbox.python, "needs root, /dev/net/tun, ip (package iproute2) and python3"))
 struct TapBufferTests {
+  /// An interface whose frames are read into a few buffers of the client's.
+  private struct Open {
+    let sandbox: Sandbox
+    let loop: EventLoop
+    let tap: TapInterface
+    let client: BufferClient
+    let bufferCount: Int
+    var queue: TapQueue { tap.queues[0] }
+
+    /// - Parameter isStaged: small frames are read into the queue's own memory.
+    init(mtu: Int? = nil, bufferCount: Int, isStaged: Bool = false) throws {
+      sandbox = try Sandbox()
+      loop = try EventLoop(name: "tap")
+      client = BufferClient(bufferCount: bufferCount)
+      self.bufferCount = bufferCount
+      var configuration = sandbox.configuration("t0")
+      configuration.mtu = mtu
+      var tuning = TapTuning()
+      tuning.reading = .provided
+      if !isStaged { tuning.stagedByteCount = -1 }
+      tap = try TapInterface.open(configuration, tuning: tuning)
+      try tap.setCarrier(true)
+    }
+
+    /// Sends frames, and waits until all of them are with the kernel.
+    func send(_ sizes: [Int]) throws {
+      let sender = try sandbox.sendFrames(sizes)
+      #expect(sender.status == 0, "\(sender.text)")
+    }
+
+    func finish() {
+      var stopped = false
+      queue.stop { stopped = true }
+      #expect(loop.turn(until: { stopped }))
+      client.giveBack()
+      #expect(client.free.count == bufferCount, "buffers that were not filled come back")
+      loop.shutDown()
+    }
+  }
+
   @Test func framesAreReadIntoThePiecesThatTheClientGives() throws {
-    let sandbox = try Sandbox()
-    let loop = try EventLoop(name: "tap")
-    var configuration = sandbox.configuration("t0")
-    configuration.mtu = 65_517
-    var tuning = TapTuning()
-    tuning.reading = .provided
-    tuning.stagedByteCount = -1
-    let tap = try TapInterface.open(configuration, tuning: tuning)
-    try tap.setCarrier(true)
-    let client = BufferClient(bufferCount: 3)
-    let queue = tap.queues[0]
+    let open = try Open(mtu: 65_517, bufferCount: 3)
+    let (loop, client, queue) = (open.loop, open.client, open.queue)
     queue.start(client, on: loop)
     let sizes = [60, 4096, 4097, 14, 8192, 65_531, 1514, 20_000, 64]
-    let sender = try Program(
-      "ip", ["netns", "exec", sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes.map(String.init))
+    let sender = try open.sandbox.sendFrames(sizes)
     for target in [3, 6, 9] {
       // Only as many as there are buffers, until some are given back.
       #expect(loop.turn(until: { client.received.count == target }))
@@ -99,78 +129,42 @@ struct TapBufferTests {
     #expect(sender.status == 0, "\(sender.text)")
     #expect(client.received.enumerated().allSatisfy { $1 == testBytes($0, byteCount: sizes[$0]) })
     #expect(queue.statistics.receivedFrames == 9)
-    var stopped = false
-    queue.stop { stopped = true }
-    #expect(loop.turn(until: { stopped }))
-    #expect(client.free.count == 3, "buffers that were not filled come back")
-    loop.shutDown()
+    open.finish()
   }
 
   /// One that an earlier batch had behind others, and did not fill, is as good as a new one.
   @Test func aBufferThatFoundNoFrameIsUsedForTheNextOne() throws {
-    let sandbox = try Sandbox()
-    let loop = try EventLoop(name: "tap")
-    var tuning = TapTuning()
-    tuning.reading = .provided
-    tuning.stagedByteCount = -1
-    let tap = try TapInterface.open(sandbox.configuration("t0"), tuning: tuning)
-    try tap.setCarrier(true)
-    let client = BufferClient(bufferCount: 3)
-    let queue = tap.queues[0]
-    func send(_ count: Int) throws {
-      let sizes = Array(repeating: "60", count: count)
-      let sender = try Program("ip", ["netns", "exec", sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes)
-      #expect(sender.status == 0, "\(sender.text)")
-    }
+    let open = try Open(bufferCount: 3)
+    let (loop, client, queue) = (open.loop, open.client, open.queue)
     // All buffers are filled, so that the next batch is as large as it can be.
-    try send(3)
+    try open.send([60, 60, 60])
     queue.start(client, on: loop)
     #expect(loop.turn(until: { client.received.count == 3 }))
     for _ in 0..<5 { loop.turn(maySleep: false) }
     // The first of the next three reads finds a frame, the second none, the third waits for one.
-    try send(1)
+    try open.send([60])
     client.giveBack()
     queue.resume()
     #expect(loop.turn(until: { client.received.count == 4 }))
-    try send(1)
+    try open.send([60])
     #expect(loop.turn(until: { client.received.count == 5 }))
-    try send(1)
+    try open.send([60])
     #expect(loop.turn(until: { client.received.count == 6 }))
-    var stopped = false
-    queue.stop { stopped = true }
-    #expect(loop.turn(until: { stopped }))
-    client.giveBack()
-    #expect(client.free.count == 3)
-    loop.shutDown()
+    open.finish()
   }
 
   @Test func manySmallFramesAreReadAtOnceIntoTheQueuesOwnMemoryAndLargeOnesWhereTheClientWantsThem() throws {
-    let sandbox = try Sandbox()
-    let loop = try EventLoop(name: "tap")
-    var configuration = sandbox.configuration("t0")
-    configuration.mtu = 65_517
-    var tuning = TapTuning()
-    tuning.reading = .provided
-    let tap = try TapInterface.open(configuration, tuning: tuning)
-    try tap.setCarrier(true)
-    let client = BufferClient(bufferCount: 16)
-    let queue = tap.queues[0]
+    let open = try Open(mtu: 65_517, bufferCount: 16, isStaged: true)
+    let (loop, client, queue) = (open.loop, open.client, open.queue)
     queue.start(client, on: loop)
     let sizes = [60, 60, 60, 20_000, 30_000, 40_000, 50_000] + (0..<150).map { 60 + $0 } + [65_531, 65_000, 60_000] + [60, 61]
     // All of them wait before the first one is looked at but that of the read that waits.
-    let sender = try Program(
-      "ip", ["netns", "exec", sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes.map(String.init))
-    #expect(sender.status == 0, "\(sender.text)")
+    try open.send(sizes)
     #expect(loop.turn(until: { client.received.count == sizes.count }))
     #expect(client.received.enumerated().allSatisfy { $1 == testBytes($0, byteCount: sizes[$0]) })
     #expect(queue.statistics.receivedFrames == sizes.count)
     #expect(client.staged > 100, "\(client.staged) frames came in the queue's own memory")
     #expect(client.received.count - client.staged >= 4, "\(client.received.count - client.staged) frames came in the client's")
-    client.giveBack()
-    var stopped = false
-    queue.stop { stopped = true }
-    #expect(loop.turn(until: { stopped }))
-    #expect(client.free.count == 16)
-    loop.shutDown()
+    open.finish()
   }
 }

@@ -64,8 +64,7 @@ struct TapFrameTests {
     let open = try Open(mtu: 65_517)
     let sizes = [14, 60, 64, 255, 256, 257, 1514, 4095, 4096, 9014, 65_531]
     open.tap.queues[0].start(open.client, on: open.loop)
-    let sender = try Program(
-      "ip", ["netns", "exec", open.sandbox.names[0], "python3", "-c", Self.sender] + sizes.map(String.init))
+    let sender = try open.sandbox.sendFrames(sizes)
     #expect(open.loop.turn(until: { open.client.received.count == sizes.count || (sender.hasEnded && sender.status != 0) }))
     #expect(sender.status == 0, "\(sender.text)")
     #expect(open.client.received.map(\.bytes.count) == sizes)
@@ -106,8 +105,7 @@ struct TapFrameTests {
     let sizes = (0..<200).map { 60 + $0 * 7 }
     open.client.limit = 3
     queue.start(open.client, on: open.loop)
-    let sender = try Program(
-      "ip", ["netns", "exec", open.sandbox.names[0], "python3", "-c", Self.sender] + sizes.map(String.init))
+    let sender = try open.sandbox.sendFrames(sizes)
     while open.client.limit < sizes.count {
       #expect(open.loop.turn(until: { open.client.offered > open.client.limit }))
       // It was offered one more, and has not been asked again.
@@ -130,7 +128,7 @@ struct TapFrameTests {
     let queue = open.tap.queues[0]
     open.client.limit = 0
     queue.start(open.client, on: open.loop)
-    let sender = try open.sandbox.python(Self.sender, "60", "60")
+    let sender = try open.sandbox.sendFrames([60, 60])
     #expect(open.loop.turn(until: { open.client.offered > 0 }))
     #expect(sender.status == 0, "\(sender.text)")
     var stopped = false
@@ -149,7 +147,7 @@ struct TapFrameTests {
     let open = try Open()
     open.client.refusesAll = true
     open.tap.queues[0].start(open.client, on: open.loop)
-    let sender = try open.sandbox.python(Self.sender, "60", "1514", "60")
+    let sender = try open.sandbox.sendFrames([60, 1514, 60])
     #expect(open.loop.turn(until: { open.client.offered == 3 }))
     #expect(sender.status == 0, "\(sender.text)")
     #expect(open.tap.queues[0].statistics.drops(.refused) == 3)

@@ -109,8 +109,7 @@ struct TapPortTests {
     open.guest.limit = 2
     try open.port.connect(open.guest, accepting: .all, queueCount: 1)
     let sizes = [60, 1514, 300, 64, 1000]
-    let sender = try Program(
-      "ip", ["netns", "exec", open.sandbox.names[0], "python3", "-c", TapFrameTests.sender] + sizes.map(String.init))
+    let sender = try open.sandbox.sendFrames(sizes)
     #expect(open.loop.turn(until: { open.guest.refusals == 1 }))
     #expect(sender.status == 0, "\(sender.text)")
     open.guest.limit = .max

@@ -46,9 +46,14 @@ final class Sandbox {
   func ip(_ arguments: String..., in index: Int = 0) throws -> String { try Program.expect("ip", ["-n", names[index]] + arguments) }
 
   /// Starts a Python program in a namespace.
-  func python(_ text: String, _ arguments: String..., in index: Int = 0) throws -> Program {
+  func python(_ text: String, _ arguments: String..., in index: Int = 0) throws -> Program { try python(text, arguments, in: index) }
+
+  func python(_ text: String, _ arguments: [String], in index: Int = 0) throws -> Program {
     try Program("ip", ["netns", "exec", names[index], "python3", "-c", text] + arguments)
   }
+
+  /// Starts a program that sends frames of the tests' own protocol to `t0`, as ``testBytes(_:byteCount:)`` makes them.
+  func sendFrames(_ sizes: [Int], in index: Int = 0) throws -> Program { try python(TapFrameTests.sender, sizes.map(String.init), in: index) }
 }
 
 /// A program that nobody here wrote.
