@@ -32,7 +32,7 @@ import Testing
       let seen = try sandbox.ip("link", "show", "t0")
       #expect(seen.contains("mtu 9000") && seen.contains("02:00:00:00:00:42") && !seen.contains("NO-CARRIER"), "\(seen)")
     }
-    #expect(try Program.run("ip", "-n", sandbox.names[0], "link", "show", "t0").status != 0)
+    try sandbox.waitUntilGone("t0")
   }
 
   @Test func aPersistentInterfaceStaysAndIsAttachedTo() throws {
@@ -45,12 +45,13 @@ import Testing
     configuration.isPersistent = nil
     configuration.mtu = nil
     do {
-      let tap = try TapInterface.open(configuration)
+      let tap = try TapInterface.reopen(configuration)
       #expect(!tap.wasCreated && tap.mtu == 1400)
       #expect(try tap.report().tun?.isPersistent == true)
     }
     configuration.isPersistent = false
-    do { _ = try TapInterface.open(configuration) }
+    do { _ = try TapInterface.reopen(configuration) }
+    try sandbox.waitUntilGone("t0")
     #expect(failure(configuration) == .missing(name: "t0", sandbox.namespace()))
   }
 
@@ -61,7 +62,7 @@ import Testing
     for (name, count) in [("t1", 1), ("t4", 1), ("t4", 4)] {
       var configuration = sandbox.configuration(name, queueCount: count)
       configuration.opening = .attach
-      let tap = try TapInterface.open(configuration)
+      let tap = try TapInterface.reopen(configuration)
       #expect(tap.queues.count == count)
       #expect(try tap.report().tun?.queueCount == (name == "t1" ? nil : count))
     }

@@ -81,7 +81,7 @@ struct TapPortTests {
       #expect(try !open.hasHostCarrier)
     }
     open.finish()
-    #expect(try Program.run("ip", "-n", open.sandbox.names[0], "link", "show", "t0").status != 0)
+    try open.sandbox.waitUntilGone("t0")
   }
 
   @Test func aSecondVifIsRefused() throws {

@@ -65,7 +65,7 @@ final class ExportedVif: Sendable {
     var configuration = NetBackConfiguration()
     configuration.maximumQueueCount = queueCount
     let driver = try await NetBackendDriver(loop: thread.loop, platform: platform, notices: notices, configuration: configuration) {
-      [host] loop in try TapPort(TapInterface.open(host), on: loop)
+      [host] loop in try TapPort(TapInterface.reopen(host), on: loop)
     }
     let life = Task { [paths, store] in
       try await XenbusBackend(driver: driver, paths: paths, store: store, notices: notices).run()

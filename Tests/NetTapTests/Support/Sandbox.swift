@@ -45,6 +45,11 @@ final class Sandbox {
   @discardableResult
   func ip(_ arguments: String..., in index: Int = 0) throws -> String { try Program.expect("ip", ["-n", names[index]] + arguments) }
 
+  /// Waits until an interface that was closed has gone, which is not always at once: see ``TapInterface/reopen(_:)``.
+  func waitUntilGone(_ name: String, in index: Int = 0) throws {
+    try waitUntil { ((try? Program.run("ip", "-n", names[index], "link", "show", name))?.status ?? 0) != 0 }
+  }
+
   /// Starts a Python program in a namespace.
   func python(_ text: String, _ arguments: String..., in index: Int = 0) throws -> Program { try python(text, arguments, in: index) }
 
@@ -54,6 +59,24 @@ final class Sandbox {
 
   /// Starts a program that sends frames of the tests' own protocol to `t0`, as ``testBytes(_:byteCount:)`` makes them.
   func sendFrames(_ sizes: [Int], in index: Int = 0) throws -> Program { try python(TapFrameTests.sender, sizes.map(String.init), in: index) }
+}
+
+extension TapInterface {
+  /// Opens an interface that this process had open before, once it is free.
+  ///
+  /// A program that some other test starts just then has a copy of each of our descriptors, close-on-exec or not, from the fork until it is
+  /// executed. For that moment, which is long under load, a queue that we have closed is still in use.
+  static func reopen(_ configuration: TapConfiguration) throws(TapError) -> sending TapInterface {
+    let deadline = MonotonicClock.nowNanoseconds + 30_000_000_000
+    while true {
+      do throws(TapError) {
+        return try TapInterface.open(configuration)
+      } catch {
+        guard case .busy = error, MonotonicClock.nowNanoseconds < deadline else { throw error }
+        usleep(2000)
+      }
+    }
+  }
 }
 
 /// A program that nobody here wrote.
