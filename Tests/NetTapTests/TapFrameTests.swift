@@ -89,7 +89,7 @@ struct TapFrameTests {
     let frames = sizes.enumerated().map { makeFrame($0, testBytes($0, byteCount: $1)) }
     let outcomes = frames.map { queue.transmit($0) }
     #expect(outcomes == sizes.map { $0 <= Frame.headCapacity ? .done : .pending })
-    #expect(open.loop.turn(until: { receiver.hasEnded }))
+    #expect(open.loop.turn(until: { receiver.hasEnded && queue.statistics.sentFrames == UInt64(sizes.count) }))
     let lines = receiver.text.split(separator: "\n").dropFirst()
     #expect(Array(lines) == sizes.enumerated().map { "\($1) \(Self.digest(testBytes($0, byteCount: $1)))" }, "\(receiver.text)")
     #expect(open.client.transmitted == outcomes.filter { $0 == .pending }.map { _ in true })

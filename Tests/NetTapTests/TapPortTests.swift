@@ -122,7 +122,7 @@ struct TapPortTests {
     try waitUntil { receiver.partialText.contains("ready") || receiver.hasEnded }
     let frames = [60, 1200].enumerated().map { makeFrame($0, testBytes($0, byteCount: $1)) }
     #expect(frames.map { open.port.transmit($0, queue: 0) } == [.done, .pending])
-    #expect(open.loop.turn(until: { receiver.hasEnded }))
+    #expect(open.loop.turn(until: { receiver.hasEnded && open.port.statistics[0].sentFrames == 2 }))
     #expect(receiver.text.split(separator: "\n").map { $0.split(separator: " ")[0] } == ["ready", "60", "1200"])
     #expect(open.guest.transmitted == [true])
     #expect(open.port.statistics[0].sentFrames == 2 && open.port.report?.statistics.receivedPackets == 2)
