@@ -1,7 +1,7 @@
 // Generator and sink of `pvio bench net`'s case udp-64.
 //
 //   udpflood send INTERFACE MAC BYTES FRAMES-A-SECOND     sends UDP frames of so many bytes (without checksum sequence) until it is killed
-//   udpflood sink                                         a socket for them that drops them at once
+//   udpflood sink INTERFACE                               has the interface's driver drop what arrives, and count it as dropped
 //
 // Frames go straight to the interface's driver: a packet socket without queueing discipline, 64 a system call. What the driver has no
 // room for is lost, as on a wire. Frames are due at the rate that was asked for; a sender that was not running catches up for at most a
@@ -9,6 +9,8 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -21,6 +23,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,15 +48,33 @@ static uint16_t ip_checksum(const void *header) {
   return ~(sum + (sum >> 16));
 }
 
-static void sink(void) {
-  int descriptor = socket(AF_INET, SOCK_DGRAM, 0), size = 1;
-  setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-  address.sin_addr.s_addr = inet_addr("10.76.0.1");
-  if (bind(descriptor, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
-  // Connected, so that the kernel finds the socket and its route at once, as for a stream.
-  address.sin_addr.s_addr = inet_addr("10.76.0.2");
-  if (connect(descriptor, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
+// Two instructions: r0 = XDP_DROP; exit.
+static int drop_program(void) {
+  struct bpf_insn program[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_DROP},
+      {.code = BPF_JMP | BPF_EXIT},
+  };
+  union bpf_attr load = {
+      .prog_type = BPF_PROG_TYPE_XDP,
+      .expected_attach_type = BPF_XDP,
+      .insn_cnt = sizeof program / sizeof *program,
+      .insns = (uintptr_t)program,
+      .license = (uintptr_t)"",
+  };
+  int descriptor = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+  if (descriptor < 0) fail("BPF_PROG_LOAD");
+  return descriptor;
+}
+
+// Everything is dropped in the driver, until this process ends. What a link is attached to is this namespace's.
+static void sink(const char *interface) {
+  union bpf_attr attach = {.link_create = {
+                               .prog_fd = drop_program(),
+                               .target_ifindex = if_nametoindex(interface),
+                               .attach_type = BPF_XDP,
+                               .flags = XDP_FLAGS_DRV_MODE,
+                           }};
+  if (syscall(SYS_bpf, BPF_LINK_CREATE, &attach, sizeof attach) < 0) fail("BPF_LINK_CREATE");
   for (;;) pause();
 }
 
@@ -104,8 +125,8 @@ static int transmit(const char *interface, const char *mac, int length, double r
 
 int main(int count, char **arguments) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (count == 2 && !strcmp(arguments[1], "sink")) sink();
+  if (count == 3 && !strcmp(arguments[1], "sink")) sink(arguments[2]);
   if (count == 6 && !strcmp(arguments[1], "send")) return transmit(arguments[2], arguments[3], atoi(arguments[4]), atof(arguments[5]));
-  fprintf(stderr, "usage: udpflood send INTERFACE MAC BYTES FRAMES-A-SECOND | udpflood sink\n");
+  fprintf(stderr, "usage: udpflood send INTERFACE MAC BYTES FRAMES-A-SECOND | udpflood sink INTERFACE\n");
   return 2;
 }

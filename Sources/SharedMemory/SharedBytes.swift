@@ -95,9 +95,12 @@ extension SharedBytes {
     if offset >= 0, offset < byteCount { unsafe pvio_prefetch_write(base + offset) }
   }
 
-  /// Asks for the cache line at `offset` to be fetched for reading; only a hint.
-  @inlinable public func prefetchForReading(at offset: Int) {
-    if offset >= 0, offset < byteCount { unsafe pvio_prefetch_read(base + offset) }
+  /// Asks for the cache lines of `count` bytes at `offset` to be fetched for reading, that of the first byte at least; only a hint.
+  @inlinable public func prefetchForReading(at offset: Int, byteCount count: Int = 1) {
+    guard offset >= 0, offset < byteCount else { return }
+    let first = unsafe UInt(bitPattern: base + offset)
+    // A hint accesses nothing and cannot fault, even behind the region's end.
+    pvio_prefetch_lines_for_reading(first, first &+ UInt(bitPattern: max(1, count)))
   }
 }
 

@@ -17,10 +17,11 @@ public import CLinuxShims
 }
 
 extension SharedVector {
-  /// Asks for the first cache line to be fetched for writing; only a hint.
+  /// Asks for its cache lines to be fetched for writing; only a hint.
   @inlinable @inline(__always) public func prefetchForWriting() {
-    // SAFETY: a hint accesses nothing and cannot fault, whatever the address.
-    if let place = unsafe UnsafeRawPointer(bitPattern: address) { unsafe pvio_prefetch_write(place) }
+    guard byteCount > 0 else { return }
+    // A hint accesses nothing and cannot fault, whatever the address.
+    pvio_prefetch_lines_for_writing(address, address &+ UInt(bitPattern: byteCount))
   }
 }
 

@@ -3,6 +3,9 @@ import XenInterface
 
 // Batches: what is the same for all pages of an arena is looked up once, and one fence is for all of them.
 extension ForeignMappings {
+  /// How much of a stretch is fetched ahead at most: a processor asks for so many lines at a time, and the copy fetches the rest in order.
+  private static var prefetchByteCount: Int { 512 }
+
   /// Maps the first `count` of `references`, all or none, with one fence for all of them. False, and nothing is mapped, when they are not all
   /// in one arena that was added.
   ///
@@ -121,7 +124,10 @@ extension ForeignMappings {
     for place in range {
       let slot = stretches[place].grantReference.rawValue &- first
       // A hint outside the memory is none.
-      if slot < pageCount { data.prefetchForReading(at: Int(slot) &* pageByteCount &+ Int(stretches[place].offset)) }
+      if slot < pageCount {
+        data.prefetchForReading(
+          at: Int(slot) &* pageByteCount &+ Int(stretches[place].offset), byteCount: min(Int(stretches[place].byteCount), Self.prefetchByteCount))
+      }
     }
   }
 

@@ -121,6 +121,14 @@ static inline void pvio_prefetch_write(const void *p) {
 }
 static inline void pvio_prefetch_read(const void *p) { __builtin_prefetch(p, 0, 3); }
 
+// All lines of addresses first..<end. Nothing is accessed, so these may be any.
+static inline void pvio_prefetch_lines_for_writing(uintptr_t first, uintptr_t end) {
+  for (uintptr_t line = first & ~(uintptr_t)63; line < end; line += 64) pvio_prefetch_write((const void *)line);
+}
+static inline void pvio_prefetch_lines_for_reading(uintptr_t first, uintptr_t end) {
+  for (uintptr_t line = first & ~(uintptr_t)63; line < end; line += 64) pvio_prefetch_read((const void *)line);
+}
+
 static inline void pvio_spin_pause(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

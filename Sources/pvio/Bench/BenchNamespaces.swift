@@ -106,15 +106,15 @@ extension BenchNamespaces {
     try await setAddresses(interfaces[0], interfaces[1])
   }
 
-  /// UDP frames a second that arrive in the first namespace, as the interface there counts, while a generator in the second one offers
-  /// `offered`; and the processor time of `processes` for each.
+  /// UDP frames a second that arrive in the first namespace, where the interface's driver drops and counts them, while a generator in the second
+  /// one offers `offered`; and the processor time of `processes` for each.
   func udpRate(byteCount: Int, offered: Int, seconds: Double, through processes: [Int32]) async throws -> NetFigures {
     let program = try PeerProgram.compile("udpflood", package: "linux-libc-dev")
     // What comes while the scheduler has given the processor to somebody else, which may be a tick of 4 ms.
     try Self.ip("-n", names[1], "link", "set", interfaces[1], "txqueuelen", "4096")
     let description = try BenchProcess.output(of: "/usr/bin/env", ["ip", "-n", names[0], "-j", "link", "show", "dev", interfaces[0]])
     guard let address = description.firstMatch(of: /"address":"([0-9a-f:]+)"/) else { throw BenchFailure("\(interfaces[0]) has no address") }
-    let sink = try ChildProcess.spawn("/usr/bin/env", inside(0) + [program.path, "sink"], .init())
+    let sink = try ChildProcess.spawn("/usr/bin/env", inside(0) + [program.path, "sink", interfaces[0]], .init())
     let generator = try ChildProcess.spawn(
       "/usr/bin/env", inside(1) + [program.path, "send", interfaces[1], String(address.1), "\(byteCount)", "\(offered)"], .init())
     defer {
@@ -136,9 +136,8 @@ extension BenchNamespaces {
 
   private func udpSample(_ processes: [Int32]) throws -> (frames: UInt64, time: UInt64, processorTime: UInt64) {
     let text = try BenchProcess.output(of: "/usr/bin/env", ["ip", "-n", names[0], "-s", "-j", "link", "show", "dev", interfaces[0]])
-    guard let match = text.firstMatch(of: /"rx":\{"bytes":[0-9]+,"packets":([0-9]+)/), let frames = UInt64(match.1) else {
-      throw BenchFailure("ip does not say what arrived")
-    }
+    guard let match = text.firstMatch(of: /"rx":\{"bytes":[0-9]+,"packets":[0-9]+,"errors":[0-9]+,"dropped":([0-9]+)/), let frames = UInt64(match.1)
+    else { throw BenchFailure("ip does not say what arrived") }
     let time = MonotonicClock.nowNanoseconds
     return (frames, time, try processes.reduce(0) { try $0 + ProcessorTime.nanoseconds(of: $1) })
   }

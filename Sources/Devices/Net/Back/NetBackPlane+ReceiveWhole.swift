@@ -110,14 +110,16 @@ extension NetBackPlane {
     } else if grants.mapsBySystemCall || !queue.kept.isEmpty {
       return try copy(frame, from: 0, to: reference, at: offset, byteCount: frame.byteCount, queue)
     } else {
-      page = try mapPosted(reference, queue, taken: range)
+      page = try mapPosted(reference, byteCount: frame.byteCount, queue, taken: range)
     }
     frame.copy(from: 0, to: page.vector(at: offset, byteCount: frame.byteCount))
   }
 
   /// Maps a posted page, and some that come behind it: those of `range` of the requests that were taken, then some that are on the ring.
-  @inline(never) private func mapPosted(_ reference: GrantReference, _ queue: NetBackQueue, taken range: Range<Int>) throws(GrantError) -> MappedPage {
-    try queue.posted.refill(reference, grants) { distance in
+  @inline(never) private func mapPosted(
+    _ reference: GrantReference, byteCount: Int, _ queue: NetBackQueue, taken range: Range<Int>
+  ) throws(GrantError) -> MappedPage {
+    try queue.posted.refill(reference, byteCount: byteCount, grants) { distance in
       if Int(distance) < range.count { return queue.receiveSlots[range.lowerBound + Int(distance)].grantReference }
       return queue.receiveRing.cell.value.hint(distance - UInt32(range.count)) { NetifReceiveRequest(copying: $0, at: 0).grantReference }
     }

@@ -160,7 +160,7 @@ extension NetBackPlane {
     while end < FrameBatch.capacity,
       let request = queue.transmitRing.cell.value.hint(UInt32(end), using: { NetifTransmitRequest(copying: $0, at: 0) })
     {
-      queue.batch.ahead[end] = GrantStretch(grantReference: request.grantReference, offset: request.offset, byteCount: 0, place: 0)
+      queue.batch.ahead[end] = GrantStretch(grantReference: request.grantReference, offset: request.offset, byteCount: request.byteCount, place: 0)
       end += 1
     }
     if first < end { grants.prefetch(queue.batch.ahead, first..<end) }

@@ -39,8 +39,10 @@ struct PostedPages: ~Copyable {
 
   /// Gives what is mapped back and maps `reference` and those that `following` names, as far as it does: it is asked with 0, 1 and so on.
   /// Throws when `reference` cannot be mapped.
+  ///
+  /// - Parameter byteCount: of a frame: as much of each page is fetched.
   func refill(
-    _ reference: GrantReference, _ grants: ForeignGrants, following: (UInt32) -> GrantReference?
+    _ reference: GrantReference, byteCount: Int, _ grants: ForeignGrants, following: (UInt32) -> GrantReference?
   ) throws(GrantError) -> MappedPage {
     unmapAll(grants)
     references[0] = reference
@@ -56,7 +58,7 @@ struct PostedPages: ~Copyable {
       pages[0] = try grants.map(reference, writable: true)
     }
     for place in 1..<max(1, count) {
-      pages[place].vector(at: ReceiveSlots.spreadOffset(of: references[place]), byteCount: 1).prefetchForWriting()
+      pages[place].vector(at: ReceiveSlots.spreadOffset(of: references[place]), byteCount: byteCount).prefetchForWriting()
     }
     state.value.end = count
     state.value.next = 1

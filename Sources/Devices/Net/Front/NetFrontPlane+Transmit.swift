@@ -32,6 +32,7 @@ extension NetFrontPlane {
         queue.state.value.isFull = true
         return .full
       }
+      queue.transmitPages.prefetchAhead(byteCount: frame.byteCount)
       let identifier = queue.transmitPages.take()
       let vector = queue.transmitPages.spreadVector(identifier, byteCount: frame.byteCount)
       frame.copy(from: 0, to: vector)

@@ -127,7 +127,7 @@ struct ReceivePages: ~Copyable {
   @inline(__always) func note(_ number: Int, inSlot slot: Int, at offset: Int, byteCount count: Int) {
     let page = posted[slot]
     received[number] = Received(page: page, offset: UInt16(truncatingIfNeeded: offset), byteCount: UInt16(truncatingIfNeeded: count))
-    arena.bytes.prefetchForReading(at: (first + Int(page)) * pageByteCount + offset)
+    arena.bytes.prefetchForReading(at: (first + Int(page)) * pageByteCount + offset, byteCount: min(count, Frame.headCapacity))
   }
 
   /// Makes the first `count` frames that were noted those of ``batch``, as ``withFrame(inSlot:at:byteCount:_:)`` makes each. Returns their bytes.

@@ -31,6 +31,17 @@ struct TransmitPages: ~Copyable {
   var freeCount: Int { @inline(__always) get { freePages.value } }
   var inFlightCount: Int { inFlight.count - freePages.value }
 
+  /// How many frames ahead the pages of frames of more than one line are fetched.
+  private static var fetchDistance: Int { 8 }
+
+  /// Asks for what a frame of `count` bytes will be written to, if it is the one that comes ``fetchDistance`` frames later: the back-end has read
+  /// it, and all of its lines have to come from there. The first line is on its way since ``putBack(_:)``.
+  @inline(__always) func prefetchAhead(byteCount count: Int) {
+    guard count > 64, freePages.value > Self.fetchDistance else { return }
+    let place = firstFree.value + Self.fetchDistance
+    spreadVector(free[place < free.count ? place : place - free.count], byteCount: count).prefetchForWriting()
+  }
+
   /// Takes a free page. There must be one.
   @inline(__always) func take() -> UInt16 {
     freePages.value -= 1
