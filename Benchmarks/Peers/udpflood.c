@@ -108,7 +108,7 @@ static int transmit(const char *interface, const char *mac, int length, double r
   double interval = 1e9 / rate, due = now();
   for (;;) {
     uint64_t time = now();
-    if (due + 1e6 < time) due = time - 1e6;
+    if (due + 4e6 < time) due = time - 4e6;
     int ready = (time - due) / interval;
     if (time < due || ready < BATCH / 2) {
       struct timespec wait = {0, 20000};

@@ -61,6 +61,10 @@ open class ForeignGrants {
     for place in start..<start + count { unmap(pages[place]) }
   }
 
+  /// Maps a page once more that is mapped, as it is, whatever its entry says by now: it is given back once more, too. False when that cannot be
+  /// done here, or so often. Data path.
+  open func hold(_ page: MappedPage) -> Bool { false }
+
   /// Copies `count` bytes from `place` of private memory to `offset` of a granted page, as by mapping it for as long as that takes
   /// (`GNTTABOP_copy`). Data path.
   open func copyIn(

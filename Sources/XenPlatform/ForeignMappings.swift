@@ -120,6 +120,19 @@ struct ForeignMappings: ~Copyable {
       page: Int32(truncatingIfNeeded: slot), isWritable: writable)
   }
 
+  /// Maps a page once more: its status word says so already. False when there are too many mapped.
+  @inline(__always) mutating func hold(_ page: MappedPage) -> Bool {
+    let position = firstCounts[Int(page.arena)] + Int(page.page)
+    var mapped = counts[position]
+    precondition(mapped.readers > 0, "a page that is not mapped")
+    guard mappedCount < limit, mapped.readers < .max else { return false }
+    mapped.readers += 1
+    if page.isWritable { mapped.writers += 1 }
+    counts[position] = mapped
+    mappedCount += 1
+    return true
+  }
+
   @inline(__always) mutating func unmap(_ page: MappedPage) {
     let index = Int(page.arena)
     let slot = Int(page.page)

@@ -48,6 +48,8 @@ public final class SharedForeignGrants: ForeignGrants {
     mappings.value.unmap(pages, count: count, from: start)
   }
 
+  public override func hold(_ page: MappedPage) -> Bool { mappings.value.hold(page) }
+
   public override func copyOut(
     of reference: GrantReference, at offset: Int, byteCount count: Int, to destination: SharedBytes, at place: Int
   ) throws(GrantError) {

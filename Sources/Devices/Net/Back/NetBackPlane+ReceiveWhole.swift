@@ -46,6 +46,7 @@ extension NetBackPlane {
       // Told when the next frame is offered. Those whose pages were taken are delivered.
     }
     if taken == 0 { return 0 }
+    if !queue.kept.isEmpty { findKept(batch, from: range.lowerBound, count: taken, queue) }
     var deliveredCount = 0
     var byteCount = 0
     for number in 0..<taken {
@@ -55,7 +56,12 @@ extension NetBackPlane {
           byteCount: frame.byteCount, offload: frame.offload, offset: ReceiveSlots.spreadOffset(of: request.grantReference),
           identifier: request.identifier)
         do throws(GrantError) {
-          try copyWhole(frame, to: request.grantReference, at: Int(response.offset), queue, taken: number + 1..<taken)
+          if !queue.kept.isEmpty, queue.keptAddresses[number] != 0 {
+            frame.copy(
+              from: 0, to: SharedVector(address: queue.keptAddresses[number] + UInt(response.offset), byteCount: frame.byteCount))
+          } else {
+            try copyWhole(frame, to: request.grantReference, at: Int(response.offset), queue, taken: number + 1..<taken)
+          }
           deliveredCount += 1
           byteCount += frame.byteCount
         } catch {
@@ -71,6 +77,18 @@ extension NetBackPlane {
     queue.state.value.hasReceiveResponses = true
     queue.state.value.sawRequests = true
     return taken
+  }
+
+  /// Looks where those pages are that are kept mapped, and has what will be written to fetched.
+  @inline(__always) private func findKept(_ batch: FrameBatch, from first: Int, count: Int, _ queue: NetBackQueue) {
+    for number in 0..<count {
+      let reference = queue.receiveSlots[number].grantReference
+      let address = queue.kept.address(of: reference, writable: true) ?? 0
+      queue.keptAddresses[number] = address
+      if address == 0 { continue }
+      let byteCount = batch.withFrame(first + number) { $0.byteCount }
+      SharedVector(address: address + UInt(ReceiveSlots.spreadOffset(of: reference)), byteCount: byteCount).prefetchForWriting()
+    }
   }
 
   // MARK: One by one

@@ -10,10 +10,10 @@ import XenPlatform
 // From the guest to the port by the batch: each step for all frames of it, before the next step. Only frames that are one slot and break no rule
 // are in one. When anything is wrong with one of them, nothing has been done yet that counts: all of them go one by one.
 extension NetBackPlane {
-  /// Whether the queue's frames may be taken by the batch: a rate limit is asked before each frame, grants that are kept mapped are looked for, and
-  /// what a hypervisor maps together it unmaps together, which is too late for the frame that is answered first.
+  /// Whether the queue's frames may be taken by the batch: a rate limit is asked before each frame, and what a hypervisor maps together it unmaps
+  /// together, which is too late for the frame that is answered first.
   @inline(__always) func takesBatches(_ queue: NetBackQueue) -> Bool {
-    !state.value.isLimited && !grants.mapsBySystemCall && queue.kept.isEmpty && queue.assembler.value.isBetweenFrames
+    !state.value.isLimited && !grants.mapsBySystemCall && queue.assembler.value.isBetweenFrames
   }
 
   /// Takes what the ring has, up to `limit` frames and as many as there is room for, and hands them to the port. Returns how many there were.
@@ -102,6 +102,7 @@ extension NetBackPlane {
   /// Takes the frames' heads into private memory, and maps the pages of those that have more. Returns how many have; when it throws, nothing
   /// is mapped.
   @inline(__always) private func fill(_ count: Int, of queue: NetBackQueue) throws(GrantError) -> Int {
+    if !queue.kept.isEmpty, let largeCount = fillFromKept(count, of: queue) { return largeCount }
     var smallCount = 0
     var largeCount = 0
     for number in 0..<count {
@@ -134,6 +135,44 @@ extension NetBackPlane {
       }
     }
     return largeCount
+  }
+
+  /// The same where all of the pages are kept mapped: no entry and no status word is looked at. Nil, and nothing is mapped, when one is not.
+  @inline(__always) private func fillFromKept(_ count: Int, of queue: NetBackQueue) -> Int? {
+    var largeCount = 0
+    for number in 0..<count {
+      let stretch = queue.batch.stretches[number]
+      guard let address = queue.kept.address(of: stretch.grantReference, writable: false) else { return letGo(largeCount, of: queue) }
+      queue.batch.addresses[number] = address
+      if Int(stretch.byteCount) <= Frame.headCapacity { continue }
+      // Mapped once more for as long as the port has it: the front-end can have it kept no longer at any time.
+      guard let page = queue.kept.page(of: stretch.grantReference, writable: false), grants.hold(page) else { return letGo(largeCount, of: queue) }
+      queue.batch.pages[largeCount] = page
+      largeCount += 1
+    }
+    var large = 0
+    for number in 0..<count {
+      let request = queue.batch.requests[number]
+      let byteCount = Int(request.byteCount)
+      let headByteCount = min(byteCount, Frame.headCapacity)
+      let first = queue.batch.addresses[number] + UInt(request.offset)
+      let place = queue.packets.batch.place(number)
+      queue.packets.setIdentifier(request.identifier, of: place)
+      queue.packets.frames.withObject(place) { frame in
+        frame.reset(headByteCount: headByteCount, offload: request.offload)
+        frame.fillHead(at: 0, from: SharedVector(address: first, byteCount: headByteCount))
+        if byteCount == headByteCount { return }
+        frame.append(SharedVector(address: first + UInt(headByteCount), byteCount: byteCount - headByteCount))
+        queue.packets.addPage(queue.batch.pages[large], to: place)
+        large += 1
+      }
+    }
+    return largeCount
+  }
+
+  private func letGo(_ count: Int, of queue: NetBackQueue) -> Int? {
+    if count > 0 { grants.unmap(queue.batch.pages, count: count, from: 0) }
+    return nil
   }
 
   /// Finds out where the checksums belong that are left to be done. False when it is not known of one of them.

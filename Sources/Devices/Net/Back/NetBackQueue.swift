@@ -29,6 +29,8 @@ final class NetBackQueue {
   let posted = PostedPages()
   /// The slots of the frame that is being received, or of several that take one each.
   let receiveSlots = FixedTable(repeating: NetifReceiveRequest(), count: 32)
+  /// Where the pages in those slots are, if they are kept mapped; otherwise 0.
+  let keptAddresses = FixedTable(repeating: UInt(0), count: FrameBatch.capacity)
   /// The answers to frames that are received together.
   let receiveAnswers = FixedTable(repeating: NetifReceiveResponse(), count: FrameBatch.capacity)
   let state = FixedCell(State())

@@ -12,6 +12,8 @@ struct TransmitBatch: ~Copyable {
   let stretches = FixedTable(repeating: TransmitBatch.noStretch, count: FrameBatch.capacity)
   /// The same of requests that come behind the batch, as far as the front-end does not change them: to be fetched, and for nothing else.
   let ahead = FixedTable(repeating: TransmitBatch.noStretch, count: FrameBatch.capacity)
+  /// Where their pages are, if they are kept mapped.
+  let addresses = FixedTable(repeating: UInt(0), count: FrameBatch.capacity)
   /// The pages of the larger ones …
   let references = FixedTable(repeating: GrantReference(rawValue: 0), count: FrameBatch.capacity)
   /// … mapped until the port is done with them.

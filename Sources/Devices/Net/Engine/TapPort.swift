@@ -118,15 +118,31 @@ public final class TapPort: NetPort {
   // MARK: Frames
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
-    guard activeQueueCount > 0, frame.offload.checksumStart != 0 || frame.locateChecksum() else {
-      malformedFrames &+= 1
-      return .dropped
+    guard activeQueueCount > 0 else { return refuse() }
+    return transmit(frame, on: queues[queue < activeQueueCount ? queue : queue % activeQueueCount].queue)
+  }
+
+  public override func transmit(_ batch: FrameBatch, queue: Int) {
+    guard activeQueueCount > 0 else {
+      for index in 0..<batch.count { batch.setOutcome(refuse(), of: index) }
+      return
     }
-    switch queues[queue < activeQueueCount ? queue : queue % activeQueueCount].queue.transmit(frame) {
+    let tapQueue = queues[queue < activeQueueCount ? queue : queue % activeQueueCount].queue
+    for index in 0..<batch.count { batch.setOutcome(batch.withFrame(index) { transmit($0, on: tapQueue) }, of: index) }
+  }
+
+  @inline(__always) private func transmit(_ frame: Frame, on queue: TapQueue) -> TransmitOutcome {
+    guard frame.offload.checksumStart != 0 || frame.locateChecksum() else { return refuse() }
+    switch queue.transmit(frame, through: loop) {
     case .done: return .done
     case .pending: return .pending
     case .dropped: return .dropped
     }
+  }
+
+  private func refuse() -> TransmitOutcome {
+    malformedFrames &+= 1
+    return .dropped
   }
 
   public override func receiveReady(queue: Int) {

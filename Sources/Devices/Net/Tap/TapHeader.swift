@@ -14,7 +14,7 @@ private enum TapHeader {
 
 extension FrameOffload {
   /// Reads the header at `offset`; nil for what was not asked for (UDP by IP fragments).
-  init?(tapHeader memory: SharedBytes, at offset: Int) {
+  init?(tapHeader memory: borrowing SharedBytes, at offset: Int) {
     self.init()
     let flags = memory.load8(at: offset + TapHeader.flags)
     needsChecksum = flags & TapHeader.needsChecksum != 0
@@ -37,7 +37,7 @@ extension FrameOffload {
 
 extension Frame {
   /// Writes the header that describes the frame; false when a checksum is to be done and nobody knows where.
-  func writeTapHeader(to memory: SharedBytes, at offset: Int) -> Bool {
+  func writeTapHeader(to memory: borrowing SharedBytes, at offset: Int) -> Bool {
     var flags: UInt8 = 0
     if offload.needsChecksum {
       guard offload.checksumStart != 0 else { return false }

@@ -21,10 +21,12 @@ extension TapQueue {
       }
     }
     state.value.batch.begin()
+    // Asked for once: each time costs two atomic operations.
+    let loop = loop
     for slot in 0..<count {
       // Nothing waits when the loop is full: the turn after the next completion tries again.
       guard let userData = loop.begin(self, tag: Tag.make(Tag.read, slot: slot)) else { break }
-      prepareRead(slot, userData, waits: slot == count - 1)
+      prepareRead(slot, userData, waits: slot == count - 1, through: loop)
       reads.slots[slot].phase = .outstanding
       reads.slots[slot].userData = userData
       state.value.batch.count += 1
@@ -32,21 +34,20 @@ extension TapQueue {
     }
   }
 
-  private func prepareRead(_ slot: Int, _ userData: UInt64, waits: Bool) {
-    let header = reads.headerOffset(slot)
+  @inline(__always) private func prepareRead(_ slot: Int, _ userData: UInt64, waits: Bool, through loop: EventLoop) {
     let file = state.value.file
     if medium == .packetSocket {
       reads.slots[slot].isTagged = false
       precondition(loop.uring.prepareReceive(file, messages: reads.messages, index: slot, userData: userData, waits: waits))
     } else if state.value.batch.isStaged {
       // One stretch: to look at a list of them takes the kernel a tenth of a small read.
-      let byteCount = Self.headerByteCount + Self.maximumFrameByteCount
-      let address = reads.memory.vector(at: header, byteCount: byteCount).address
-      precondition(loop.uring.prepareRead(file, address: address, byteCount: byteCount, offset: 0, userData: userData, waits: waits))
+      let stretch = reads.stretch(slot)
+      precondition(
+        loop.uring.prepareRead(file, address: stretch.address, byteCount: stretch.byteCount, offset: 0, userData: userData, waits: waits))
     } else {
       guard let frame = reads.lent[slot] else { preconditionFailure("a read without a buffer") }
       let first = slot * TapReadSlots.vectorsPerSlot
-      reads.vectors[first] = (reads.memory.vector(at: header, byteCount: Self.headerByteCount).address, Self.headerByteCount)
+      reads.vectors[first] = (reads.stretch(slot).address, Self.headerByteCount)
       for index in 0..<frame.pieceCount {
         let piece = frame.piece(index)
         reads.vectors[first + 1 + index] = (piece.address, piece.byteCount)
@@ -129,24 +130,28 @@ extension TapQueue {
 
   /// False when the client does not take it now.
   @inline(__always) private func handOver(_ slot: Int, to client: TapQueueClient) -> Bool {
-    var byteCount = reads.slots[slot].byteCount - Self.headerByteCount
+    let byteCount = reads.slots[slot].byteCount - Self.headerByteCount
     guard byteCount >= 14, let offload = FrameOffload(tapHeader: reads.memory, at: reads.headerOffset(slot)) else {
       count(.malformed)
       return true
     }
-    let outcome: TapQueueClient.ReceiveOutcome
     if state.value.batch.isStaged {
-      guard let staged = stagedFrame(slot, byteCount: byteCount, offload) else {
-        count(.malformed)
-        return true
+      return reads.withFrame(slot) { frame in
+        guard fill(frame, slot, byteCount: byteCount, offload) else {
+          count(.malformed)
+          return true
+        }
+        return note(client.received(frame, byteCount: frame.byteCount, offload: frame.offload, on: self), byteCount: frame.byteCount)
       }
-      byteCount = staged.byteCount
-      outcome = client.received(staged, byteCount: byteCount, offload: staged.offload, on: self)
-    } else {
-      guard let frame = reads.lent[slot] else { return true }
-      outcome = client.filled(frame, byteCount: byteCount, offload: offload, on: self)
-      if outcome != .full { reads.lent[slot] = nil }
     }
+    guard let frame = reads.lent[slot] else { return true }
+    let outcome = client.filled(frame, byteCount: byteCount, offload: offload, on: self)
+    if outcome != .full { reads.lent[slot] = nil }
+    return note(outcome, byteCount: byteCount)
+  }
+
+  /// Counts what became of a frame. False when the client does not take it now.
+  @inline(__always) private func note(_ outcome: TapQueueClient.ReceiveOutcome, byteCount: Int) -> Bool {
     switch outcome {
     case .full: return false
     case .taken:
@@ -158,22 +163,18 @@ extension TapQueue {
     return true
   }
 
-  /// The frame in the queue's own memory, with what the client does not take unfinished; nil when that cannot be done.
-  @inline(__always) private func stagedFrame(_ slot: Int, byteCount read: Int, _ described: FrameOffload) -> Frame? {
-    guard let frame = reads.frame(slot) else { return nil }
+  /// Describes what was read into the queue's own memory, with what the client does not take unfinished; false when that cannot be done.
+  @inline(__always) private func fill(_ frame: Frame, _ slot: Int, byteCount read: Int, _ described: FrameOffload) -> Bool {
     var (byteCount, offload) = (read, described)
     if reads.slots[slot].isTagged {
       byteCount += 4
       if offload.needsChecksum { offload.checksumStart += 4 }
     }
     let head = min(byteCount, Frame.headCapacity)
-    frame.reset(headByteCount: head)
+    frame.reset(headByteCount: head, offload: offload)
     if byteCount > head { frame.append(frame.head.vector(at: head, byteCount: byteCount - head)) }
-    frame.offload = offload
-    if offload.needsChecksum, state.value.checksums != [.checksumV4, .checksumV6], !takesChecksum(of: frame) {
-      guard frame.completeChecksum() else { return nil }
-    }
-    return frame
+    if offload.needsChecksum, state.value.checksums != [.checksumV4, .checksumV6], !takesChecksum(of: frame) { return frame.completeChecksum() }
+    return true
   }
 
   private func takesChecksum(of frame: Frame) -> Bool {

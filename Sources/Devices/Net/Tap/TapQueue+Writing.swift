@@ -1,4 +1,4 @@
-import EventLoop
+public import EventLoop
 public import NetPackets
 import SharedMemory
 import SystemPackage
@@ -7,7 +7,10 @@ import Uring
 extension TapQueue {
   /// Sends a frame to the interface's users with the turn's other operations. Whatever its offload leaves to do, the kernel does;
   /// where a checksum is to be done must be known (`FrameOffload.checksumStart`).
-  public func transmit(_ frame: Frame) -> TransmitOutcome {
+  public func transmit(_ frame: Frame) -> TransmitOutcome { transmit(frame, through: loop) }
+
+  /// The same for those who have the queue's loop at hand: to ask for it with each frame costs two atomic operations.
+  public func transmit(_ frame: Frame, through loop: EventLoop) -> TransmitOutcome {
     guard state.value.phase == .running, !state.value.isRemoved else {
       count(.notRunning)
       return .dropped
@@ -16,8 +19,7 @@ extension TapQueue {
       count(frame.byteCount < 14 ? .unsendable : .tooMany)
       return .dropped
     }
-    let header = writes.headerOffset(slot)
-    guard frame.writeTapHeader(to: writes.memory, at: header) else {
+    guard frame.writeTapHeader(to: writes.memory, at: writes.headerOffset(slot)) else {
       writes.giveBack(slot)
       count(.unsendable)
       return .dropped
@@ -30,14 +32,14 @@ extension TapQueue {
     writes.slots[slot].byteCount = frame.byteCount
     state.value.writesInFlight += 1
     if frame.byteCount <= TapWriteSlots.copiedByteCount {
-      frame.copy(from: 0, byteCount: frame.byteCount, to: writes.memory, at: writes.frameOffset(slot))
-      let vector = writes.memory.vector(at: header, byteCount: Self.headerByteCount + frame.byteCount)
-      precondition(loop.uring.prepareWrite(state.value.file, address: vector.address, byteCount: vector.byteCount, offset: 0, userData: userData))
+      let stretch = writes.stretch(slot, frameByteCount: frame.byteCount)
+      frame.copy(from: 0, to: SharedVector(address: stretch.address + UInt(Self.headerByteCount), byteCount: frame.byteCount))
+      precondition(loop.uring.prepareWrite(state.value.file, address: stretch.address, byteCount: stretch.byteCount, offset: 0, userData: userData))
       return .done
     }
     writes.slots[slot].frame = frame
     let first = slot * TapWriteSlots.vectorsPerSlot
-    let count = fillVectors(first, frame, writes.memory.vector(at: header, byteCount: Self.headerByteCount))
+    let count = fillVectors(first, frame, writes.stretch(slot, frameByteCount: 0))
     precondition(loop.uring.prepareWriteVector(state.value.file, table: writes.vectors, first: first, count: count, offset: 0, userData: userData))
     return .pending
   }

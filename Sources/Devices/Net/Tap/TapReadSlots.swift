@@ -27,8 +27,10 @@ struct TapReadSlots: ~Copyable {
   let slots: FixedTable<Slot>
   /// Per slot a header, and room for any frame behind it.
   let memory: SharedBytes
+  /// Where ``memory`` is: it is kept as long as this is.
+  private let address: UInt
   /// The frames there.
-  private let frames: FixedTable<Frame?>
+  private let frames: FixedObjects<Frame>
   /// For packet sockets: per slot a frame that begins a tag's length earlier.
   private let taggedFrames: FixedTable<Frame?>
   /// For packet sockets: what is received into a slot, header and frame, and what comes beside it.
@@ -47,7 +49,8 @@ struct TapReadSlots: ~Copyable {
     // What no frame ever reaches takes no memory.
     memory = privateMemory(byteCount: Self.stride * tuning.readCount)
     let bytes = memory
-    frames = FixedTable(count: count) {
+    address = bytes.address
+    frames = FixedObjects(count: count) {
       Frame(index: $0, head: bytes.slice(at: $0 * Self.stride + Self.frameOffset, byteCount: TapQueue.maximumFrameByteCount))
     }
     let isPacketSocket = medium == .packetSocket
@@ -74,10 +77,19 @@ struct TapReadSlots: ~Copyable {
     }
   }
 
-  /// The frame in a slot; that of a packet socket with the tag that the kernel has taken off put back (`struct tpacket_auxdata`).
-  @inline(__always) func frame(_ slot: Int) -> Frame? { medium == .tap ? frames[slot] : packetFrame(slot) }
+  /// What a read of a TAP interface fills in one stretch: header and frame. By address, because a copy of ``memory`` counts references.
+  @inline(__always) func stretch(_ slot: Int) -> SharedVector {
+    precondition(slot >= 0 && slot < count, "a slot that there is not")
+    return SharedVector(
+      address: address &+ UInt(bitPattern: headerOffset(slot)), byteCount: TapQueue.headerByteCount + TapQueue.maximumFrameByteCount)
+  }
 
-  private func packetFrame(_ slot: Int) -> Frame? {
+  /// Lends the frame in a slot; that of a packet socket with the tag that the kernel has taken off put back (`struct tpacket_auxdata`).
+  @inline(__always) func withFrame<Result>(_ slot: Int, _ body: (Frame) -> Result) -> Result {
+    medium == .tap ? frames.withObject(slot, body) : body(packetFrame(slot))
+  }
+
+  private func packetFrame(_ slot: Int) -> Frame {
     if !slots[slot].isTagged {
       let (status, tag) = (auxiliary(slot, word: 0) ?? 0, auxiliary(slot, word: 4) ?? 0)
       guard status & Auxiliary.hasTag != 0 else { return frames[slot] }
@@ -88,7 +100,8 @@ struct TapReadSlots: ~Copyable {
       memory.store16(UInt16(truncatingIfNeeded: tag).bigEndian, at: start + 10)
       slots[slot].isTagged = true
     }
-    return taggedFrames[slot]
+    guard let frame = taggedFrames[slot] else { preconditionFailure("a tag beside a frame of a TAP interface") }
+    return frame
   }
 
   /// A word of the structure: 0 is the status, 4 the tag and its type.

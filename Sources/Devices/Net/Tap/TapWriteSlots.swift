@@ -19,6 +19,8 @@ struct TapWriteSlots: ~Copyable {
 
   let slots: FixedTable<Slot>
   let memory: SharedBytes
+  /// Where ``memory`` is: it is kept as long as this is.
+  private let address: UInt
   let vectors: VectorTable
   /// The free ones' numbers, the last freed last: what is used again is in the cache.
   private let free: FixedTable<Int>
@@ -28,13 +30,19 @@ struct TapWriteSlots: ~Copyable {
     precondition(count > 0)
     slots = FixedTable(repeating: Slot(), count: count)
     memory = privateMemory(byteCount: count * Self.stride)
+    address = memory.address
     vectors = VectorTable(capacity: count * Self.vectorsPerSlot)
     free = FixedTable(count: count) { count - 1 - $0 }
     freeCount = FixedCell(count)
   }
 
   func headerOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset - TapQueue.headerByteCount }
-  func frameOffset(_ slot: Int) -> Int { slot * Self.stride + Self.frameOffset }
+
+  /// A slot's header and the first `count` bytes behind it. By address, because a copy of ``memory`` counts references.
+  @inline(__always) func stretch(_ slot: Int, frameByteCount count: Int) -> SharedVector {
+    precondition(slot >= 0 && slot < slots.count && count >= 0 && count <= Self.copiedByteCount, "a frame that does not fit its slot")
+    return SharedVector(address: address &+ UInt(bitPattern: headerOffset(slot)), byteCount: TapQueue.headerByteCount + count)
+  }
 
   func take() -> Int? {
     guard freeCount.value > 0 else { return nil }
