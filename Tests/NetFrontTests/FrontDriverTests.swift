@@ -21,12 +21,13 @@ import Xenbus
     let driver: NetFrontendDriver
     let address = MACAddress("00:16:3e:00:00:07")
 
-    init(queueCount: Int = 1, split: Bool = true) throws {
+    init(queueCount: Int = 1, split: Bool = true, keepsGrants: Bool = true) throws {
       back = hypervisor.platform(for: .control)
       thread = try EventLoopThread.start(name: "front")
       var configuration = NetFrontConfiguration()
       configuration.queueCount = queueCount
       configuration.splitEventChannels = split
+      configuration.keepsGrantsMapped = keepsGrants
       frontend = NetFrontend(on: thread.loop, configuration: configuration)
       driver = NetFrontendDriver(
         frontend, address: address, mtu: 9000, platform: hypervisor.platform(for: Self.guest), notices: XenbusNotices())
@@ -77,6 +78,23 @@ import Xenbus
       case .split: #expect(wanted && offered)
       case .shared: #expect(!(wanted && offered))
       }
+    }
+    await fixture.finish()
+  }
+
+  @Test(arguments: [(true, true), (true, false), (false, true)])
+  func hasAControlRingOnlyWhereBothEndsWantThat(wanted: Bool, offered: Bool) async throws {
+    let fixture = try Fixture(queueCount: 2, keepsGrants: wanted)
+    var features = Self.everything
+    features.controlRing = offered
+    for _ in 0..<2 {
+      let keys = try await fixture.driver.prepare(backend: fixture.backend(features))
+      let isThere = wanted && offered
+      #expect((keys["ctrl-ring-ref"] != nil) == isThere && (keys["event-channel-ctrl"] != nil) == isThere)
+      #expect(try (fixture.transport(keys, features).control != nil) == isThere)
+      #expect(fixture.hypervisor.ledger[Fixture.guest].eventChannels == (isThere ? 5 : 4))
+      try await fixture.driver.connected(backend: fixture.backend(features))
+      await fixture.driver.disconnect()
     }
     await fixture.finish()
   }

@@ -20,13 +20,21 @@ final class FrontSystem {
   let client = FrontClient()
   let reporter = NetFrontReporter()
   private(set) var backs: [RawBack] = []
+  /// Nil without a control ring.
+  private(set) var control: RawControlBack?
+  var controlEnds: [NetFrontControl.Ending] = []
+  /// Grants that the back-end kept when the last of these came.
+  var keptCount = 0
   private let frontPlatform: SimulatedPlatform
   private let backPlatform: SimulatedPlatform
   private let frame: Frame
   var faults: [NetFrontFault] = []
   private(set) var stillMapped: Int?
 
-  init(queueCount: Int = 1, split: Bool = true, capabilities: FrameCapabilities = .all, change: (inout NetFrontConfiguration) -> Void = { _ in }) throws {
+  init(
+    queueCount: Int = 1, split: Bool = true, capabilities: FrameCapabilities = .all, control hasControl: Bool = false,
+    change: (inout NetFrontConfiguration) -> Void = { _ in }
+  ) throws {
     frontPlatform = hypervisor.platform(for: Self.guest)
     backPlatform = hypervisor.platform(for: .control)
     loop = try EventLoop(name: "test")
@@ -39,21 +47,27 @@ final class FrontSystem {
     plane.client = client
     client.plane = plane
     plane.onFault = { [unowned self] in faults.append($0) }
+    plane.onControlEnd = { [unowned self] ending, count in
+      controlEnds.append(ending)
+      keptCount = count
+    }
     loop.attach(plane)
-    try connect(queueCount: queueCount, split: split, capabilities: capabilities)
+    try connect(queueCount: queueCount, split: split, capabilities: capabilities, control: hasControl)
   }
 
-  func connect(queueCount: Int = 1, split: Bool = true, capabilities: FrameCapabilities = .all) throws {
+  func connect(queueCount: Int = 1, split: Bool = true, capabilities: FrameCapabilities = .all, control hasControl: Bool = false) throws {
     stillMapped = nil
-    let arenas = try NetFrontArenas(frontPlatform, for: .control, queueCount: queueCount, plane.configuration)
+    let arenas = try NetFrontArenas(frontPlatform, for: .control, queueCount: queueCount, hasControl: hasControl, plane.configuration)
     let channels = try (0..<queueCount).map { _ in
       try (0..<(split ? 2 : 1)).map { _ in try frontPlatform.allocateUnboundChannel(for: .control) }
     }
+    let controlChannel = try frontPlatform.allocateUnboundChannels(hasControl ? 1 : 0, for: .control).first
     let connection = try NetFrontConnection(
-      arenas: arenas, channels: channels, capabilities: capabilities, configuration: plane.configuration, loop: loop)
+      arenas: arenas, channels: channels, control: controlChannel, capabilities: capabilities, configuration: plane.configuration, loop: loop)
     plane.prepare(connection)
     let grants = try backPlatform.foreignGrants(of: Self.guest)
     backs = try connection.queues.map { queue in try RawBack(queue.transmitRingReference, queue.receiveRingReference, grants) }
+    control = try connection.control.map { control in try RawControlBack(control.ringReference, grants) }
     plane.start(NetFrontLink(address: nil, mtu: 1500, isUp: true, queueCount: queueCount, capabilities: capabilities))
   }
 
@@ -79,10 +93,17 @@ final class FrontSystem {
     for _ in 0..<20 where stillMapped == nil { loop.turn(maySleep: false) }
   }
 
-  /// Ends everything and checks that nothing is left behind.
-  func finish(stillMapped expected: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) {
+  /// The back-end gives everything back.
+  func letGo() {
     for back in backs { back.unmap() }
     backs = []
+    control?.unmap()
+    control = nil
+  }
+
+  /// Ends everything and checks that nothing is left behind.
+  func finish(stillMapped expected: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) {
+    letGo()
     disconnect()
     #expect(stillMapped == expected, sourceLocation: sourceLocation)
     plane.close()

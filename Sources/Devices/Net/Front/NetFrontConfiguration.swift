@@ -7,6 +7,9 @@ public struct NetFrontConfiguration: Sendable {
   public var queueCount = 1
   /// An event channel for each ring, if the back-end offers that.
   public var splitEventChannels = true
+  /// Have the back-end keep the grants of all pages mapped, as far as it does that, so that it looks at no grant for each frame
+  /// (`feature-ctrl-ring`).
+  public var keepsGrantsMapped = true
   /// What received frames may still have to be done to.
   public var capabilities = FrameCapabilities.all
   /// Pages for frames to send, for each queue: what the back-end can have under way, and as many again, so that a page is not written to as

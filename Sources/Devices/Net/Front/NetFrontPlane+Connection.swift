@@ -24,6 +24,7 @@ extension NetFrontPlane {
     phase = .connected
     queues = connection.queues
     state.value.capabilities = connection.capabilities
+    beginControl()
     reporter.connected(link)
     client?.linkChanged(isUp: link.isUp)
     for queue in queues { client?.transmitReady(queue: queue.index) }

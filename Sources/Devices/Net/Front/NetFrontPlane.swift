@@ -20,7 +20,11 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
   var exchange: FrameExchange?
   var phase: FrontPhase {
     @inline(__always) get { state.value.phase }
-    @inline(__always) set { state.value.phase = newValue }
+    @inline(__always) set {
+      state.value.phase = newValue
+      // Nothing is asked for any more, and nothing else is waited for there.
+      if newValue != .connected { state.value.isSettingUp = false }
+    }
   }
   var connection: NetFrontConnection?
   /// Queues of the connection; kept apart so that a turn does not go through optionals.
@@ -34,6 +38,8 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
   var disconnected: ((_ stillMapped: Int) -> Void)?
   /// Called when the back-end broke a rule: the store half then ends the connection.
   var onFault: ((NetFrontFault) -> Void)?
+  /// Called when nothing more is asked for on the control ring, with how many grants the back-end keeps.
+  var onControlEnd: ((NetFrontControl.Ending, _ keptCount: Int) -> Void)?
   let state: FixedCell<State>
 
   /// What changes with each frame. Apart from the object, so that no access is checked for overlapping others.
@@ -41,6 +47,8 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
     var phase = FrontPhase.disconnected
     /// Queues that frames go through.
     var queueCount = 0
+    /// Something is asked for on the control ring, or will be: looked at in every turn.
+    var isSettingUp = false
     var poller: PlanePoller
     var counters = NetFrontCounters()
     /// What the back-end takes of us without help; nothing while there is no connection.
@@ -75,6 +83,7 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
     }
     if worked { client?.endOfReceiveBatch() }
     publish()
+    if state.value.isSettingUp, advanceControl() { worked = true }
     if worked { state.value.poller.turnWorked() }
     if phase == .quiescing { finishQuiescing() }
     return worked ? .worked : .idle
@@ -104,7 +113,7 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
     for queue in queues where queue.state.value.fault == nil {
       if queue.receiveRing.value.hasResponses() || queue.transmitRing.value.hasResponses() { return true }
     }
-    return false
+    return state.value.isSettingUp && controlHasWork
   }
 
   public override func wantsPolling(now: UInt64) -> Bool {
@@ -134,6 +143,7 @@ public final class NetFrontPlane: LoopSource, FrontPlane {
         return true
       }
     }
+    if state.value.isSettingUp, prepareControlToSleep() { pending = true }
     return pending
   }
 }

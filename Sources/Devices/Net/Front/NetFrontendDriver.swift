@@ -48,30 +48,40 @@ public final class NetFrontendDriver: FrontendDriver {
     let offered = try NetFeatures(reading: backend)
     let count = max(1, min(configuration.queueCount, offered.maximumQueueCount, NetLimits.queueCount))
     let isSplit = configuration.splitEventChannels && offered.splitEventChannels
+    let hasControl = configuration.keepsGrantsMapped && offered.controlRing
     // Off the loop: the platform may have to ask the broker, and new arenas' pages take a while.
-    let handOver = HandOver(try NetFrontArenas(platform, for: backend.domain, queueCount: count, configuration))
+    let handOver = HandOver(try NetFrontArenas(platform, for: backend.domain, queueCount: count, hasControl: hasControl, configuration))
     let made = try (0..<count).map { _ in try platform.allocateUnboundChannels(isSplit ? 2 : 1, for: backend.domain) }
-    let references = try await frontend.loop.run { [frontend, notices] () -> Result<[(GrantReference, GrantReference)], Errno> in
+    let controlChannel = try platform.allocateUnboundChannels(hasControl ? 1 : 0, for: backend.domain).first
+    let references = try await frontend.loop.run { [frontend, notices, logger] () -> Result<RingReferences, Errno> in
       let plane = frontend.plane.value
       do throws(Errno) {
         let connection = try NetFrontConnection(
-          arenas: handOver.take(), channels: made, capabilities: offered.capabilities, configuration: configuration, loop: plane.loop)
+          arenas: handOver.take(), channels: made, control: controlChannel, capabilities: offered.capabilities, configuration: configuration,
+          loop: plane.loop)
         plane.prepare(connection)
         plane.onFault = { notices.peerViolation($0.description) }
-        return .success(connection.queues.map { ($0.transmitRingReference, $0.receiveRingReference) })
+        plane.onControlEnd = { ending, keptCount in
+          logger.log(level: ending.isFault ? .warning : .debug, "grants that the back-end keeps mapped: \(keptCount); \(ending)")
+        }
+        return .success(RingReferences(connection))
       } catch {
         return .failure(error)
       }
     }.get()
-    connection.hold(made.flatMap { $0 })
+    connection.hold(made.flatMap { $0 } + (controlChannel.map { [$0] } ?? []))
     queueCount.withLock { $0 = count }
-    let queues = zip(references, made).map { rings, channels in
+    let queues = zip(references.queues, made).map { rings, channels in
       NetTransport.Queue(
-        transmitRingReference: rings.0, receiveRingReference: rings.1,
+        transmitRingReference: rings.transmit, receiveRingReference: rings.receive,
         ports: channels.count == 2 ? .split(transmit: channels[0].port, receive: channels[1].port) : .shared(channels[0].port))
     }
+    var transport = NetTransport(queues: queues)
+    if let reference = references.control, let controlChannel {
+      transport.control = NetTransport.Control(ringReference: reference, port: controlChannel.port)
+    }
     let acceptance = NetAcceptance(capabilities: configuration.capabilities)
-    return NetTransport(queues: queues).keys.merging(acceptance.keys) { _, new in new }
+    return transport.keys.merging(acceptance.keys) { _, new in new }
   }
 
   public func connected(backend: XenbusDirectory) async throws {
@@ -96,4 +106,15 @@ public final class NetFrontendDriver: FrontendDriver {
 
   public func quiesce() async { await connection.quiesce() }
   public func disconnect() async { await connection.disconnect() }
+}
+
+/// The pages of a connection's rings.
+private struct RingReferences: Sendable {
+  let queues: [(transmit: GrantReference, receive: GrantReference)]
+  let control: GrantReference?
+
+  init(_ connection: NetFrontConnection) {
+    queues = connection.queues.map { (transmit: $0.transmitRingReference, receive: $0.receiveRingReference) }
+    control = connection.control?.ringReference
+  }
 }

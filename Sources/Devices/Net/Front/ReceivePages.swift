@@ -216,4 +216,10 @@ struct ReceivePages: ~Copyable {
     free[place < free.count ? place : place - free.count] = page
     freePages.value += 1
   }
+
+  /// All pages, as they are granted.
+  var references: [GrantReference] {
+    let first = firstReference.rawValue
+    return (0..<UInt32(free.count)).map { GrantReference(rawValue: first + $0) }
+  }
 }

@@ -13,6 +13,7 @@ struct TransmitBuffers: ~Copyable {
 
   private let firstIdentifier: Int
   private let firstReference: GrantReference
+  private let pageCount: Int
   /// Keeps the pages mapped.
   private let bytes: SharedBytes
   /// What is lent: a frame of one piece and no head.
@@ -39,6 +40,7 @@ struct TransmitBuffers: ~Copyable {
     let pages = count * Self.pagesPerRun
     guard let first = arena.allocatePages(contiguous: max(1, pages)) else { preconditionFailure("the arena was made too small") }
     for page in first..<first + pages { arena.grant(page: page, readOnly: true) }
+    pageCount = pages
     self.firstIdentifier = firstIdentifier
     let memory = arena.bytes.slice(at: first * pageByteCount, byteCount: max(1, pages) * pageByteCount)
     bytes = memory
@@ -66,6 +68,12 @@ struct TransmitBuffers: ~Copyable {
   var inFlightCount: Int { state.value.inFlightCount }
   /// Runs that somebody reads into.
   var lentCount: Int { state.value.lentCount }
+
+  /// All pages, as they are granted.
+  var references: [GrantReference] {
+    let first = firstReference.rawValue
+    return (0..<UInt32(pageCount)).map { GrantReference(rawValue: first + $0) }
+  }
 
   /// A run to read into; nil when there is none.
   func lend() -> Frame? {

@@ -78,4 +78,10 @@ struct TransmitPages: ~Copyable {
   func vector(_ identifier: UInt16, byteCount count: Int) -> SharedVector {
     SharedVector(address: firstAddress + UInt(Int(identifier) * pageByteCount), byteCount: count)
   }
+
+  /// All pages, as they are granted.
+  var references: [GrantReference] {
+    let first = firstReference.rawValue
+    return (0..<UInt32(inFlight.count)).map { GrantReference(rawValue: first + $0) }
+  }
 }
