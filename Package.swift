@@ -325,7 +325,7 @@ let package = Package(
     tests(
       "NetFrontTests",
       [
-        "NetFront", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
+        "NetFront", "NetBack", "NetEngine", "NetInterface", "NetPackets", "PVDriver", "SimulatedPlatform", "EventLoop", "XenPlatform", "SharedRing", "SharedMemory", "LinuxSystem",
         "XenInterface", "Xenbus", logging,
       ]),
     tests("NetInterfaceTests", ["TestSupport", "NetInterface", "NetPackets", "SharedRing", "SharedMemory", "LinuxSystem", "XenInterface", "Xenbus"]),
