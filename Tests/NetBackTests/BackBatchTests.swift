@@ -29,11 +29,19 @@ import XenPlatform
     #expect(try play(seed, rate: nil) == play(seed, rate: Self.oneByOne), "seed \(seed)")
   }
 
+  /// Of 250 pages so many are kept: batches come with all of their pages, with some and with none.
+  @Test(arguments: Seeds.chosen(part: 1, count: 12))
+  func theSameWithGrantsThatAreKept(seed: UInt64) throws {
+    let count = [250, 245, 60][Int(seed % 3)]
+    #expect(try play(seed, rate: nil, keptCount: count) == play(seed, rate: Self.oneByOne, keptCount: count), "seed \(seed)")
+  }
+
   /// Sends what the seed says: frames of all sizes, some in several pieces, some with something wrong, to a port that takes, keeps or drops them.
-  private func play(_ seed: UInt64, rate: RateLimit?) throws -> Seen {
+  private func play(_ seed: UInt64, rate: RateLimit?, keptCount: Int = 0) throws -> Seen {
     var random = SeededGenerator(seed: seed)
-    let system = try VifSystem(rate: rate, arenaPageCount: 300)
+    let system = try VifSystem(control: true, rate: rate, arenaPageCount: 300)
     let pages = system.newPages(250)
+    try system.keep(pages[..<keptCount], readOnly: true)
     var seen = Seen()
     var identifier = 0
     for _ in 0..<60 {
@@ -52,7 +60,7 @@ import XenPlatform
         identifier = (identifier + 32) & 0x7fff
         switch Int.random(in: 0..<30, using: &random) {
         case 0: made[0].grantReference = GrantReference(rawValue: 0xfff0)
-        case 1: _ = system.arena.endAccess(page: pages[nextPage - pieces.count])
+        case 1 where nextPage - pieces.count >= keptCount: _ = system.arena.endAccess(page: pages[nextPage - pieces.count])
         case 2 where made.count == 1: made[0].byteCount = 13
         default: break
         }
@@ -76,7 +84,7 @@ import XenPlatform
     seen.frames = system.port.frames
     seen.counters = system.counters
     seen.faultCount = system.faults.count
-    seen.mappedCount = system.mappedForFrames
+    seen.mappedCount = system.mappedForFrames - keptCount
     #expect(system.faults.isEmpty)
     #expect(seen.mappedCount == 0 && seen.frames.count > 500)
     #expect(seen.counters.transmitErrors.grant > 0 && seen.counters.transmitErrors.headers > 0 && seen.counters.transmitErrors.malformed > 0)
@@ -111,6 +119,22 @@ import XenPlatform
     }
   }
 
+  @Test func whatAPortHasStaysMappedWhenItIsKeptNoLonger() throws {
+    let system = try VifSystem(control: true)
+    let page = system.newPage()
+    let table = try #require(try system.keep([page], readOnly: true))
+    system.port.outcome = .pending
+    let frame = Frames.ethernet(byteCount: 1400)
+    system.queues[0].put(system.slots(frame, pages: [page]))
+    system.turn()
+    #expect(system.mappedForFrames == 2)
+    #expect(try system.configure(.removeGrantMapping, 0, table, 1)?.data == 1)
+    #expect(system.mappedForFrames == 1 && !system.arena.endAccess(page: page), "the port has it")
+    system.port.endAll()
+    #expect(system.mappedForFrames == 0 && system.port.frames.last?.bytes == frame)
+    system.finish()
+  }
+
   @Test func aPortMayBeDoneWithAFrameBeforeTheBatchReturns() throws {
     let system = try VifSystem()
     let pages = system.newPages(40)
@@ -141,18 +165,27 @@ import XenPlatform
     #expect(try deliver(seed, inBatches: true) == deliver(seed, inBatches: false), "seed \(seed)")
   }
 
+  @Test(arguments: Seeds.chosen(part: 1, count: 12))
+  func theSameIsDeliveredToPagesThatAreKept(seed: UInt64) throws {
+    #expect(try deliver(seed, inBatches: true, keeps: true) == deliver(seed, inBatches: false, keeps: true), "seed \(seed)")
+  }
+
   /// Offers what the seed says to a guest that has posted pages, good and bad ones, or too few.
-  private func deliver(_ seed: UInt64, inBatches: Bool) throws -> Delivered {
+  /// With `keeps`, most of the good ones stay mapped.
+  private func deliver(_ seed: UInt64, inBatches: Bool, keeps: Bool = false) throws -> Delivered {
     var random = SeededGenerator(seed: seed)
-    let system = try VifSystem(acceptance: NetAcceptance(capabilities: [.scatterGather, .checksumV4], multicastControl: seed % 4 == 3), arenaPageCount: 700)
+    let system = try VifSystem(
+      control: true, acceptance: NetAcceptance(capabilities: [.scatterGather, .checksumV4], multicastControl: seed % 4 == 3), arenaPageCount: 700)
     let frames = (0..<FrameBatch.capacity).map { Frame.scratch(index: $0, byteCount: 8192) }
     let batch = FrameBatch(of: FixedObjects(count: frames.count) { frames[$0] })
     var delivered = Delivered()
     for round in 0..<40 {
       let posted = min(system.queues[0].freeReceiveCount, round % 5 == 4 ? 2 : Int.random(in: 0...50, using: &random))
-      if system.arena.freePageCount > posted {
+      if system.arena.freePageCount > posted + 1 {
+        let pages = system.newPages(posted)
+        if keeps { try system.keep(pages.prefix(posted * 3 / 4), readOnly: false) }
         system.queues[0].post(
-          system.newPages(posted).map { page in
+          pages.map { page in
             (page, Int.random(in: 0..<25, using: &random) == 0 ? GrantReference(rawValue: 0xffff) : system.arena.grant(page: page))
           })
       }
@@ -174,7 +207,7 @@ import XenPlatform
       }
       client.endOfReceiveBatch()
       delivered.frames += try system.queues[0].takeFrames().map { "\($0.bytes) \($0.statuses) \($0.offsets) \($0.flags.rawValue)" }
-      #expect(system.mappedForFrames == 0)
+      #expect(system.mappedForFrames == system.plane?.queues[0].kept.count)
     }
     delivered.counters = system.counters
     #expect(delivered.frames.count > 50 && delivered.counters.receiveDrops.grant > 0)

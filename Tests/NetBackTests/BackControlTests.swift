@@ -125,7 +125,7 @@ import XenPlatform
 
   @Test func keptGrantsAreUsedWithoutMapping() throws {
     let system = try VifSystem(control: true)
-    #expect(try system.configure(.getGrantMappingSize, 0)?.data == 512)
+    #expect(try system.configure(.getGrantMappingSize, 0)?.data == UInt32(KeptGrants.capacity))
     let pages = system.newPages(3)
     let references = pages.map { system.arena.grant(page: $0) }
     let (tablePage, tableReference) = table(references.map { ($0, 0) }, system)
@@ -167,7 +167,7 @@ import XenPlatform
   }
 
   @Test func grantsAreKeptAllOrNone() throws {
-    let system = try VifSystem(control: true, arenaPageCount: 1200)
+    let system = try VifSystem(control: true, arenaPageCount: KeptGrants.capacity + 100)
     let good = system.newPages(4).map { system.arena.grant(page: $0) }
     let bad = system.arena.reference(ofPage: system.newPage())
     for position in 0..<5 {
@@ -180,10 +180,17 @@ import XenPlatform
     #expect(try system.configure(.addGrantMapping, 0, table(good.map { ($0, 0) }, system).reference, 4) == done)
     #expect(try system.configure(.addGrantMapping, 0, table([(good[1], 0)], system).reference, 1) == invalid, "kept already")
     #expect(system.mappedForFrames == 4)
-    let many = system.newPages(509).map { (system.arena.grant(page: $0), UInt16(0)) }
-    #expect(try system.configure(.addGrantMapping, 0, table(many, system).reference, 509) == invalid, "513 of 512")
-    #expect(try system.configure(.addGrantMapping, 0, table(Array(many.dropLast()), system).reference, 508) == done)
-    #expect(system.mappedForFrames == 512)
+    let perPage = NetifLimits.grantMappingsPerPage
+    let many = system.newPages(KeptGrants.capacity - 3).map { (system.arena.grant(page: $0), UInt16(0)) }
+    var added = 0
+    while many.count - added > perPage {
+      #expect(try system.configure(.addGrantMapping, 0, table(Array(many[added..<added + perPage]), system).reference, UInt32(perPage)) == done)
+      added += perPage
+    }
+    let rest = Array(many[added...])
+    #expect(try system.configure(.addGrantMapping, 0, table(rest, system).reference, UInt32(rest.count)) == invalid, "one too many")
+    #expect(try system.configure(.addGrantMapping, 0, table(Array(rest.dropLast()), system).reference, UInt32(rest.count - 1)) == done)
+    #expect(system.mappedForFrames == KeptGrants.capacity)
     for (index, data) in [[1, 8, 1], [0, .max, 1], [0, 8, 513], [0, 8, .max]].enumerated() as EnumeratedSequence<[[UInt32]]> {
       #expect(try system.configure(9, data) == invalid, "case \(index)")
       #expect(try system.configure(10, data) == invalid, "case \(index)")

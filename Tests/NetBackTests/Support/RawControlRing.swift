@@ -1,5 +1,6 @@
 import SharedMemory
 import SharedRing
+import Testing
 import XenInterface
 import XenPlatform
 
@@ -49,5 +50,21 @@ extension VifSystem {
       if let response = try control?.take() { return ControlAnswer(status: NetifControlStatus(rawValue: response.status), data: response.data) }
     }
     return nil
+  }
+
+  /// Grants pages, and has them kept mapped for the first queue. Returns the page that names them; nil when there are none.
+  @discardableResult func keep(_ pages: some Collection<Int>, readOnly: Bool) throws -> UInt32? {
+    if pages.isEmpty { return nil }
+    let table = newPage()
+    for (index, page) in pages.enumerated() {
+      var entry = NetifGrantMapping()
+      entry.grantReference = arena.grant(page: page, readOnly: readOnly)
+      entry.flags = readOnly ? NetifGrantMappingFlags.readOnly.rawValue : 0
+      entry.store(to: arena.bytes, at: table * pageByteCount + index * NetifGrantMapping.byteCount)
+    }
+    let reference = arena.grant(page: table).rawValue
+    let answer = try configure(.addGrantMapping, 0, reference, UInt32(pages.count))
+    #expect(answer?.status == .success)
+    return reference
   }
 }

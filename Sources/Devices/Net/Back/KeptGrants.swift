@@ -6,10 +6,10 @@ import XenPlatform
 /// Grants of a queue that its front-end asked to be kept mapped (control requests 8 to 10; staging grants of netif.h): what is copied
 /// from or to them costs neither a look at the grant entry nor its status word, and on Xen no hypercall.
 ///
-/// They are used where a page is done with at once: headers and small frames of the guest, and all that it receives. What a port may
-/// keep for longer is mapped as always, so that a front-end can have a mapping ended at any time.
+/// What a port may have for longer, the rest of a large frame of the guest, is mapped once more for that, so that a front-end can have a grant
+/// kept no longer at any time.
 final class KeptGrants {
-  /// Grants that are kept at most: more than a front-end has pages, if each slot of both rings has one or two, and large frames more.
+  /// Grants that are kept at most: enough for a front-end with two pages for each slot of both rings, and some dozens of the longest frames.
   static let capacity = 2048
 
   /// What a look-up reads: four of them are in a cache line. Not private, because Swift 6.3 emits a module that does not verify when it is.

@@ -205,12 +205,18 @@ extension NetBackPlane {
         try grants.copyOut(of: piece.grantReference, at: piece.offset, byteCount: taken, to: frame.head, at: filled)
       }
     } else {
-      let page = try grants.map(piece.grantReference, writable: false)
+      let page = try held(piece.grantReference, queue)
       if taken > 0 { frame.fillHead(at: filled, from: page.vector(at: piece.offset, byteCount: taken)) }
       queue.packets.addPage(page, to: place)
       frame.append(page.vector(at: piece.offset + taken, byteCount: piece.byteCount - taken))
     }
     return filled + taken
+  }
+
+  /// Maps a page for as long as the port has it; one that is kept mapped once more, because the front-end can have it kept no longer at any time.
+  @inline(__always) private func held(_ reference: GrantReference, _ queue: NetBackQueue) throws(GrantError) -> MappedPage {
+    if let kept = queue.kept.page(of: reference, writable: false), grants.hold(kept) { return kept }
+    return try grants.map(reference, writable: false)
   }
 
   /// The port is done with a frame that was pending.

@@ -145,7 +145,7 @@ extension NetBackPlane {
       guard let address = queue.kept.address(of: stretch.grantReference, writable: false) else { return letGo(largeCount, of: queue) }
       queue.batch.addresses[number] = address
       if Int(stretch.byteCount) <= Frame.headCapacity { continue }
-      // Mapped once more for as long as the port has it: the front-end can have it kept no longer at any time.
+      // Mapped once more, as in held(_:_:).
       guard let page = queue.kept.page(of: stretch.grantReference, writable: false), grants.hold(page) else { return letGo(largeCount, of: queue) }
       queue.batch.pages[largeCount] = page
       largeCount += 1

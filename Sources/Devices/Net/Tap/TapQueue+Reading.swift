@@ -22,7 +22,7 @@ extension TapQueue {
     }
     state.value.batch.begin()
     // Asked for once: each time costs two atomic operations.
-    let loop = loop
+    let loop: EventLoop = loop
     for slot in 0..<count {
       // Nothing waits when the loop is full: the turn after the next completion tries again.
       guard let userData = loop.begin(self, tag: Tag.make(Tag.read, slot: slot)) else { break }

@@ -7,7 +7,11 @@ import Uring
 extension TapQueue {
   /// Sends a frame to the interface's users with the turn's other operations. Whatever its offload leaves to do, the kernel does;
   /// where a checksum is to be done must be known (`FrameOffload.checksumStart`).
-  public func transmit(_ frame: Frame) -> TransmitOutcome { transmit(frame, through: loop) }
+  public func transmit(_ frame: Frame) -> TransmitOutcome {
+    if let loop { return transmit(frame, through: loop) }
+    count(.notRunning)
+    return .dropped
+  }
 
   /// The same for those who have the queue's loop at hand: to ask for it with each frame costs two atomic operations.
   public func transmit(_ frame: Frame, through loop: EventLoop) -> TransmitOutcome {
