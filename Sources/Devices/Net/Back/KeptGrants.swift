@@ -48,8 +48,11 @@ final class KeptGrants {
   }
 
   /// The same page, for those who name it.
-  func page(of reference: GrantReference, writable: Bool) -> MappedPage? {
-    address(of: reference, writable: writable) == nil ? nil : table.value.pages[place(of: reference)]
+  @inline(__always) func page(of reference: GrantReference, writable: Bool) -> MappedPage? {
+    if isEmpty { return nil }
+    let place = place(of: reference)
+    let entry = table.value.entries[place]
+    return entry.address != 0 && (entry.isWritable || !writable) ? table.value.pages[place] : nil
   }
 
   /// Where `reference` is, or the free place where it would go.

@@ -46,17 +46,19 @@ extension NetBackPlane {
       // Told when the next frame is offered. Those whose pages were taken are delivered.
     }
     if taken == 0 { return 0 }
-    if !queue.kept.isEmpty { findKept(batch, from: range.lowerBound, count: taken, queue) }
+    let mayBeKept = !queue.kept.isEmpty
+    if mayBeKept { findKept(batch, from: range.lowerBound, count: taken, queue) }
     var deliveredCount = 0
     var byteCount = 0
     for number in 0..<taken {
       let request = queue.receiveSlots[number]
+      if mayBeKept, number + Self.fetchDistance < taken { fetchKept(number + Self.fetchDistance, batch, from: range.lowerBound, queue) }
       queue.receiveAnswers[number] = batch.withFrame(range.lowerBound + number) { frame in
         var response = ReceiveSlots.wholeFrame(
           byteCount: frame.byteCount, offload: frame.offload, offset: ReceiveSlots.spreadOffset(of: request.grantReference),
           identifier: request.identifier)
         do throws(GrantError) {
-          if !queue.kept.isEmpty, queue.keptAddresses[number] != 0 {
+          if mayBeKept, queue.keptAddresses[number] != 0 {
             frame.copy(
               from: 0, to: SharedVector(address: queue.keptAddresses[number] + UInt(response.offset), byteCount: frame.byteCount))
           } else {
@@ -79,16 +81,24 @@ extension NetBackPlane {
     return taken
   }
 
-  /// Looks where those pages are that are kept mapped, and has what will be written to fetched.
+  /// How many frames ahead what will be written to is fetched, from the other processor's cache: with all of a batch at once a processor would
+  /// wait for them, and with none for each.
+  private static var fetchDistance: Int { 6 }
+
+  /// Looks where those pages are that are kept mapped.
   @inline(__always) private func findKept(_ batch: FrameBatch, from first: Int, count: Int, _ queue: NetBackQueue) {
     for number in 0..<count {
-      let reference = queue.receiveSlots[number].grantReference
-      let address = queue.kept.address(of: reference, writable: true) ?? 0
-      queue.keptAddresses[number] = address
-      if address == 0 { continue }
-      let byteCount = batch.withFrame(first + number) { $0.byteCount }
-      SharedVector(address: address + UInt(ReceiveSlots.spreadOffset(of: reference)), byteCount: byteCount).prefetchForWriting()
+      queue.keptAddresses[number] = queue.kept.address(of: queue.receiveSlots[number].grantReference, writable: true) ?? 0
     }
+    for number in 0..<min(count, Self.fetchDistance) { fetchKept(number, batch, from: first, queue) }
+  }
+
+  @inline(__always) private func fetchKept(_ number: Int, _ batch: FrameBatch, from first: Int, _ queue: NetBackQueue) {
+    let address = queue.keptAddresses[number]
+    if address == 0 { return }
+    let offset = ReceiveSlots.spreadOffset(of: queue.receiveSlots[number].grantReference)
+    let byteCount = batch.withFrame(first + number) { $0.byteCount }
+    SharedVector(address: address + UInt(offset), byteCount: byteCount).prefetchForWriting()
   }
 
   // MARK: One by one

@@ -46,18 +46,17 @@ extension NetBackPlane {
   private func sendBatch(_ count: Int, of queue: NetBackQueue) {
     queue.packets.begin(count)
     fetch(count, of: queue)
-    let largeCount: Int
+    let (largeCount, byteCount): (Int, Int)
     do throws(GrantError) {
       largeCount = try fill(count, of: queue)
-      guard locateChecksums(count, of: queue) else {
+      guard let sum = locateChecksums(count, of: queue) else {
         if largeCount > 0 { grants.unmap(queue.batch.pages, count: largeCount, from: 0) }
         return sendOneByOne(count, of: queue)
       }
+      byteCount = sum
     } catch {
       return sendOneByOne(count, of: queue)
     }
-    var byteCount = 0
-    for number in 0..<count { byteCount += Int(queue.batch.requests[number].byteCount) }
     queue.state.value.counters.transmittedFrames &+= UInt64(truncatingIfNeeded: count)
     queue.state.value.counters.transmittedBytes &+= UInt64(truncatingIfNeeded: byteCount)
     let batch = queue.packets.batch
@@ -103,6 +102,7 @@ extension NetBackPlane {
   /// is mapped.
   @inline(__always) private func fill(_ count: Int, of queue: NetBackQueue) throws(GrantError) -> Int {
     if !queue.kept.isEmpty, let largeCount = fillFromKept(count, of: queue) { return largeCount }
+    findStretches(count, of: queue)
     var smallCount = 0
     var largeCount = 0
     for number in 0..<count {
@@ -141,14 +141,17 @@ extension NetBackPlane {
   @inline(__always) private func fillFromKept(_ count: Int, of queue: NetBackQueue) -> Int? {
     var largeCount = 0
     for number in 0..<count {
-      let stretch = queue.batch.stretches[number]
-      guard let address = queue.kept.address(of: stretch.grantReference, writable: false) else { return letGo(largeCount, of: queue) }
-      queue.batch.addresses[number] = address
-      if Int(stretch.byteCount) <= Frame.headCapacity { continue }
-      // Mapped once more, as in held(_:_:).
-      guard let page = queue.kept.page(of: stretch.grantReference, writable: false), grants.hold(page) else { return letGo(largeCount, of: queue) }
-      queue.batch.pages[largeCount] = page
-      largeCount += 1
+      let request = queue.batch.requests[number]
+      if Int(request.byteCount) <= Frame.headCapacity {
+        guard let address = queue.kept.address(of: request.grantReference, writable: false) else { return letGo(largeCount, of: queue) }
+        queue.batch.addresses[number] = address
+      } else {
+        // Mapped once more, as in held(_:_:).
+        guard let page = queue.kept.page(of: request.grantReference, writable: false), grants.hold(page) else { return letGo(largeCount, of: queue) }
+        queue.batch.addresses[number] = page.address
+        queue.batch.pages[largeCount] = page
+        largeCount += 1
+      }
     }
     var large = 0
     for number in 0..<count {
@@ -175,25 +178,38 @@ extension NetBackPlane {
     return nil
   }
 
-  /// Finds out where the checksums belong that are left to be done. False when it is not known of one of them.
-  @inline(__always) private func locateChecksums(_ count: Int, of queue: NetBackQueue) -> Bool {
-    for number in 0..<count where NetifTransmitFlags(rawValue: queue.batch.requests[number].flags).contains(.checksumBlank) {
-      guard queue.packets.batch.withFrame(number, { $0.locateChecksum() }) else { return false }
+  /// Finds out where the checksums belong that are left to be done. Returns the bytes of all frames; nil when it is not known of one of them.
+  @inline(__always) private func locateChecksums(_ count: Int, of queue: NetBackQueue) -> Int? {
+    var byteCount = 0
+    for number in 0..<count {
+      byteCount += Int(queue.batch.requests[number].byteCount)
+      if NetifTransmitFlags(rawValue: queue.batch.requests[number].flags).contains(.checksumBlank),
+        !queue.packets.batch.withFrame(number, { $0.locateChecksum() })
+      {
+        return nil
+      }
     }
-    return true
+    return byteCount
   }
 
-  /// Says where the frames' bytes are and where their heads go, and has the first of them fetched: those of this batch, unless they are on their
-  /// way, and those that come behind it. They are in the other processor's cache, and take about as long from there as the frames of a batch.
-  @inline(__always) private func fetch(_ count: Int, of queue: NetBackQueue) {
+  /// Says where the frames' bytes are and where their heads go.
+  @inline(__always) private func findStretches(_ count: Int, of queue: NetBackQueue) {
     for number in 0..<count {
       let request = queue.batch.requests[number]
       queue.batch.stretches[number] = GrantStretch(
         grantReference: request.grantReference, offset: request.offset, byteCount: request.byteCount,
         place: UInt32(truncatingIfNeeded: queue.packets.batch.place(number) &* Frame.headCapacity))
     }
+  }
+
+  /// Has the first bytes of frames fetched: of those of this batch, unless they are on their way, and of those that come behind it. They are in
+  /// the other processor's cache, and take about as long from there as the frames of a batch.
+  @inline(__always) private func fetch(_ count: Int, of queue: NetBackQueue) {
     let fetched = queue.batch.fetchedCount.value
-    if fetched < count { grants.prefetch(queue.batch.stretches, fetched..<count) }
+    if fetched < count {
+      findStretches(count, of: queue)
+      grants.prefetch(queue.batch.stretches, fetched..<count)
+    }
     let first = max(0, fetched - count)
     var end = first
     while end < FrameBatch.capacity,

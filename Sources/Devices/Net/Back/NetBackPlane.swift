@@ -38,7 +38,7 @@ final class NetBackPlane: LoopSource, BackPlane {
   }
 
   /// Frames that one queue may have taken in one turn.
-  static let budget = 64
+  static let budget = 128
 
   let port: NetPort
   let grants: ForeignGrants
