@@ -5,7 +5,7 @@
 //
 // Frames go straight to the interface's driver: a packet socket without queueing discipline, 64 a system call. What the driver has no
 // room for is lost, as on a wire. Frames are due at the rate that was asked for; a sender that was not running catches up for at most a
-// millisecond. Addresses are those of the benchmark's namespaces.
+// tick of 4 ms. Addresses are those of the benchmark's namespaces.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

@@ -223,17 +223,12 @@ public final class EventLoop: @unchecked Sendable {
 
   private func drainCompletions() {
     uring.fetchCompletions()
-    // Kept from one completion to the next of the same source, because to take it out costs two atomic operations. It is the same one: what is
-    // taken here was handed over before, and a source is detached only when it has nothing in flight.
-    var owner: UInt32?
+    // Kept from one completion to the next of the same source, because to take it out costs two atomic operations.
     var source: LoopSource?
     while let completion = uring.takeCompletion() {
       guard let entry = table.complete(completion.userData, isLast: !completion.hasMore) else { continue }
-      if entry.owner != owner {
-        owner = entry.owner
-        // An empty place is a bug of ours that costs one completion.
-        source = sources[Int(entry.owner)]
-      }
+      // A source is detached only when it has nothing in flight; an empty place is a bug of ours that costs one completion.
+      if source?.id != entry.owner { source = sources[Int(entry.owner)] }
       source?.completed(tag: entry.tag, result: completion.result, isLast: !completion.hasMore)
     }
   }
