@@ -66,7 +66,8 @@ extension Integration {
             }
           }
         }
-        #expect(lost > Self.watcherCount)
+        // Those who are no guest twice each. A guest's events are dropped after 20 s, on a slow machine before there are too many.
+        #expect(lost >= Self.watcherCount)
         #expect(daemon.errors.contains("bytes of watch events were not read"))
         #expect(try peakMiB(daemon.processID) < Self.residentLimitMiB)
         #expect(daemon.isRunning)

@@ -154,6 +154,19 @@ extension TestBed {
     guard let status = listing.devices.first else { throw TestFailure("\(id) has no status") }
     return status
   }
+
+  /// Pages that the back-end has mapped, once there are hundreds, and as many for a second.
+  func settledMappedPages(_ id: String) async throws -> Int {
+    var last = 0
+    try await eventually("pages are mapped") {
+      let now = try await netStatus(id).net?.mapped_pages ?? 0
+      if now > 500, now == last { return true }
+      last = now
+      try await Task.sleep(for: .seconds(1))
+      return false
+    }
+    return last
+  }
 }
 
 /// What `pvio status --json` prints of interfaces.

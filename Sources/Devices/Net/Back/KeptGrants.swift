@@ -20,8 +20,8 @@ final class KeptGrants {
     var isWritable = false
   }
 
-  /// Open addressing, half empty at least: a look-up ends soon, whatever references the guest has chosen. Reference by reference, so the
-  /// worst that a guest can do is to make its own look-ups walk through all of them.
+  /// Open addressing, half empty at least: a look-up ends soon. Which references come to lie beside each other no guest can know
+  /// (``salt``), so that none can choose them for look-ups to walk through all.
   struct Table: ~Copyable {
     let entries: FixedTable<Entry>
     /// What is unmapped when it is kept no longer, by the place of its entry.
@@ -36,6 +36,8 @@ final class KeptGrants {
   /// Without a place before the first grant is kept: most front-ends never ask for it.
   private let table = FixedCell(Table(count: 0))
   private let storedCount = FixedCell(0)
+  /// Another one for each queue.
+  private let salt = UInt32.random(in: .min ... .max)
 
   var count: Int { storedCount.value }
   var isEmpty: Bool { @inline(__always) get { storedCount.value == 0 } }
@@ -60,7 +62,7 @@ final class KeptGrants {
     let mask = table.value.entries.count - 1
     // Eight neighbours stay side by side, in two cache lines. The upper half of a product with an odd number: their neighbours are somewhere
     // else (Fibonacci hashing), so that runs of references do not come to lie on one another.
-    let group = Int(UInt64((reference.rawValue >> 3) &* 0x9E37_79B1) >> 16) << 3
+    let group = Int((((reference.rawValue >> 3) ^ salt) &* 0x9E37_79B1) >> 16) << 3
     var place = (group | Int(reference.rawValue & 7)) & mask
     while table.value.entries[place].address != 0, table.value.entries[place].reference != reference { place = (place + 1) & mask }
     return place

@@ -118,8 +118,7 @@ public final class TapPort: NetPort {
   // MARK: Frames
 
   public override func transmit(_ frame: Frame, queue: Int) -> TransmitOutcome {
-    guard activeQueueCount > 0 else { return refuse() }
-    return transmit(frame, on: queues[queue < activeQueueCount ? queue : queue % activeQueueCount].queue)
+    activeQueueCount > 0 ? transmit(frame, on: tapQueue(queue)) : refuse()
   }
 
   public override func transmit(_ batch: FrameBatch, queue: Int) {
@@ -127,9 +126,12 @@ public final class TapPort: NetPort {
       for index in 0..<batch.count { batch.setOutcome(refuse(), of: index) }
       return
     }
-    let tapQueue = queues[queue < activeQueueCount ? queue : queue % activeQueueCount].queue
+    let tapQueue = self.tapQueue(queue)
     for index in 0..<batch.count { batch.setOutcome(batch.withFrame(index) { transmit($0, on: tapQueue) }, of: index) }
   }
+
+  /// Where frames of the guest's queue go, while there is a guest.
+  private func tapQueue(_ number: Int) -> TapQueue { queues[number < activeQueueCount ? number : number % activeQueueCount].queue }
 
   @inline(__always) private func transmit(_ frame: Frame, on queue: TapQueue) -> TransmitOutcome {
     guard frame.offload.checksumStart != 0 || frame.locateChecksum() else { return refuse() }

@@ -155,6 +155,11 @@ extension NetFrontControl.Ending: CustomStringConvertible {
   }
 }
 
+extension GrantReference {
+  /// This one and those behind it: pages that lie side by side.
+  func run(of count: Int) -> [GrantReference] { (0..<UInt32(count)).map { GrantReference(rawValue: rawValue + $0) } }
+}
+
 extension NetFrontQueue {
   /// The grants of all pages for frames. Those that every frame goes through come first, pages for large frames that were read into them last.
   fileprivate var frameGrants: [NetifGrantMapping] {

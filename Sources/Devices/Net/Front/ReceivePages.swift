@@ -108,18 +108,22 @@ struct ReceivePages: ~Copyable {
     freeFrameCount.value -= 1
     let place = Int(freePlaces[freeFrameCount.value])
     frames.withObject(place) { frame in
-      let headByteCount = min(count, Frame.headCapacity)
-      frame.reset(headByteCount: headByteCount)
-      frame.fillHead(at: 0, from: vector(page, at: offset, byteCount: headByteCount))
-      if headByteCount < count {
-        frame.append(vector(page, at: offset + headByteCount, byteCount: count - headByteCount))
-        rows[place].pages[0] = page
-        rows[place].count = 1
-      } else {
-        rows[place].count = 0
-        putBack(page)
-      }
+      fill(frame, place, page, at: offset, byteCount: count)
       body(frame)
+    }
+  }
+
+  @inline(__always) private func fill(_ frame: Frame, _ place: Int, _ page: Int32, at offset: Int, byteCount count: Int) {
+    let headByteCount = min(count, Frame.headCapacity)
+    frame.reset(headByteCount: headByteCount)
+    frame.fillHead(at: 0, from: vector(page, at: offset, byteCount: headByteCount))
+    if headByteCount < count {
+      frame.append(vector(page, at: offset + headByteCount, byteCount: count - headByteCount))
+      rows[place].pages[0] = page
+      rows[place].count = 1
+    } else {
+      rows[place].count = 0
+      putBack(page)
     }
   }
 
@@ -141,19 +145,7 @@ struct ReceivePages: ~Copyable {
       let (page, offset, byteCount) = (received[number].page, Int(received[number].offset), Int(received[number].byteCount))
       let place = batch.place(number)
       sum += byteCount
-      frames.withObject(place) { frame in
-        let headByteCount = min(byteCount, Frame.headCapacity)
-        frame.reset(headByteCount: headByteCount)
-        frame.fillHead(at: 0, from: vector(page, at: offset, byteCount: headByteCount))
-        if headByteCount < byteCount {
-          frame.append(vector(page, at: offset + headByteCount, byteCount: byteCount - headByteCount))
-          rows[place].pages[0] = page
-          rows[place].count = 1
-        } else {
-          rows[place].count = 0
-          putBack(page)
-        }
-      }
+      frames.withObject(place) { fill($0, place, page, at: offset, byteCount: byteCount) }
     }
     return sum
   }
@@ -218,8 +210,5 @@ struct ReceivePages: ~Copyable {
   }
 
   /// All pages, as they are granted.
-  var references: [GrantReference] {
-    let first = firstReference.rawValue
-    return (0..<UInt32(free.count)).map { GrantReference(rawValue: first + $0) }
-  }
+  var references: [GrantReference] { firstReference.run(of: free.count) }
 }

@@ -70,10 +70,7 @@ struct TransmitBuffers: ~Copyable {
   var lentCount: Int { state.value.lentCount }
 
   /// All pages, as they are granted.
-  var references: [GrantReference] {
-    let first = firstReference.rawValue
-    return (0..<UInt32(pageCount)).map { GrantReference(rawValue: first + $0) }
-  }
+  var references: [GrantReference] { firstReference.run(of: pageCount) }
 
   /// A run to read into; nil when there is none.
   func lend() -> Frame? {

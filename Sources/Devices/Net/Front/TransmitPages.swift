@@ -80,8 +80,5 @@ struct TransmitPages: ~Copyable {
   }
 
   /// All pages, as they are granted.
-  var references: [GrantReference] {
-    let first = firstReference.rawValue
-    return (0..<UInt32(inFlight.count)).map { GrantReference(rawValue: first + $0) }
-  }
+  var references: [GrantReference] { firstReference.run(of: inFlight.count) }
 }
