@@ -112,15 +112,7 @@ import XenPlatform
 
   /// A page of entries for grants.
   private func table(_ entries: [(GrantReference, UInt16)], _ system: VifSystem) -> (page: Int, reference: UInt32) {
-    let page = system.newPage()
-    for (index, (reference, flags)) in entries.enumerated() {
-      var entry = NetifGrantMapping()
-      entry.grantReference = reference
-      entry.flags = flags
-      entry.status = 0xffff
-      entry.store(to: system.arena.bytes, at: page * pageByteCount + index * 8)
-    }
-    return (page, system.arena.grant(page: page).rawValue)
+    system.grantTable(entries)
   }
 
   @Test func keptGrantsAreUsedWithoutMapping() throws {

@@ -52,17 +52,24 @@ extension VifSystem {
     return nil
   }
 
+  /// A page of entries for grants.
+  func grantTable(_ entries: [(GrantReference, UInt16)]) -> (page: Int, reference: UInt32) {
+    let page = newPage()
+    for (index, (reference, flags)) in entries.enumerated() {
+      var entry = NetifGrantMapping()
+      entry.grantReference = reference
+      entry.flags = flags
+      entry.status = 0xffff
+      entry.store(to: arena.bytes, at: page * pageByteCount + index * NetifGrantMapping.byteCount)
+    }
+    return (page, arena.grant(page: page).rawValue)
+  }
+
   /// Grants pages, and has them kept mapped for the first queue. Returns the page that names them; nil when there are none.
   @discardableResult func keep(_ pages: some Collection<Int>, readOnly: Bool) throws -> UInt32? {
     if pages.isEmpty { return nil }
-    let table = newPage()
-    for (index, page) in pages.enumerated() {
-      var entry = NetifGrantMapping()
-      entry.grantReference = arena.grant(page: page, readOnly: readOnly)
-      entry.flags = readOnly ? NetifGrantMappingFlags.readOnly.rawValue : 0
-      entry.store(to: arena.bytes, at: table * pageByteCount + index * NetifGrantMapping.byteCount)
-    }
-    let reference = arena.grant(page: table).rawValue
+    let flags = readOnly ? NetifGrantMappingFlags.readOnly.rawValue : 0
+    let (_, reference) = grantTable(pages.map { (arena.grant(page: $0, readOnly: readOnly), flags) })
     let answer = try configure(.addGrantMapping, 0, reference, UInt32(pages.count))
     #expect(answer?.status == .success)
     return reference

@@ -102,38 +102,22 @@ extension NetBackPlane {
   /// is mapped.
   @inline(__always) private func fill(_ count: Int, of queue: NetBackQueue) throws(GrantError) -> Int {
     if !queue.kept.isEmpty, let largeCount = fillFromKept(count, of: queue) { return largeCount }
-    findStretches(count, of: queue)
     var smallCount = 0
     var largeCount = 0
     for number in 0..<count {
-      let stretch = queue.batch.stretches[number]
-      if Int(stretch.byteCount) > Frame.headCapacity {
-        queue.batch.references[largeCount] = stretch.grantReference
+      let request = queue.batch.requests[number]
+      if Int(request.byteCount) > Frame.headCapacity {
+        queue.batch.references[largeCount] = request.grantReference
         largeCount += 1
       } else {
-        if smallCount < number { queue.batch.stretches[smallCount] = stretch }
+        queue.batch.stretches[smallCount] = GrantStretch(
+          of: request, place: UInt32(truncatingIfNeeded: queue.packets.batch.place(number) &* Frame.headCapacity))
         smallCount += 1
       }
     }
     if smallCount > 0 { try grants.copyOut(queue.batch.stretches, count: smallCount, to: queue.packets.heads) }
     if largeCount > 0 { try grants.map(queue.batch.references, count: largeCount, writable: false, to: queue.batch.pages, from: 0) }
-    var large = 0
-    for number in 0..<count {
-      let request = queue.batch.requests[number]
-      let byteCount = Int(request.byteCount)
-      let place = queue.packets.batch.place(number)
-      // Before the port is called, which may be done with a pending frame before it returns.
-      queue.packets.setIdentifier(request.identifier, of: place)
-      queue.packets.frames.withObject(place) { frame in
-        frame.reset(headByteCount: min(byteCount, Frame.headCapacity), offload: request.offload)
-        if byteCount <= Frame.headCapacity { return }
-        let page = queue.batch.pages[large]
-        large += 1
-        frame.fillHead(at: 0, from: page.vector(at: Int(request.offset), byteCount: Frame.headCapacity))
-        frame.append(page.vector(at: Int(request.offset) + Frame.headCapacity, byteCount: byteCount - Frame.headCapacity))
-        queue.packets.addPage(page, to: place)
-      }
-    }
+    describe(count, copiesSmall: false, of: queue)
     return largeCount
   }
 
@@ -148,29 +132,38 @@ extension NetBackPlane {
       } else {
         // Mapped once more, as in held(_:_:).
         guard let page = queue.kept.page(of: request.grantReference, writable: false), grants.hold(page) else { return letGo(largeCount, of: queue) }
-        queue.batch.addresses[number] = page.address
         queue.batch.pages[largeCount] = page
         largeCount += 1
       }
     }
+    describe(count, copiesSmall: true, of: queue)
+    return largeCount
+  }
+
+  /// Says what the frames are of whose pages that is known: of small ones the address, if they are to be copied, of larger ones what is mapped.
+  @inline(__always) private func describe(_ count: Int, copiesSmall: Bool, of queue: NetBackQueue) {
     var large = 0
     for number in 0..<count {
       let request = queue.batch.requests[number]
       let byteCount = Int(request.byteCount)
-      let headByteCount = min(byteCount, Frame.headCapacity)
-      let first = queue.batch.addresses[number] + UInt(request.offset)
       let place = queue.packets.batch.place(number)
+      // Before the port is called, which may be done with a pending frame before it returns.
       queue.packets.setIdentifier(request.identifier, of: place)
       queue.packets.frames.withObject(place) { frame in
-        frame.reset(headByteCount: headByteCount, offload: request.offload)
-        frame.fillHead(at: 0, from: SharedVector(address: first, byteCount: headByteCount))
-        if byteCount == headByteCount { return }
-        frame.append(SharedVector(address: first + UInt(headByteCount), byteCount: byteCount - headByteCount))
-        queue.packets.addPage(queue.batch.pages[large], to: place)
+        frame.reset(headByteCount: min(byteCount, Frame.headCapacity), offload: request.offload)
+        if byteCount <= Frame.headCapacity {
+          if copiesSmall {
+            frame.fillHead(at: 0, from: SharedVector(address: queue.batch.addresses[number] + UInt(request.offset), byteCount: byteCount))
+          }
+          return
+        }
+        let page = queue.batch.pages[large]
         large += 1
+        frame.fillHead(at: 0, from: page.vector(at: Int(request.offset), byteCount: Frame.headCapacity))
+        frame.append(page.vector(at: Int(request.offset) + Frame.headCapacity, byteCount: byteCount - Frame.headCapacity))
+        queue.packets.addPage(page, to: place)
       }
     }
-    return largeCount
   }
 
   private func letGo(_ count: Int, of queue: NetBackQueue) -> Int? {
@@ -192,33 +185,30 @@ extension NetBackPlane {
     return byteCount
   }
 
-  /// Says where the frames' bytes are and where their heads go.
-  @inline(__always) private func findStretches(_ count: Int, of queue: NetBackQueue) {
-    for number in 0..<count {
-      let request = queue.batch.requests[number]
-      queue.batch.stretches[number] = GrantStretch(
-        grantReference: request.grantReference, offset: request.offset, byteCount: request.byteCount,
-        place: UInt32(truncatingIfNeeded: queue.packets.batch.place(number) &* Frame.headCapacity))
-    }
-  }
-
   /// Has the first bytes of frames fetched: of those of this batch, unless they are on their way, and of those that come behind it. They are in
   /// the other processor's cache, and take about as long from there as the frames of a batch.
   @inline(__always) private func fetch(_ count: Int, of queue: NetBackQueue) {
     let fetched = queue.batch.fetchedCount.value
     if fetched < count {
-      findStretches(count, of: queue)
-      grants.prefetch(queue.batch.stretches, fetched..<count)
+      for number in fetched..<count { queue.batch.ahead[number] = GrantStretch(of: queue.batch.requests[number], place: 0) }
+      grants.prefetch(queue.batch.ahead, fetched..<count)
     }
     let first = max(0, fetched - count)
     var end = first
     while end < FrameBatch.capacity,
       let request = queue.transmitRing.cell.value.hint(UInt32(end), using: { NetifTransmitRequest(copying: $0, at: 0) })
     {
-      queue.batch.ahead[end] = GrantStretch(grantReference: request.grantReference, offset: request.offset, byteCount: request.byteCount, place: 0)
+      queue.batch.ahead[end] = GrantStretch(of: request, place: 0)
       end += 1
     }
     if first < end { grants.prefetch(queue.batch.ahead, first..<end) }
     queue.batch.fetchedCount.value = end
+  }
+}
+
+extension GrantStretch {
+  /// A frame that is one request, on its way to `place` of the heads.
+  fileprivate init(of request: NetifTransmitRequest, place: UInt32) {
+    self.init(grantReference: request.grantReference, offset: request.offset, byteCount: request.byteCount, place: place)
   }
 }

@@ -8,11 +8,11 @@ import XenPlatform
 struct TransmitBatch: ~Copyable {
   /// The requests, copied out: one a frame.
   let requests = FixedTable(repeating: NetifTransmitRequest(), count: FrameBatch.capacity)
-  /// What of their pages goes into the frames' heads: all of it, for the small ones.
+  /// Small frames, which go into their heads entirely.
   let stretches = FixedTable(repeating: TransmitBatch.noStretch, count: FrameBatch.capacity)
-  /// The same of requests that come behind the batch, as far as the front-end does not change them: to be fetched, and for nothing else.
+  /// Frames to be fetched, and for nothing else: of the batch, and of requests behind it, as far as the front-end does not change them.
   let ahead = FixedTable(repeating: TransmitBatch.noStretch, count: FrameBatch.capacity)
-  /// Where their pages are, if they are kept mapped.
+  /// Where the pages of small ones are, if they are kept mapped.
   let addresses = FixedTable(repeating: UInt(0), count: FrameBatch.capacity)
   /// The pages of the larger ones …
   let references = FixedTable(repeating: GrantReference(rawValue: 0), count: FrameBatch.capacity)
