@@ -35,7 +35,7 @@ final class StoreConnection {
   private let gateCell = FixedCell(OutputGate())
   var isWaitingForDurability = false
   var watches: [Watch] = []
-  var transactions: [UInt32: StoreTransaction] = [:]
+  var transactions = TransactionTable()
   var fault: XenStoreConnectionFault?
   /// A request that is answered later, without its payload; those behind it wait.
   var postponed: XenStorePacket?

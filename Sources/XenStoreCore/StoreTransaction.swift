@@ -1,7 +1,8 @@
 import XenInterface
 import XenStoreWire
 
-/// One open transaction: a copy of the tree as it was, a copy to work on, and which nodes were looked at and changed.
+/// One open transaction: which nodes were looked at and changed, and a copy of the tree as it was and one to work on; but the copies
+/// only from when it cannot follow the live tree any more, see ``Followers``.
 final class StoreTransaction {
   /// How a changed node is reported when the transaction is committed.
   enum Report {
@@ -13,11 +14,28 @@ final class StoreTransaction {
     case removedWithAncestor
   }
 
+  private struct Snapshot {
+    var base: XenStoreTree
+    var working: XenStoreTree
+  }
+
+  /// A value that a follower has written.
+  struct NewValue {
+    let path: XenStorePath
+    var value: [UInt8]
+    var generation: UInt64
+  }
+
   let id: UInt32
-  private(set) var base: XenStoreTree
+  private var snapshot: Snapshot?
   /// The live tree's version when the transaction began.
   private(set) var baseVersion: UInt64
-  var working: XenStoreTree
+  /// For a follower, where in the history of values it began.
+  private(set) var followedSince = 0
+  /// What a follower has written, each node once.
+  private(set) var newValues: [NewValue] = []
+  /// For a follower, the generation of each of ``accessed``, nil for a missing node.
+  private(set) var accessedGenerations: [UInt64?] = []
   /// Every node read or written, whether it existed or not: a change of any of them by others is a conflict.
   private(set) var accessed = FewElements<XenStorePath>()
   /// The nodes that it changed, and how each is reported.
@@ -44,11 +62,74 @@ final class StoreTransaction {
     let path: XenStorePath
   }
 
+  /// A transaction that follows the live tree.
+  init(id: UInt32, version: UInt64) {
+    self.id = id
+    baseVersion = version
+  }
+
+  /// A transaction with copies of the tree.
   init(id: UInt32, tree: XenStoreTree, version: UInt64) {
     self.id = id
-    base = tree
     baseVersion = version
-    working = tree
+    snapshot = Snapshot(base: tree, working: tree)
+  }
+
+  // MARK: Following the live tree
+
+  /// Whether it sees the live tree, with its own values in place of those there.
+  var isFollowing: Bool { snapshot == nil }
+
+  /// Makes a follower one that begins now. Nothing that it looked at may have changed.
+  func follow(version: UInt64, since position: Int) {
+    baseVersion = version
+    followedSince = position
+  }
+
+  func noteAccess(_ path: XenStorePath, generation: UInt64?) {
+    noteAccess(path)
+    if isFollowing, accessed.count > accessedGenerations.count { accessedGenerations.append(generation) }
+  }
+
+  /// What a follower wrote to a node; nil when it did not.
+  func newValue(at path: XenStorePath) -> [UInt8]? {
+    newValues.isEmpty ? nil : newValues.first { $0.path == path }?.value
+  }
+
+  func setNewValue(_ value: [UInt8], at path: XenStorePath, generation: UInt64) {
+    if let index = newValues.firstIndex(where: { $0.path == path }) {
+      newValues[index].value = value
+      newValues[index].generation = generation
+    } else {
+      newValues.append(NewValue(path: path, value: value, generation: generation))
+    }
+  }
+
+  // MARK: Copies of the tree
+
+  /// The tree as it was when the transaction began. A follower has none.
+  var base: XenStoreTree { snapshot!.base }
+
+  /// The tree as the transaction has made it. A follower has none.
+  var working: XenStoreTree {
+    _read { yield snapshot!.working }
+    _modify { yield &snapshot!.working }
+  }
+
+  /// Stops to follow: `base` is the tree as it was when the transaction began.
+  func takeSnapshot(_ base: XenStoreTree, version: UInt64) {
+    snapshot = Snapshot(base: base, working: base)
+    baseVersion = version
+    for new in newValues { working.setValue(new.value, at: new.path, generation: new.generation) }
+    newValues = []
+    accessedGenerations = []
+  }
+
+  /// A transaction that has looked at nothing begins when it does: what the tree was until then is of no matter.
+  func dropUnusedSnapshot(version: UInt64) {
+    guard accessed.isEmpty else { return }
+    snapshot = nil
+    baseVersion = version
   }
 
   /// Makes the transaction one that begins now. Nothing that it looked at may have changed in `tree`.
@@ -56,10 +137,11 @@ final class StoreTransaction {
     var working = tree
     // Parents come before their children.
     for path in changes.sorted() { working.copyNode(at: path, from: self.working) }
-    self.working = working
-    base = tree
+    snapshot = Snapshot(base: tree, working: working)
     baseVersion = version
   }
+
+  // MARK: What it looked at and changed
 
   func noteAccess(_ path: XenStorePath) {
     if accessed.insert(path) { accessedByteCount += path.bytes.count + StoreTransaction.accessByteCount }

@@ -11,7 +11,9 @@ extension XenStoreCore {
   ) throws(XenStoreError) -> NodeFootprint? {
     do throws(XenStoreError) {
       let node = try node(at: path, for: request, needing: access)
-      return footprint(of: node, for: request.connection)
+      var footprint = footprint(of: node, for: request.connection)
+      if let value = request.transaction?.newValue(at: path) { footprint.valueByteCount = value.count }
+      return footprint
     } catch {
       guard error == .noEntry else { throw error }
       return nil
@@ -232,6 +234,7 @@ extension XenStoreCore {
 
   /// A transaction is over, whatever its outcome.
   func countEnd(of transaction: StoreTransaction, of connection: StoreConnection) {
+    if transaction.isFollowing { followers.remove(transaction) }
     update(connection.domain) {
       $0.transactionCount -= 1
       $0.transactionByteCount -= transaction.countedByteCount

@@ -14,6 +14,7 @@ extension XenStoreCore {
       return true
     }
     checkUsage(&findings)
+    checkFollowers(&findings)
     checkWatches(&findings)
     return findings
   }
@@ -34,6 +35,17 @@ extension XenStoreCore {
     }
     let indexedCount = ([.root] + watches.watchedPaths(below: .root)).reduce(0) { $0 + watches.watches(at: $1).count }
     if indexedCount != heldCount { findings.append("the index has \(indexedCount) watches of nodes, the connections have \(heldCount)") }
+  }
+
+  private func checkFollowers(_ findings: inout [String]) {
+    let following = connections.elements.flatMap(\.transactions.values).filter { $0.isFollowing && !$0.accessed.isEmpty }
+    if Set(following.map(ObjectIdentifier.init)) != Set(followers.transactions.map(ObjectIdentifier.init)) {
+      findings.append("\(following.count) transactions follow the tree, \(followers.transactions.count) are known to do so")
+    }
+    for transaction in following where !hasConflict(transaction) {
+      let changed = transaction.accessed.all.filter { followers.hasChanged($0, since: transaction.followedSince) }
+      if !changed.isEmpty { findings.append("transaction \(transaction.id) missed changes of \(changed)") }
+    }
   }
 
   private func checkUsage(_ findings: inout [String]) {

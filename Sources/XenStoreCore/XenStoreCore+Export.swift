@@ -28,6 +28,9 @@ extension XenStoreCore {
   ///
   /// Connections that have a fault, or no link, are left out. Commits that are not durable yet must be waited for before.
   public func export(to stream: inout MigrationStreamWriter, links: [XenStoreConnectionID: XenStoreMigratedLink]) {
+    let transactions = connections.elements.flatMap(\.transactions.values)
+    for transaction in transactions { takeSnapshot(for: transaction) }
+    defer { for transaction in transactions { transaction.dropUnusedSnapshot(version: version) } }
     stream.append(.storeState) { body in
       for number in [lastGeneration, lastSerial, version, lastCommitSequence] { body.put(number) }
       body.put(isTracing)

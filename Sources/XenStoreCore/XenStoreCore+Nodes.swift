@@ -5,7 +5,9 @@ extension XenStoreCore {
   // MARK: Reading
 
   func read(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
-    try node(at: try onlyPath(request), for: request, needing: .read).value
+    let path = try onlyPath(request)
+    let node = try node(at: path, for: request, needing: .read)
+    return request.transaction?.newValue(at: path) ?? node.value
   }
 
   func directory(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
@@ -18,7 +20,10 @@ extension XenStoreCore {
     guard let strings = XenStorePayload.strings(request.payload), strings.count == 2,
       let offset = XenStorePayload.number(strings[1], as: UInt32.self)
     else { throw .invalidArgument }
-    let node = try node(at: try nodePath(strings[0], request), for: request, needing: .read)
+    let path = try nodePath(strings[0], request)
+    // A node that the transaction wrote has another generation than the live one.
+    if let transaction = request.transaction, !transaction.newValues.isEmpty { takeSnapshot(for: transaction) }
+    let node = try node(at: path, for: request, needing: .read)
 
     var reply = XenStorePayload.join([String(node.generation)])
     var position = 0
@@ -49,11 +54,12 @@ extension XenStoreCore {
     guard let (text, rest) = XenStorePayload.stringAndRest(request.payload) else { throw .invalidArgument }
     let path = try nodePath(text, request)
     let value = Array(rest)
-    if request.transaction == nil, let node = tree.mutableNode(at: path) {
+    if request.transaction == nil { prepareToChangeValue() }
+    if request.transaction == nil, let node = treeUnderFollowers.mutableNode(at: path) {
       try setValue(value, of: node, path, request)
     } else if let before = try footprint(at: path, for: request, needing: .write) {
       try count(value, in: before, at: path, for: request)
-      change(path, request, .value(path, value)) { $0.setValue(value, at: path, generation: $1) }
+      if let transaction = request.transaction { setValue(value, at: path, in: transaction) }
     } else {
       try create(path, value: value, request)
     }
@@ -70,6 +76,7 @@ extension XenStoreCore {
   func remove(_ request: StoreRequest) throws(XenStoreError) {
     let path = try onlyPath(request)
     guard let parent = path.parent else { throw .invalidArgument }
+    if let transaction = request.transaction { takeSnapshot(for: transaction) }
     guard try isPresent(path, request) else {
       // Nothing to remove is as good as removed, as long as there is a place where it could have been.
       request.transaction?.noteAccess(parent)
@@ -93,6 +100,7 @@ extension XenStoreCore {
       return
     }
     let path = try nodePath(text, request)
+    if let transaction = request.transaction { takeSnapshot(for: transaction) }
     let old = try node(at: path, for: request, needing: .write).permissions
     guard isOwner(request.connection, of: old) else { throw .accessDenied }
     // Giving a node away would give its quota away (XSA-352).
@@ -114,11 +122,22 @@ extension XenStoreCore {
     guard isAllowed(request.connection, .write, by: node.permissions) else { throw .accessDenied }
     try count(value, in: footprint(of: node, for: request.connection), at: path, for: request)
     let generation = nextGeneration()
+    noteOldValue(of: node, at: path)
     node.value = value
     node.generation = generation
     version = generation
     note(.value(path, value))
     report(path, permissions: [node.permissions, parentPermissions(of: path, in: tree)])
+  }
+
+  private func setValue(_ value: [UInt8], at path: XenStorePath, in transaction: StoreTransaction) {
+    let generation = nextGeneration()
+    if transaction.isFollowing {
+      transaction.setNewValue(value, at: path, generation: generation)
+    } else {
+      transaction.working.setValue(value, at: path, generation: generation)
+    }
+    transaction.noteChange(path, .changed)
   }
 
   private func count(_ value: [UInt8], in before: NodeFootprint, at path: XenStorePath, for request: StoreRequest) throws(XenStoreError) {
@@ -159,6 +178,7 @@ extension XenStoreCore {
 
   /// Creates a node that is missing, and what is missing on the way to it. All inherit permissions; only the node itself is reported.
   private func create(_ path: XenStorePath, value: [UInt8], _ request: StoreRequest) throws(XenStoreError) {
+    if let transaction = request.transaction { takeSnapshot(for: transaction) }
     // Only the permissions are kept of the nearest node: who holds the node itself makes the tree copy it.
     let (place, inherited, footprint) = nearestNode(to: path, for: request)
     var permissions = inherited

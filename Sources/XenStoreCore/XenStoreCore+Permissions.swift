@@ -23,15 +23,10 @@ extension XenStoreCore {
   func node(
     at path: XenStorePath, for request: StoreRequest, needing access: XenStorePermission.Access
   ) throws(XenStoreError) -> XenStoreNode {
-    if let transaction = request.transaction, transaction.baseVersion != version {
-      beginLater(transaction, lookingAt: path, withAllBelow: request.packet.type == .remove)
-    }
-    let tree = currentTree(of: request)
-    request.transaction?.noteAccess(path)
-    guard let node = tree.node(at: path) else {
+    guard let node = nodeToLookAt(at: path, for: request) else {
       if !request.connection.isPrivileged {
-        let nearest = tree.nearestNode(to: path)
-        request.transaction?.noteAccess(nearest.path)
+        let nearest = currentTree(of: request).nearestNode(to: path)
+        request.transaction?.noteAccess(nearest.path, generation: nearest.node.generation)
         guard isAllowed(request.connection, access, by: nearest.node.permissions) else { throw .accessDenied }
       }
       throw .noEntry
@@ -40,6 +35,21 @@ extension XenStoreCore {
     return node
   }
 
-  /// What the request sees: its transaction's tree, else the live one.
-  func currentTree(of request: StoreRequest) -> XenStoreTree { request.transaction?.working ?? tree }
+  /// The node that the request sees at `path`; its transaction has looked at it then.
+  private func nodeToLookAt(at path: XenStorePath, for request: StoreRequest) -> XenStoreNode? {
+    guard let transaction = request.transaction else { return tree.node(at: path) }
+    if transaction.isFollowing {
+      let node = nodeForFollower(transaction, at: path)
+      if transaction.isFollowing { return node }
+    }
+    if transaction.baseVersion != version { beginLater(transaction, lookingAt: path, withAllBelow: request.packet.type == .remove) }
+    transaction.noteAccess(path)
+    return transaction.working.node(at: path)
+  }
+
+  /// What the request sees, but for what a follower has written: its transaction's tree, else the live one.
+  func currentTree(of request: StoreRequest) -> XenStoreTree {
+    guard let transaction = request.transaction, !transaction.isFollowing else { return tree }
+    return transaction.working
+  }
 }

@@ -3,9 +3,24 @@ import XenInterface
 
 /// The core's state that each request touches, by name. It belongs to one thread, as the core does.
 extension XenStoreCore {
+  /// The live tree. Before it changes, those that follow it get copies; ``treeUnderFollowers`` is for changes that they may see.
   var tree: XenStoreTree {
     @inline(__always) _read { yield treeCell.value }
+    _modify {
+      takeSnapshotsForFollowers()
+      yield &treeCell.value
+    }
+  }
+
+  /// The live tree, for a change that followers need not be kept from: of a value, with ``noteOldValue(of:at:)`` just before it.
+  var treeUnderFollowers: XenStoreTree {
+    @inline(__always) _read { yield treeCell.value }
     @inline(__always) _modify { yield &treeCell.value }
+  }
+
+  var followers: Followers {
+    @inline(__always) _read { yield followersCell.value }
+    @inline(__always) _modify { yield &followersCell.value }
   }
 
   var connections: XenStoreConnectionTable<StoreConnection> {

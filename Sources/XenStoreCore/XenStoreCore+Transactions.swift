@@ -12,7 +12,7 @@ extension XenStoreCore {
     }
     var id: UInt32
     repeat { id = UInt32(truncatingIfNeeded: nextSerial()) } while id == 0 || connection.transactions[id] != nil
-    connection.transactions[id] = StoreTransaction(id: id, tree: tree, version: version)
+    connection.transactions.insert(StoreTransaction(id: id, version: version))
     update(connection.domain) { $0.transactionCount += 1 }
     if !reservations.isEmpty { reservations.begin(id, of: connection.id, now: now) }
     return XenStorePayload.join([String(id)])
@@ -27,7 +27,7 @@ extension XenStoreCore {
       default: throw XenStoreError.invalidArgument
       }
     // Whatever the outcome, the transaction is over: the client starts a new one when it wants to try again.
-    request.connection.transactions[transaction.id] = nil
+    request.connection.transactions.remove(transaction.id)
     defer { countEnd(of: transaction, of: request.connection) }
     if !reservations.isEmpty, reservations.end(transaction.id, of: request.connection.id) { needsWake = true }
     guard isCommit else { return }
@@ -45,6 +45,7 @@ extension XenStoreCore {
     if hasConflict(transaction) { throw .tryAgain }
     guard !transaction.changes.isEmpty else { return }
     if let changeRefusal { throw changeRefusal }
+    if transaction.isFollowing { return commitFollower(transaction, of: connection) }
 
     if transaction.baseVersion != version {
       // No node that was looked at has changed, so each can be brought over as it is, parents before their children.
@@ -75,7 +76,11 @@ extension XenStoreCore {
 
   /// Whether others have changed what the transaction looked at.
   func hasConflict(_ transaction: StoreTransaction) -> Bool {
-    transaction.baseVersion != version && transaction.accessed.all.contains { hasChanged($0, since: transaction.base) }
+    guard transaction.baseVersion != version else { return false }
+    if transaction.isFollowing {
+      return zip(transaction.accessed.all, transaction.accessedGenerations).contains { tree.node(at: $0)?.generation != $1 }
+    }
+    return transaction.accessed.all.contains { hasChanged($0, since: transaction.base) }
   }
 
   private func hasChanged(_ path: XenStorePath, since base: XenStoreTree) -> Bool {

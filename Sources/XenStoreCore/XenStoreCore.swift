@@ -34,6 +34,7 @@ public final class XenStoreCore {
 
   // What each request touches is in cells: it would otherwise be checked for overlapping accesses, dozens of times.
   let treeCell: FixedCell<XenStoreTree>
+  let followersCell = FixedCell(Followers())
   let connectionsCell = FixedCell(XenStoreConnectionTable<StoreConnection>())
   let watchesCell = FixedCell(WatchIndex())
   let journalCell = FixedCell(CommitJournal())
@@ -258,7 +259,7 @@ public final class XenStoreCore {
     }
     for transaction in connection.transactions.values { countEnd(of: transaction, of: connection) }
     connection.watches = []
-    connection.transactions = [:]
+    connection.transactions.removeAll()
     if !reservations.isEmpty, reservations.remove(connection.id) { needsWake = true }
   }
 

@@ -383,6 +383,7 @@ public struct XenStoreImport {
       transaction.noteAudit(operation, try path(try record.counted("path"), record))
     }
     try record.finish()
+    transaction.dropUnusedSnapshot(version: core.version)
     add(transaction, to: try connection(key.connection, record))
   }
 
@@ -394,7 +395,7 @@ public struct XenStoreImport {
   }
 
   private func add(_ transaction: StoreTransaction, to connection: StoreConnection) {
-    connection.transactions[transaction.id] = transaction
+    connection.transactions.insert(transaction)
     core.update(connection.domain) {
       $0.transactionCount += 1
       $0.transactionByteCount += transaction.countedByteCount

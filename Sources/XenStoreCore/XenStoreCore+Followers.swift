@@ -1,0 +1,88 @@
+import XenInterface
+import XenStoreWire
+
+extension XenStoreCore {
+  /// To be called before a node is taken out of ``treeUnderFollowers`` to be changed: afterwards the node might have become part of a copy.
+  func prepareToChangeValue() {
+    guard followers.isFull else { return }
+    while followers.isFull {
+      let late = followers.forgetOldValues()
+      for transaction in late { takeSnapshot(for: transaction) }
+    }
+  }
+
+  /// Keeps a node's value for those that follow the live tree.
+  func noteOldValue(of node: XenStoreNode, at path: XenStorePath) {
+    guard !followers.isEmpty else { return }
+    followers.note(Followers.OldValue(path: path, value: node.value, generation: node.generation))
+  }
+
+  /// Gives a follower its own copy of the tree, as it was when it began, with what it has changed; a transaction that has one keeps it.
+  func takeSnapshot(for transaction: StoreTransaction) {
+    guard transaction.isFollowing else { return }
+    var base = treeUnderFollowers
+    guard !transaction.accessed.isEmpty else { return transaction.takeSnapshot(base, version: version) }
+    for old in followers.changes(since: transaction.followedSince).reversed() {
+      base.setValue(old.value, at: old.path, generation: old.generation)
+    }
+    transaction.takeSnapshot(base, version: transaction.baseVersion)
+    followers.remove(transaction)
+  }
+
+  /// The same for all that have looked at something, before the live tree changes otherwise than by a value.
+  func takeSnapshotsForFollowers() {
+    while let transaction = followers.transactions.last { takeSnapshot(for: transaction) }
+  }
+
+  /// The node of the live tree that a follower looks at. When it must not see that one, it is no follower any more.
+  func nodeForFollower(_ transaction: StoreTransaction, at path: XenStorePath) -> XenStoreNode? {
+    let node = treeUnderFollowers.node(at: path)
+    if transaction.accessed.isEmpty {
+      transaction.follow(version: version, since: followers.position)
+      guard followers.add(transaction) else {
+        takeSnapshot(for: transaction)
+        return node
+      }
+    } else if let index = transaction.accessed.index(of: path) {
+      if transaction.baseVersion != version, node?.generation != transaction.accessedGenerations[index] { takeSnapshot(for: transaction) }
+      return node
+    } else if transaction.accessed.count >= Followers.pathLimit || !mayFollow(transaction, to: path, node) {
+      takeSnapshot(for: transaction)
+      return node
+    }
+    transaction.noteAccess(path, generation: node?.generation)
+    return node
+  }
+
+  /// As ``beginLater(_:lookingAt:withAllBelow:)``; nodes neither come nor go under a follower. False when it has to stay at what it saw.
+  private func mayFollow(_ transaction: StoreTransaction, to path: XenStorePath, _ node: XenStoreNode?) -> Bool {
+    guard transaction.baseVersion != version else { return true }
+    let nearest = node == nil ? treeUnderFollowers.nearestNode(to: path).path : path
+    if followers.hasChanged(nearest, since: transaction.followedSince) {
+      if hasConflict(transaction) { return false }
+      transaction.follow(version: version, since: followers.position)
+    }
+    return true
+  }
+
+  /// Makes the changes of a follower that met no conflict.
+  func commitFollower(_ transaction: StoreTransaction, of connection: StoreConnection) {
+    followers.remove(transaction)
+    for new in transaction.newValues {
+      prepareToChangeValue()
+      guard let node = treeUnderFollowers.mutableNode(at: new.path) else { continue }
+      noteOldValue(of: node, at: new.path)
+      node.value = new.value
+      node.generation = new.generation
+    }
+    version = nextGeneration()
+    if journal.isOn {
+      for path in transaction.changes.sorted() {
+        if let node = tree.node(at: path) { note(.node(path, value: node.value, permissions: node.permissions)) }
+      }
+    }
+    countCommit(of: transaction)
+    auditCommit(of: transaction, by: connection)
+    for path in transaction.changes { report(path, permissions: [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]) }
+  }
+}
