@@ -19,6 +19,23 @@ struct DomainUsage: Equatable {
   var memoryByteCount: Int { nodes.byteCount + watchByteCount + transactionByteCount + queuedByteCount }
 }
 
+/// What each domain holds; a domain that holds nothing is not kept. The control domain, which is asked for most, is found without hashing.
+struct UsageTable {
+  var control = DomainUsage()
+  private var others: [DomainID: DomainUsage] = [:]
+
+  /// The domains that hold something.
+  var keys: [DomainID] { (self[.control] == nil ? [] : [.control]) + others.keys }
+
+  subscript(domain: DomainID) -> DomainUsage? {
+    get { domain == .control ? control == DomainUsage() ? nil : control : others[domain] }
+    set {
+      let kept = newValue == DomainUsage() ? nil : newValue
+      if domain == .control { control = kept ?? DomainUsage() } else { others[domain] = kept }
+    }
+  }
+}
+
 /// Nodes and their bytes, or a change of both.
 struct NodeCharge: Equatable {
   var nodeCount = 0

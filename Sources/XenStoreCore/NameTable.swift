@@ -3,11 +3,17 @@ import XenStoreWire
 /// Elements by name, in the order of the names: the children of a node, or the watched places below a place.
 ///
 /// A value whose copies share memory. The entries lie in chunks, so that changing a table that has a copy duplicates one chunk and the
-/// list of chunks, not the whole table: a directory may have thousands of children, and a transaction shares it.
+/// list of chunks, not the whole table: a directory may have thousands of children, and a transaction shares it. Names lie apart from the
+/// elements: an element that is replaced by another leaves the names as they are, and who looks for a name finds names side by side.
 struct NameTable<Element> {
   struct Entry {
     let name: XenStoreName
-    var element: Element
+    let element: Element
+  }
+
+  private struct Place {
+    let chunk: Int
+    let index: Int
   }
 
   /// Entries a chunk may have; one more and it is split.
@@ -16,99 +22,130 @@ struct NameTable<Element> {
   private static var mergeLimit: Int { 8 }
 
   /// None is empty.
-  private var chunks: [[Entry]] = []
+  private var names: [[XenStoreName]] = []
+  /// The element of each name, in chunks of the same sizes.
+  private var elements: [[Element]] = []
 
-  var isEmpty: Bool { chunks.isEmpty }
-  var count: Int { chunks.reduce(0) { $0 + $1.count } }
+  var isEmpty: Bool { names.isEmpty }
+  var count: Int { names.reduce(0) { $0 + $1.count } }
 
   /// All entries in order.
-  var entries: FlattenSequence<[[Entry]]> { chunks.joined() }
+  var entries: Entries { Entries(table: self) }
+
+  struct Entries: Sequence, IteratorProtocol {
+    fileprivate let table: NameTable
+    private var chunk = 0
+    private var index = 0
+
+    fileprivate init(table: NameTable) { self.table = table }
+
+    mutating func next() -> Entry? {
+      guard chunk < table.names.count else { return nil }
+      let entry = Entry(name: table.names[chunk][index], element: table.elements[chunk][index])
+      index += 1
+      if index == table.names[chunk].count {
+        chunk += 1
+        index = 0
+      }
+      return entry
+    }
+  }
 
   /// Appends the names in order, each with a NUL.
   func appendNames(to output: inout [UInt8]) {
-    for chunk in chunks {
-      // By index: an entry that is copied out of its array costs two reference counts.
-      for index in chunk.indices {
-        chunk[index].name.append(to: &output)
+    for chunk in names {
+      for name in chunk {
+        name.append(to: &output)
         output.append(0)
       }
     }
   }
 
-  subscript(name: XenStoreName) -> Element? {
+  subscript(name: XenStoreName) -> Element? { lookUp(name) { $0 } }
+
+  /// Lends an element to `body`; nil when there is none of this name.
+  @inline(__always) func lookUp<Result>(_ name: XenStoreName, _ body: (Element) -> Result) -> Result? {
     guard let place = place(of: name) else { return nil }
-    return chunks[place.chunk][place.index].element
+    return body(elements[place.chunk][place.index])
   }
 
   /// Lets `body` change an element where it lies; nil when there is none of this name.
   mutating func withElement<Result>(named name: XenStoreName, _ body: (inout Element) -> Result) -> Result? {
     guard let place = place(of: name) else { return nil }
-    return body(&chunks[place.chunk][place.index].element)
+    return body(&elements[place.chunk][place.index])
   }
 
   /// Adds an element, or replaces the one of this name.
   mutating func set(_ element: Element, named name: XenStoreName) {
-    guard !chunks.isEmpty else {
-      chunks = [[Entry(name: name, element: element)]]
+    guard !names.isEmpty else {
+      names = [[name]]
+      elements = [[element]]
       return
     }
     let chunk = chunkIndex(for: name)
-    let index = NameTable.lowerBound(of: name, in: chunks[chunk])
-    if index < chunks[chunk].count, chunks[chunk][index].name == name {
-      chunks[chunk][index].element = element
+    let index = NameTable.lowerBound(of: name, in: names[chunk])
+    if index < names[chunk].count, names[chunk][index] == name {
+      elements[chunk][index] = element
       return
     }
-    chunks[chunk].insert(Entry(name: name, element: element), at: index)
-    if chunks[chunk].count > NameTable.chunkLimit { split(chunk) }
+    names[chunk].insert(name, at: index)
+    elements[chunk].insert(element, at: index)
+    if names[chunk].count > NameTable.chunkLimit { split(chunk) }
   }
 
   /// Takes an element out; nil when there is none of this name.
   mutating func remove(_ name: XenStoreName) -> Element? {
     guard let place = place(of: name) else { return nil }
-    let removed = chunks[place.chunk].remove(at: place.index).element
-    if chunks[place.chunk].isEmpty {
-      chunks.remove(at: place.chunk)
-    } else if place.chunk > 0, chunks[place.chunk - 1].count + chunks[place.chunk].count <= NameTable.mergeLimit {
-      chunks[place.chunk - 1].append(contentsOf: chunks.remove(at: place.chunk))
+    let chunk = place.chunk
+    names[chunk].remove(at: place.index)
+    let removed = elements[chunk].remove(at: place.index)
+    if names[chunk].isEmpty {
+      names.remove(at: chunk)
+      elements.remove(at: chunk)
+    } else if chunk > 0, names[chunk - 1].count + names[chunk].count <= NameTable.mergeLimit {
+      names[chunk - 1].append(contentsOf: names.remove(at: chunk))
+      elements[chunk - 1].append(contentsOf: elements.remove(at: chunk))
     }
     return removed
   }
 
-  mutating func removeAll() { chunks = [] }
+  mutating func removeAll() { self = NameTable() }
 
   private mutating func split(_ chunk: Int) {
     // Names often come in ascending order (`0`, `1`, ...): the last chunk is then left nearly full instead of half.
-    let keep = chunk == chunks.count - 1 ? NameTable.chunkLimit - NameTable.chunkLimit / 8 : NameTable.chunkLimit / 2
-    let tail = Array(chunks[chunk][keep...])
-    chunks[chunk].removeSubrange(keep...)
-    chunks.insert(tail, at: chunk + 1)
+    let keep = chunk == names.count - 1 ? NameTable.chunkLimit - NameTable.chunkLimit / 8 : NameTable.chunkLimit / 2
+    names.insert(Array(names[chunk][keep...]), at: chunk + 1)
+    names[chunk].removeSubrange(keep...)
+    elements.insert(Array(elements[chunk][keep...]), at: chunk + 1)
+    elements[chunk].removeSubrange(keep...)
   }
 
-  private func place(of name: XenStoreName) -> (chunk: Int, index: Int)? {
-    guard !chunks.isEmpty else { return nil }
+  @inline(__always) private func place(of name: XenStoreName) -> Place? {
+    guard !names.isEmpty else { return nil }
     let chunk = chunkIndex(for: name)
-    let index = NameTable.lowerBound(of: name, in: chunks[chunk])
-    return index < chunks[chunk].count && chunks[chunk][index].name == name ? (chunk, index) : nil
+    let index = NameTable.lowerBound(of: name, in: names[chunk])
+    return index < names[chunk].count && names[chunk][index] == name ? Place(chunk: chunk, index: index) : nil
   }
 
   /// The last chunk that begins at or before `name`, else the first: where it is or belongs.
   private func chunkIndex(for name: XenStoreName) -> Int {
     var low = 1
-    var high = chunks.count
+    var high = names.count
     while low < high {
       let middle = low + (high - low) / 2
-      if name < chunks[middle][0].name { high = middle } else { low = middle + 1 }
+      if name < names[middle][0] { high = middle } else { low = middle + 1 }
     }
     return low - 1
   }
 
-  /// The first entry that is not before `name`.
-  private static func lowerBound(of name: XenStoreName, in entries: [Entry]) -> Int {
+  /// The first of `names` that is not before `name`.
+  private static func lowerBound(of name: XenStoreName, in names: [XenStoreName]) -> Int {
+    let names = names.span
     var low = 0
-    var high = entries.count
+    var high = names.count
     while low < high {
       let middle = low + (high - low) / 2
-      if entries[middle].name < name { low = middle + 1 } else { high = middle }
+      if names[middle] < name { low = middle + 1 } else { high = middle }
     }
     return low
   }

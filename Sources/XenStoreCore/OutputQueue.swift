@@ -1,8 +1,18 @@
+import XenStoreWire
+
 /// What one connection has yet to be sent, in order. An event that is already waiting is not added again (XSA-326).
 struct OutputQueue {
-  private struct Entry {
-    var bytes: [UInt8]
-    var isEvent: Bool
+  private enum Entry {
+    /// Put into bytes when it is taken: only then is it known where they go.
+    case reply(XenStorePacket)
+    case event([UInt8])
+    case taken
+
+    /// The bytes of an event.
+    var event: [UInt8]? {
+      guard case .event(let bytes) = self else { return nil }
+      return bytes
+    }
   }
 
   private var entries: [Entry] = []
@@ -17,15 +27,15 @@ struct OutputQueue {
 
   var isEmpty: Bool { head == entries.count }
 
-  mutating func append(reply bytes: [UInt8]) {
-    entries.append(Entry(bytes: bytes, isEvent: false))
+  mutating func append(reply packet: XenStorePacket) {
+    entries.append(.reply(packet))
     replyCount += 1
   }
 
   /// False when the event was waiting already.
   mutating func append(event bytes: [UInt8]) -> Bool {
     guard noteWaiting(bytes) else { return false }
-    entries.append(Entry(bytes: bytes, isEvent: true))
+    entries.append(.event(bytes))
     eventByteCount += bytes.count
     return true
   }
@@ -33,17 +43,37 @@ struct OutputQueue {
   /// False when an event of these bytes waits already.
   private mutating func noteWaiting(_ bytes: [UInt8]) -> Bool {
     if waitingEvents == nil {
-      if entries.count - head <= OutputQueue.scanLimit { return !entries[head...].contains { $0.isEvent && $0.bytes == bytes } }
-      waitingEvents = Set(entries[head...].lazy.filter(\.isEvent).map(\.bytes))
+      if entries.count - head <= OutputQueue.scanLimit { return head == entries.count || !entries[head...].contains { $0.event == bytes } }
+      waitingEvents = Set(entries[head...].lazy.compactMap(\.event))
     }
     return waitingEvents?.insert(bytes).inserted ?? true
   }
 
   /// Takes the oldest packet.
   mutating func next() -> [UInt8]? {
-    guard head < entries.count else { return nil }
-    let entry = entries[head]
-    entries[head].bytes = []
+    var bytes: [UInt8] = []
+    return takeNext(into: &bytes) ? bytes : nil
+  }
+
+  /// Takes the oldest packet and appends it to `bytes`; false when there is none.
+  mutating func takeNext(into bytes: inout [UInt8]) -> Bool {
+    guard head < entries.count else { return false }
+    switch removeFirst() {
+    case .reply(let packet):
+      replyCount -= 1
+      packet.encode(into: &bytes)
+    case .event(let event):
+      waitingEvents?.remove(event)
+      eventByteCount -= event.count
+      bytes.append(contentsOf: event)
+    case .taken: return false
+    }
+    return true
+  }
+
+  private mutating func removeFirst() -> Entry {
+    var entry = Entry.taken
+    swap(&entry, &entries[head])
     head += 1
     if head == entries.count {
       entries.removeAll(keepingCapacity: head <= 64)
@@ -53,13 +83,7 @@ struct OutputQueue {
       entries.removeFirst(head)
       head = 0
     }
-    if entry.isEvent {
-      waitingEvents?.remove(entry.bytes)
-      eventByteCount -= entry.bytes.count
-    } else {
-      replyCount -= 1
-    }
-    return entry.bytes
+    return entry
   }
 
   /// Takes out the oldest `count` events. Gives for each packet that waited, oldest first, whether it was taken out.
@@ -67,13 +91,13 @@ struct OutputQueue {
     var remaining = count
     var stay: [Entry] = []
     let removed = entries[head...].map { entry in
-      guard entry.isEvent, remaining > 0 else {
+      guard let event = entry.event, remaining > 0 else {
         stay.append(entry)
         return false
       }
       remaining -= 1
-      waitingEvents?.remove(entry.bytes)
-      eventByteCount -= entry.bytes.count
+      waitingEvents?.remove(event)
+      eventByteCount -= event.count
       return true
     }
     entries = stay
@@ -82,7 +106,15 @@ struct OutputQueue {
   }
 
   /// Every packet that waits, oldest first.
-  var packets: [[UInt8]] { entries[head...].map(\.bytes) }
+  var packets: [[UInt8]] {
+    entries[head...].compactMap { entry in
+      switch entry {
+      case .reply(let packet): packet.encoded
+      case .event(let bytes): bytes
+      case .taken: nil
+      }
+    }
+  }
 
   mutating func removeAll() { self = OutputQueue() }
 }

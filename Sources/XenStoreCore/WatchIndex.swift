@@ -104,6 +104,7 @@ struct WatchIndex {
   /// Watches that a change of `path` concerns: those of it and of every node above it, oldest first.
   func watches(concerning path: XenStorePath) -> [Watch] {
     var found = root.watches
+    guard !root.below.isEmpty else { return found.count > 1 ? found.sorted { $0.serial < $1.serial } : found }
     var place = root
     for name in path.names {
       guard let next = place.below[name] else { break }

@@ -114,7 +114,7 @@ extension XenStoreCore {
   /// Counts all nodes anew, after the tree came from elsewhere (a store on disk, an earlier process).
   func recountNodes() {
     quotaState.countedNodeCount = 0
-    for domain in Array(usage.keys) { update(domain) { $0.nodes = NodeCharge() } }
+    for domain in usage.keys { update(domain) { $0.nodes = NodeCharge() } }
     for (owner, charge) in chargesOfAllNodes() { add(charge, to: owner, nil) }
   }
 
@@ -266,9 +266,10 @@ extension XenStoreCore {
 
   /// Changes what a domain holds; a domain that holds nothing is not kept.
   func update(_ domain: DomainID, _ change: (inout DomainUsage) -> Void) {
+    if domain == .control { return change(&usage.control) }
     var usage = usage[domain] ?? DomainUsage()
     change(&usage)
-    self.usage[domain] = usage == DomainUsage() ? nil : usage
-    if domain != .control { noteUsage(usage, of: domain) }
+    self.usage[domain] = usage
+    noteUsage(usage, of: domain)
   }
 }

@@ -182,7 +182,7 @@ extension XenStoreCore {
     guard arguments.count == 1 || arguments == ["max", "-r"] else { throw .invalidArgument }
     if arguments.count == 2 {
       quotaState.peaks = QuotaPeaks()
-      for (domain, usage) in usage where domain != .control { quotaState.peaks.note(usage) }
+      for domain in usage.keys where domain != .control { quotaState.peaks.note(usage[domain] ?? DomainUsage()) }
     }
     return ControlReply(
       lines: ["Max. seen accounting values:"]

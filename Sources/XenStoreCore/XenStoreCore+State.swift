@@ -43,7 +43,7 @@ extension XenStoreCore {
     @inline(__always) _modify { yield &reservationsCell.value }
   }
 
-  var usage: [DomainID: DomainUsage] {
+  var usage: UsageTable {
     @inline(__always) _read { yield usageCell.value }
     @inline(__always) _modify { yield &usageCell.value }
   }

@@ -15,15 +15,16 @@ extension XenStoreCore {
     connection.transactions.insert(StoreTransaction(id: id, version: version))
     update(connection.domain) { $0.transactionCount += 1 }
     if !reservations.isEmpty { reservations.begin(id, of: connection.id, now: now) }
-    return XenStorePayload.join([String(id)])
+    return XenStorePayload.decimal(id)
   }
 
   func endTransaction(_ request: StoreRequest) throws(XenStoreError) {
     guard let transaction = request.transaction else { throw .noEntry }
+    guard request.payload.count == 2, request.payload[1] == 0 else { throw .invalidArgument }
     let isCommit =
-      switch XenStorePayload.onlyString(request.payload) {
-      case [UInt8(ascii: "T")]: true
-      case [UInt8(ascii: "F")]: false
+      switch request.payload[0] {
+      case UInt8(ascii: "T"): true
+      case UInt8(ascii: "F"): false
       default: throw XenStoreError.invalidArgument
       }
     // Whatever the outcome, the transaction is over: the client starts a new one when it wants to try again.

@@ -39,7 +39,7 @@ public final class XenStoreCore {
   let watchesCell = FixedCell(WatchIndex())
   let journalCell = FixedCell(CommitJournal())
   let reservationsCell = FixedCell(CommitReservations())
-  let usageCell = FixedCell([DomainID: DomainUsage]())
+  let usageCell = FixedCell(UsageTable())
   let quotaStateCell = FixedCell(QuotaState())
   let auditCell = FixedCell<XenStoreAudit?>(nil)
   private let readyCell = FixedCell(ReadyQueue())
@@ -189,15 +189,21 @@ public final class XenStoreCore {
   /// Appends packets as ``nextOutput(for:)`` gives them to `bytes`, as long as these are fewer than `limit`.
   public func takeOutput(for id: XenStoreConnectionID, into bytes: inout [UInt8], limit: Int) {
     guard let connection = connections[id] else { return }
-    while bytes.count < limit, let packet = nextOutput(for: connection) { bytes.append(contentsOf: packet) }
+    while bytes.count < limit, takeOutput(for: connection, into: &bytes) {}
   }
 
   private func nextOutput(for connection: StoreConnection) -> [UInt8]? {
-    guard !isKeptBack(connection), let bytes = connection.output.next() else { return nil }
+    var bytes: [UInt8] = []
+    return takeOutput(for: connection, into: &bytes) ? bytes : nil
+  }
+
+  /// Appends the next packet to `bytes`; false when there is none.
+  private func takeOutput(for connection: StoreConnection, into bytes: inout [UInt8]) -> Bool {
+    guard !isKeptBack(connection), connection.output.takeNext(into: &bytes) else { return false }
     if journal.isOn { connection.gate.removeFirst() }
     countQueue(of: connection)
     if connection.parser.bufferedByteCount > 0 { handleWaitingPackets(of: connection) }
-    return bytes
+    return true
   }
 
   // MARK: For the other parts of the core
@@ -214,7 +220,7 @@ public final class XenStoreCore {
 
   /// A provisional reply does not wait for commits to be durable.
   func send(reply packet: XenStorePacket, to connection: StoreConnection, isProvisional: Bool = false) {
-    connection.output.append(reply: packet.encoded)
+    connection.output.append(reply: packet)
     if !connection.isPrivileged { quotaState.peaks.note(.outstanding, connection.output.replyCount) }
     if journal.isOn {
       connection.gate.append(sequence: isProvisional ? 0 : journal.lastSequence)

@@ -292,7 +292,7 @@ public struct XenStoreImport {
       case .packet(let packet) where packet.type == .watchEvent:
         let isNew = connection.output.append(event: packet.encoded)
         if isNew, !connection.isPrivileged { core.noteEvent(for: connection) }
-      case .packet(let packet): connection.output.append(reply: packet.encoded)
+      case .packet(let packet): connection.output.append(reply: packet)
       case .needsMoreBytes: break loop
       case .violation: throw record.fault("data")
       }

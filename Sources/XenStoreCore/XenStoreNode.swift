@@ -28,10 +28,13 @@ final class XenStoreNode {
 
   /// The same node for another tree; the children are shared.
   func copy() -> XenStoreNode {
-    XenStoreNode(value: value, permissions: permissions, generation: generation, children: children)
+    let copy = XenStoreNode(value: value, permissions: permissions, generation: generation, children: children)
+    copy.listing = listing
+    return copy
   }
 
   func child(named name: XenStoreName) -> XenStoreNode? { children[name] }
+
 
   /// The child, made this node's own: copied when another tree shares it.
   func mutableChild(named name: XenStoreName) -> XenStoreNode? {

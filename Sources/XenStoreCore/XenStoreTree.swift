@@ -15,24 +15,9 @@ struct XenStoreTree {
     root = XenStoreNode(value: [], permissions: [XenStorePermission(.control, .none)], generation: generation)
   }
 
-  func node(at path: XenStorePath) -> XenStoreNode? {
-    var node = root
-    for name in path.names {
-      guard let child = node.child(named: name) else { return nil }
-      node = child
-    }
-    return node
-  }
-
   /// The deepest node that exists on the way to `path`, and where it is.
   func nearestNode(to path: XenStorePath) -> (path: XenStorePath, node: XenStoreNode) {
-    var node = root
-    var depth = 0
-    for name in path.names {
-      guard let child = node.child(named: name) else { break }
-      node = child
-      depth += 1
-    }
+    let (node, depth) = deepestNode(on: path)
     return (path.prefix(nameCount: depth), node)
   }
 

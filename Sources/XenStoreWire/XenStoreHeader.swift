@@ -16,13 +16,15 @@ struct ReceivedBytes: WireSource {
 extension XenStoreHeader {
   /// Appends the header's 16 bytes to `output`.
   func encode(into output: inout [UInt8]) {
-    XenStoreHeader.append(type, to: &output)
-    XenStoreHeader.append(requestIdentifier, to: &output)
-    XenStoreHeader.append(transactionIdentifier, to: &output)
-    XenStoreHeader.append(payloadByteCount, to: &output)
+    output.append(addingCapacity: XenStoreProtocol.headerByteCount) { span in
+      XenStoreHeader.append(type, to: &span)
+      XenStoreHeader.append(requestIdentifier, to: &span)
+      XenStoreHeader.append(transactionIdentifier, to: &span)
+      XenStoreHeader.append(payloadByteCount, to: &span)
+    }
   }
 
-  private static func append(_ word: UInt32, to output: inout [UInt8]) {
+  private static func append(_ word: UInt32, to output: inout OutputSpan<UInt8>) {
     output.append(UInt8(truncatingIfNeeded: word))
     output.append(UInt8(truncatingIfNeeded: word >> 8))
     output.append(UInt8(truncatingIfNeeded: word >> 16))

@@ -9,7 +9,8 @@
   /// Bytes 0 to 7 and 8 to 15, the first in the highest place; zero where the name is shorter, which no byte of a name is.
   @usableFromInline let first: UInt64
   @usableFromInline let second: UInt64
-  @usableFromInline let rest: [UInt8]
+  /// The bytes behind them; nil when there are none, for a reference to nothing is copied for nothing.
+  @usableFromInline let rest: [UInt8]?
 
   /// The name in `bytes`, which must be one of a path that was checked.
   @inlinable init(validBytes bytes: Span<UInt8>, in range: Range<Int>) {
@@ -21,12 +22,12 @@
       for index in firstEnd..<secondEnd { words.1 |= UInt64(bytes[index]) << UInt64(56 - 8 * (index - firstEnd)) }
     }
     (first, second) = words
-    rest = secondEnd < range.upperBound ? (secondEnd..<range.upperBound).map { bytes[$0] } : []
+    rest = secondEnd < range.upperBound ? (secondEnd..<range.upperBound).map { bytes[$0] } : nil
   }
 
   /// Bytes of the name.
   @inlinable public var byteCount: Int {
-    if !rest.isEmpty { return XenStoreName.inlineByteCount + rest.count }
+    if let rest { return XenStoreName.inlineByteCount + rest.count }
     return second != 0 ? 16 - second.trailingZeroBitCount / 8 : 8 - min(8, first.trailingZeroBitCount / 8)
   }
 
@@ -34,7 +35,7 @@
   @inlinable public func append(to output: inout [UInt8]) {
     XenStoreName.append(first, to: &output)
     XenStoreName.append(second, to: &output)
-    if !rest.isEmpty { output.append(contentsOf: rest) }
+    if let rest { output.append(contentsOf: rest) }
   }
 
   @inlinable static func append(_ word: UInt64, to output: inout [UInt8]) {
@@ -62,6 +63,7 @@
   @inlinable public static func < (left: XenStoreName, right: XenStoreName) -> Bool {
     if left.first != right.first { return left.first < right.first }
     if left.second != right.second { return left.second < right.second }
-    return left.rest.lexicographicallyPrecedes(right.rest)
+    guard let rest = right.rest else { return false }
+    return left.rest?.lexicographicallyPrecedes(rest) ?? true
   }
 }

@@ -41,7 +41,6 @@ public struct XenStorePacket: Hashable, Sendable {
   /// Appends header and payload to `output`. The payload must be within ``XenStoreProtocol/maximumPayloadByteCount``.
   public func encode(into output: inout [UInt8]) {
     precondition(payload.count <= XenStoreProtocol.maximumPayloadByteCount, "a payload of \(payload.count) bytes cannot be sent")
-    output.reserveCapacity(output.count + XenStoreProtocol.headerByteCount + payload.count)
     header.encode(into: &output)
     output.append(contentsOf: payload)
   }
@@ -49,6 +48,7 @@ public struct XenStorePacket: Hashable, Sendable {
   /// Header and payload as they go over the wire.
   public var encoded: [UInt8] {
     var output: [UInt8] = []
+    output.reserveCapacity(XenStoreProtocol.headerByteCount + payload.count)
     encode(into: &output)
     return output
   }

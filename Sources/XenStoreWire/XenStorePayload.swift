@@ -10,6 +10,20 @@ public enum XenStorePayload {
     return output
   }
 
+  /// A decimal number and its NUL.
+  public static func decimal(_ number: UInt32) -> [UInt8] {
+    var divisor: UInt32 = 1
+    while number / divisor >= 10 { divisor *= 10 }
+    var output: [UInt8] = []
+    output.reserveCapacity(11)
+    while divisor > 0 {
+      output.append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
+      divisor /= 10
+    }
+    output.append(0)
+    return output
+  }
+
   /// The strings of a payload that ends with a NUL (an empty payload has none), or nil when the last NUL is missing.
   public static func strings(_ payload: [UInt8]) -> [ArraySlice<UInt8>]? {
     guard let last = payload.last else { return [] }

@@ -66,6 +66,7 @@ import Testing
     "Sources/pvio/Bench/BenchFiles.swift": "removes its temporary files",
     "Sources/pvio/Bench/BenchDaemon.swift": "removes its temporary folders",
     "Sources/TestSupport/TestDisk.swift": "makes, reads and removes an image",
+    "Sources/XenStoreCore/XenStoreTree+Walk.swift": "walks through a tree without counting a reference at each level",
     "Sources/VirtioRing/GuestMemory.swift": "stretches of a guest's memory are checked numbers, which single accesses and copies go through",
     "Sources/pvio/Bench/BenchConnect.swift": "waits for a socket's file",
     "Sources/DriverCommands/Support/Host.swift": "reads an environment variable",

@@ -91,7 +91,7 @@ import XenStoreWire
       _ = script.ask(.dom5, round % 2 == 0 ? .resetWatches : .unwatch, round % 2 == 0 ? "" : "/a/b/\(round)|t|")
     }
     #expect(script.core.watches.watchedPaths(below: .root).isEmpty)
-    #expect(script.core.usage.isEmpty)
+    #expect(script.core.usage.keys.isEmpty)
   }
 
   @Test(arguments: 1...4 as ClosedRange<UInt64>)

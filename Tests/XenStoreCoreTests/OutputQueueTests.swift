@@ -1,4 +1,6 @@
 import Testing
+import XenInterface
+import XenStoreWire
 
 @testable import XenStoreCore
 
@@ -14,10 +16,11 @@ import Testing
   @Test(arguments: [0, 1, 7, 8, 9, 10, 300] as [Int])
   func doesNotAddAnEventThatWaitsHoweverManyOthersDo(otherCount: Int) {
     var queue = OutputQueue()
-    let event: [UInt8] = [255, 255]
+    let reply = XenStorePacket(.read, payload: [255, 255])
+    let event = reply.encoded
     expect(true, whenAdding: event, to: &queue)
     // A reply of the same bytes is not an event.
-    queue.append(reply: event)
+    queue.append(reply: reply)
     for other in 0..<otherCount {
       let bytes = [UInt8(other & 0xFF), UInt8(other >> 8)]
       expect(true, whenAdding: bytes, to: &queue)
@@ -25,6 +28,7 @@ import Testing
     }
     expect(false, whenAdding: event, to: &queue)
     #expect(queue.packets.count == otherCount + 2)
+    #expect(queue.packets[1] == reply.encoded)
 
     let taken = queue.next()
     #expect(taken == event)

@@ -9,6 +9,9 @@ import XenStoreWire
     #expect(path.text == text)
     #expect(path.names.map(\.text).joined(separator: "/") == text.dropFirst())
     #expect(path.depth == Array(path.names).count)
+    var names: [XenStoreName] = []
+    path.forEachName { names.append($0); return true }
+    #expect(names == Array(path.names))
   }
 
   @Test(arguments: ["", "a", "//", "/a/", "/a//b", "/a.b", "/a b", "/a\0", "/ä", "@releaseDomain"])
