@@ -22,9 +22,9 @@ struct NameTable<Element> {
   private static var mergeLimit: Int { 8 }
 
   /// None is empty.
-  private var names: [[XenStoreName]] = []
+  private(set) var names: [[XenStoreName]] = []
   /// The element of each name, in chunks of the same sizes.
-  private var elements: [[Element]] = []
+  private(set) var elements: [[Element]] = []
 
   var isEmpty: Bool { names.isEmpty }
   var count: Int { names.reduce(0) { $0 + $1.count } }
@@ -61,13 +61,7 @@ struct NameTable<Element> {
     }
   }
 
-  subscript(name: XenStoreName) -> Element? { lookUp(name) { $0 } }
-
-  /// Lends an element to `body`; nil when there is none of this name.
-  @inline(__always) func lookUp<Result>(_ name: XenStoreName, _ body: (Element) -> Result) -> Result? {
-    guard let place = place(of: name) else { return nil }
-    return body(elements[place.chunk][place.index])
-  }
+  subscript(name: XenStoreName) -> Element? { place(of: name).map { elements[$0.chunk][$0.index] } }
 
   /// Lets `body` change an element where it lies; nil when there is none of this name.
   mutating func withElement<Result>(named name: XenStoreName, _ body: (inout Element) -> Result) -> Result? {
@@ -120,15 +114,15 @@ struct NameTable<Element> {
     elements[chunk].removeSubrange(keep...)
   }
 
-  @inline(__always) private func place(of name: XenStoreName) -> Place? {
+  private func place(of name: XenStoreName) -> Place? {
     guard !names.isEmpty else { return nil }
     let chunk = chunkIndex(for: name)
-    let index = NameTable.lowerBound(of: name, in: names[chunk])
-    return index < names[chunk].count && names[chunk][index] == name ? Place(chunk: chunk, index: index) : nil
+    guard let index = NameTable.index(of: name, in: names[chunk]) else { return nil }
+    return Place(chunk: chunk, index: index)
   }
 
   /// The last chunk that begins at or before `name`, else the first: where it is or belongs.
-  private func chunkIndex(for name: XenStoreName) -> Int {
+  func chunkIndex(for name: XenStoreName) -> Int {
     var low = 1
     var high = names.count
     while low < high {
@@ -136,6 +130,13 @@ struct NameTable<Element> {
       if name < names[middle][0] { high = middle } else { low = middle + 1 }
     }
     return low - 1
+  }
+
+  /// Where a name is; in a function of its own, for a name that is taken out of its array costs reference counts.
+  static func index(of name: XenStoreName, in names: [XenStoreName]) -> Int? {
+    let index = lowerBound(of: name, in: names)
+    let names = names.span
+    return index < names.count && names[index] == name ? index : nil
   }
 
   /// The first of `names` that is not before `name`.

@@ -19,11 +19,13 @@ final class StoreTransaction {
     var working: XenStoreTree
   }
 
-  /// A value that a follower has written.
-  struct NewValue {
-    let path: XenStorePath
-    var value: [UInt8]
-    var generation: UInt64
+  /// What a follower knows of a node that it looked at.
+  struct Access {
+    /// Nil for a missing node.
+    let generation: UInt64?
+    /// What it has written, and with which generation.
+    var newValue: [UInt8]?
+    var newGeneration: UInt64 = 0
   }
 
   let id: UInt32
@@ -32,15 +34,12 @@ final class StoreTransaction {
   private(set) var baseVersion: UInt64
   /// For a follower, where in the history of values it began.
   private(set) var followedSince = 0
-  /// What a follower has written, each node once.
-  private(set) var newValues: [NewValue] = []
-  /// For a follower, the generation of each of ``accessed``, nil for a missing node.
-  private(set) var accessedGenerations: [UInt64?] = []
+  /// Whether a follower has written to a node.
+  private(set) var hasNewValues = false
   /// Every node read or written, whether it existed or not: a change of any of them by others is a conflict.
-  private(set) var accessed = FewElements<XenStorePath>()
+  private(set) var accessed = FewElements<XenStorePath, Access>()
   /// The nodes that it changed, and how each is reported.
-  private var changed = FewElements<XenStorePath>()
-  private var reports: [Report] = []
+  private var changed = FewElements<XenStorePath, Report>()
   /// Set when the daemon could not carry out a change: committing the rest would be a partial commit (XSA-415, XSA-421).
   var failure: XenStoreError?
 
@@ -55,7 +54,7 @@ final class StoreTransaction {
   private var writtenByteCount = 0
   private(set) var written: [XenStorePath: Int] = [:]
   /// What goes into the audit when it is committed, each once.
-  private(set) var audited = FewElements<AuditedChange>()
+  private(set) var audited = FewElements<AuditedChange, Void>()
 
   struct AuditedChange: Hashable {
     let operation: XenStoreAudit.Operation
@@ -86,23 +85,18 @@ final class StoreTransaction {
     followedSince = position
   }
 
-  func noteAccess(_ path: XenStorePath, generation: UInt64?) {
-    noteAccess(path)
-    if isFollowing, accessed.count > accessedGenerations.count { accessedGenerations.append(generation) }
-  }
-
   /// What a follower wrote to a node; nil when it did not.
   func newValue(at path: XenStorePath) -> [UInt8]? {
-    newValues.isEmpty ? nil : newValues.first { $0.path == path }?.value
+    guard hasNewValues, let index = accessed.index(of: path) else { return nil }
+    return accessed.entries[index].detail.newValue
   }
 
+  /// Writes to a node that was looked at.
   func setNewValue(_ value: [UInt8], at path: XenStorePath, generation: UInt64) {
-    if let index = newValues.firstIndex(where: { $0.path == path }) {
-      newValues[index].value = value
-      newValues[index].generation = generation
-    } else {
-      newValues.append(NewValue(path: path, value: value, generation: generation))
-    }
+    guard let index = accessed.index(of: path) else { return }
+    accessed[detailAt: index].newValue = value
+    accessed[detailAt: index].newGeneration = generation
+    hasNewValues = true
   }
 
   // MARK: Copies of the tree
@@ -120,9 +114,13 @@ final class StoreTransaction {
   func takeSnapshot(_ base: XenStoreTree, version: UInt64) {
     snapshot = Snapshot(base: base, working: base)
     baseVersion = version
-    for new in newValues { working.setValue(new.value, at: new.path, generation: new.generation) }
-    newValues = []
-    accessedGenerations = []
+    guard hasNewValues else { return }
+    hasNewValues = false
+    for (index, access) in accessed.entries.enumerated() {
+      guard let value = access.detail.newValue else { continue }
+      working.setValue(value, at: access.element, generation: access.detail.newGeneration)
+      accessed[detailAt: index].newValue = nil
+    }
   }
 
   /// A transaction that has looked at nothing begins when it does: what the tree was until then is of no matter.
@@ -143,22 +141,22 @@ final class StoreTransaction {
 
   // MARK: What it looked at and changed
 
-  func noteAccess(_ path: XenStorePath) {
-    if accessed.insert(path) { accessedByteCount += path.bytes.count + StoreTransaction.accessByteCount }
+  /// `generation` is that of the live node, for a follower.
+  func noteAccess(_ path: XenStorePath, generation: UInt64? = nil) {
+    if accessed.insert(path, Access(generation: generation)) { accessedByteCount += path.bytes.count + StoreTransaction.accessByteCount }
   }
 
   /// Notes a change. One node is reported once, as its last reportable change says.
   func noteChange(_ path: XenStorePath, _ report: Report) {
     noteAccess(path)
-    if changed.insert(path) {
-      reports.append(report)
-    } else if report != .silent, let index = changed.index(of: path) {
-      reports[index] = report
-    }
+    if changed.insert(path, report) || report == .silent { return }
+    if let index = changed.index(of: path) { changed[detailAt: index] = report }
   }
 
   /// The nodes that it changed, in the order of the first change.
   var changes: [XenStorePath] { changed.all }
+
+  var hasChanges: Bool { !changed.isEmpty }
 
   /// Bytes counted for a node that was looked at, besides its path.
   private static let accessByteCount = 64
@@ -175,5 +173,5 @@ final class StoreTransaction {
     audited.insert(AuditedChange(operation: operation, path: path))
   }
 
-  func report(of path: XenStorePath) -> Report { changed.index(of: path).map { reports[$0] } ?? .silent }
+  func report(of path: XenStorePath) -> Report { changed.index(of: path).map { changed[detailAt: $0] } ?? .silent }
 }

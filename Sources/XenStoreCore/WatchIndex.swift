@@ -59,6 +59,10 @@ struct WatchIndex {
   }
 
   private let root = Place()
+
+  /// Whether no node is watched.
+  var isEmpty: Bool { root.below.isEmpty && root.watches.isEmpty }
+
   private var special: [String: [Watch]] = [:]
 
   mutating func insert(_ watch: Watch) {
@@ -104,12 +108,13 @@ struct WatchIndex {
   /// Watches that a change of `path` concerns: those of it and of every node above it, oldest first.
   func watches(concerning path: XenStorePath) -> [Watch] {
     var found = root.watches
-    guard !root.below.isEmpty else { return found.count > 1 ? found.sorted { $0.serial < $1.serial } : found }
+    guard !root.below.isEmpty else { return found }
     var place = root
-    for name in path.names {
-      guard let next = place.below[name] else { break }
+    path.forEachName { name in
+      guard let next = place.below[name] else { return false }
       place = next
-      found.append(contentsOf: place.watches)
+      if !place.watches.isEmpty { found.append(contentsOf: place.watches) }
+      return true
     }
     return found.count > 1 ? found.sorted { $0.serial < $1.serial } : found
   }

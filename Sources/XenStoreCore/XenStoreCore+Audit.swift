@@ -30,7 +30,7 @@ extension XenStoreCore {
 
   func auditCommit(of transaction: StoreTransaction, by connection: StoreConnection) {
     guard audit != nil else { return }
-    for change in transaction.audited.all { audit(change.operation, change.path, domain: connection.domain, label: connection.labelBytes) }
+    for change in transaction.audited.entries.lazy.map(\.element) { audit(change.operation, change.path, domain: connection.domain, label: connection.labelBytes) }
   }
 
   // MARK: Requests

@@ -44,7 +44,7 @@ extension XenStoreCore {
         return node
       }
     } else if let index = transaction.accessed.index(of: path) {
-      if transaction.baseVersion != version, node?.generation != transaction.accessedGenerations[index] { takeSnapshot(for: transaction) }
+      if transaction.baseVersion != version, node?.generation != transaction.accessed[detailAt: index].generation { takeSnapshot(for: transaction) }
       return node
     } else if transaction.accessed.count >= Followers.pathLimit || !mayFollow(transaction, to: path, node) {
       takeSnapshot(for: transaction)
@@ -68,12 +68,13 @@ extension XenStoreCore {
   /// Makes the changes of a follower that met no conflict.
   func commitFollower(_ transaction: StoreTransaction, of connection: StoreConnection) {
     followers.remove(transaction)
-    for new in transaction.newValues {
+    for access in transaction.accessed.entries {
+      guard let value = access.detail.newValue else { continue }
       prepareToChangeValue()
-      guard let node = treeUnderFollowers.mutableNode(at: new.path) else { continue }
-      noteOldValue(of: node, at: new.path)
-      node.value = new.value
-      node.generation = new.generation
+      guard let node = treeUnderFollowers.mutableNode(at: access.element) else { continue }
+      noteOldValue(of: node, at: access.element)
+      node.value = value
+      node.generation = access.detail.newGeneration
     }
     version = nextGeneration()
     if journal.isOn {
@@ -83,6 +84,7 @@ extension XenStoreCore {
     }
     countCommit(of: transaction)
     auditCommit(of: transaction, by: connection)
+    guard !watches.isEmpty else { return }
     for path in transaction.changes { report(path, permissions: [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]) }
   }
 }

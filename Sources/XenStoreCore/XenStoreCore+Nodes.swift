@@ -22,7 +22,7 @@ extension XenStoreCore {
     else { throw .invalidArgument }
     let path = try nodePath(strings[0], request)
     // A node that the transaction wrote has another generation than the live one.
-    if let transaction = request.transaction, !transaction.newValues.isEmpty { takeSnapshot(for: transaction) }
+    if let transaction = request.transaction, transaction.hasNewValues { takeSnapshot(for: transaction) }
     let node = try node(at: path, for: request, needing: .read)
 
     var reply = XenStorePayload.join([String(node.generation)])

@@ -44,7 +44,7 @@ extension XenStoreCore {
     if let failure = transaction.failure { throw failure }
     try checkRoom(toCommit: transaction, of: connection)
     if hasConflict(transaction) { throw .tryAgain }
-    guard !transaction.changes.isEmpty else { return }
+    guard transaction.hasChanges else { return }
     if let changeRefusal { throw changeRefusal }
     if transaction.isFollowing { return commitFollower(transaction, of: connection) }
 
@@ -79,9 +79,9 @@ extension XenStoreCore {
   func hasConflict(_ transaction: StoreTransaction) -> Bool {
     guard transaction.baseVersion != version else { return false }
     if transaction.isFollowing {
-      return zip(transaction.accessed.all, transaction.accessedGenerations).contains { tree.node(at: $0)?.generation != $1 }
+      return transaction.accessed.entries.contains { tree.node(at: $0.element)?.generation != $0.detail.generation }
     }
-    return transaction.accessed.all.contains { hasChanged($0, since: transaction.base) }
+    return transaction.accessed.entries.contains { hasChanged($0.element, since: transaction.base) }
   }
 
   private func hasChanged(_ path: XenStorePath, since base: XenStoreTree) -> Bool {

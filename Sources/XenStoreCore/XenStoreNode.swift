@@ -1,3 +1,4 @@
+import SharedMemory
 import XenInterface
 import XenStoreWire
 
@@ -14,7 +15,8 @@ final class XenStoreNode {
   private(set) var owner: DomainID
   /// Number of the last change to this node's value, permissions or set of children; never used twice in a store.
   var generation: UInt64
-  private(set) var children: NameTable<XenStoreNode>
+  // In a cell: each level of each walk would otherwise be checked for overlapping accesses.
+  private let childrenCell: FixedCell<NameTable<XenStoreNode>>
   /// What DIRECTORY answers, from the first time that it is asked for until a child comes or goes.
   private var listing: [UInt8]?
 
@@ -23,7 +25,12 @@ final class XenStoreNode {
     self.permissions = permissions
     owner = permissions.first?.domain ?? .control
     self.generation = generation
-    self.children = children
+    childrenCell = FixedCell(children)
+  }
+
+  private(set) var children: NameTable<XenStoreNode> {
+    @inline(__always) _read { yield childrenCell.value }
+    @inline(__always) _modify { yield &childrenCell.value }
   }
 
   /// The same node for another tree; the children are shared.

@@ -32,8 +32,16 @@ extension XenStoreTree {
 extension NameTable where Element: AnyObject {
   /// The element of a name, not retained: it lasts as long as this table has it.
   @inline(__always) func unretained(_ name: XenStoreName) -> Unmanaged<Element>? {
+    guard !isEmpty else { return nil }
+    let chunk = chunkIndex(for: name)
+    return unsafe NameTable.unretained(name, names[chunk], elements[chunk])
+  }
+
+  /// In a function of its own, to which both arrays are lent; where they are indexed in place, they are retained first.
+  @inline(never) private static func unretained(_ name: XenStoreName, _ names: [XenStoreName], _ elements: [Element]) -> Unmanaged<Element>? {
+    guard let index = index(of: name, in: names) else { return nil }
     // SAFETY: the table holds its elements; who calls keeps the table as it is until it needs the element no more.
-    unsafe lookUp(name) { unsafe Unmanaged.passUnretained($0) }
+    return unsafe Unmanaged.passUnretained(elements[index])
   }
 }
 
