@@ -33,9 +33,9 @@ final class StoreConnection {
   private let parserCell = FixedCell(XenStorePacketParser())
   private let outputCell = FixedCell(OutputQueue())
   private let gateCell = FixedCell(OutputGate())
+  private let transactionsCell = FixedCell(TransactionTable())
   var isWaitingForDurability = false
   var watches: [Watch] = []
-  var transactions = TransactionTable()
   var fault: XenStoreConnectionFault?
   /// A request that is answered later, without its payload; those behind it wait.
   var postponed: XenStorePacket?
@@ -69,6 +69,11 @@ final class StoreConnection {
   var output: OutputQueue {
     @inline(__always) _read { yield outputCell.value }
     @inline(__always) _modify { yield &outputCell.value }
+  }
+
+  var transactions: TransactionTable {
+    @inline(__always) _read { yield transactionsCell.value }
+    @inline(__always) _modify { yield &transactionsCell.value }
   }
 
   /// What each packet of ``output`` waits for; kept only while commits are.

@@ -22,7 +22,10 @@
 
   public var isEmpty: Bool { count == 0 }
 
-  @inlinable public subscript(id: XenStoreConnectionID) -> Element? {
+  @inlinable public subscript(id: XenStoreConnectionID) -> Element? { XenStoreConnectionTable.element(id, in: places) }
+
+  /// In a function of its own, to which the places are lent; where they are indexed in place, they are retained first.
+  @inlinable @inline(never) static func element(_ id: XenStoreConnectionID, in places: [(id: XenStoreConnectionID, element: Element)?]) -> Element? {
     guard id.slot < places.count, let place = places[Int(id.slot)], place.id == id else { return nil }
     return place.element
   }

@@ -16,10 +16,12 @@
   @inlinable init(validBytes bytes: Span<UInt8>, in range: Range<Int>) {
     var words: (UInt64, UInt64) = (0, 0)
     let firstEnd = min(range.upperBound, range.lowerBound + 8)
-    for index in range.lowerBound..<firstEnd { words.0 |= UInt64(bytes[index]) << UInt64(56 - 8 * (index - range.lowerBound)) }
+    for index in range.lowerBound..<firstEnd { words.0 = words.0 << 8 | UInt64(bytes[index]) }
+    words.0 <<= 8 * (8 - (firstEnd - range.lowerBound))
     let secondEnd = min(range.upperBound, range.lowerBound + XenStoreName.inlineByteCount)
     if firstEnd < secondEnd {
-      for index in firstEnd..<secondEnd { words.1 |= UInt64(bytes[index]) << UInt64(56 - 8 * (index - firstEnd)) }
+      for index in firstEnd..<secondEnd { words.1 = words.1 << 8 | UInt64(bytes[index]) }
+      words.1 <<= 8 * (8 - (secondEnd - firstEnd))
     }
     (first, second) = words
     rest = secondEnd < range.upperBound ? (secondEnd..<range.upperBound).map { bytes[$0] } : nil
