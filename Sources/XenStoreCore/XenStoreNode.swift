@@ -42,7 +42,6 @@ final class XenStoreNode {
 
   func child(named name: XenStoreName) -> XenStoreNode? { children[name] }
 
-
   /// The child, made this node's own: copied when another tree shares it.
   func mutableChild(named name: XenStoreName) -> XenStoreNode? {
     children.withElement(named: name) { node in
