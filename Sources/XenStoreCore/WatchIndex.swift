@@ -59,10 +59,6 @@ struct WatchIndex {
   }
 
   private let root = Place()
-
-  /// Whether no node is watched.
-  var isEmpty: Bool { root.below.isEmpty && root.watches.isEmpty }
-
   private var special: [String: [Watch]] = [:]
 
   mutating func insert(_ watch: Watch) {

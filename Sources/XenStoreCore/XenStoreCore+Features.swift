@@ -11,10 +11,10 @@ extension XenStoreCore {
   /// `[<domid>|]`: decimal feature bits, of the asking domain or, for privileged connections, of any.
   func getFeature(_ request: StoreRequest) throws(XenStoreError) -> [UInt8] {
     guard let strings = XenStorePayload.strings(request.payload) else { throw .invalidArgument }
-    guard let text = strings.first else { return XenStorePayload.join([String(features(of: request.connection.domain).rawValue)]) }
+    guard let text = strings.first else { return XenStorePayload.decimal(UInt64(features(of: request.connection.domain).rawValue)) }
     guard request.connection.isPrivileged else { throw .accessDenied }
     guard strings.count == 1 else { throw .invalidArgument }
-    return XenStorePayload.join([String(features(of: try domain(text)).rawValue)])
+    return XenStorePayload.decimal(UInt64(features(of: try domain(text)).rawValue))
   }
 
   /// `<domid>|<value>|`: takes features away from a domain that is not introduced yet.

@@ -4,7 +4,6 @@ import XenStoreWire
 extension XenStoreCore {
   /// To be called before a node is taken out of ``treeUnderFollowers`` to be changed: afterwards the node might have become part of a copy.
   func prepareToChangeValue() {
-    guard followers.isFull else { return }
     while followers.isFull {
       let late = followers.forgetOldValues()
       for transaction in late { takeSnapshot(for: transaction) }
@@ -84,7 +83,6 @@ extension XenStoreCore {
     }
     countCommit(of: transaction)
     auditCommit(of: transaction, by: connection)
-    guard !watches.isEmpty else { return }
     for path in transaction.changes { report(path, permissions: [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]) }
   }
 }

@@ -25,7 +25,7 @@ extension XenStoreCore {
     if let transaction = request.transaction, transaction.hasNewValues { takeSnapshot(for: transaction) }
     let node = try node(at: path, for: request, needing: .read)
 
-    var reply = XenStorePayload.join([String(node.generation)])
+    var reply = XenStorePayload.decimal(node.generation)
     var position = 0
     for child in node.children.entries {
       let byteCount = child.name.byteCount + 1

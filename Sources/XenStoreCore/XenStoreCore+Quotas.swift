@@ -31,7 +31,7 @@ extension XenStoreCore {
     guard let strings = XenStorePayload.strings(request.payload), strings.count <= 2 else { throw .invalidArgument }
     guard let name = strings.last else { return XenStorePayload.join([XenStoreQuota.allCases.map(\.rawValue).joined(separator: " ")]) }
     let quota = try quota(named: name)
-    return XenStorePayload.join([String(strings.count == 2 ? self.quota(quota, of: try domain(strings[0])) : quotas[quota])])
+    return XenStorePayload.decimal(UInt64(clamping: strings.count == 2 ? self.quota(quota, of: try domain(strings[0])) : quotas[quota]))
   }
 
   /// `[<domid>|]<quota>|<value>|`

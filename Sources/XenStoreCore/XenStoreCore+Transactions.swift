@@ -15,7 +15,7 @@ extension XenStoreCore {
     connection.transactions.insert(StoreTransaction(id: id, version: version))
     update(connection.domain) { $0.transactionCount += 1 }
     if !reservations.isEmpty { reservations.begin(id, of: connection.id, now: now) }
-    return XenStorePayload.decimal(id)
+    return XenStorePayload.decimal(UInt64(id))
   }
 
   func endTransaction(_ request: StoreRequest) throws(XenStoreError) {

@@ -11,11 +11,11 @@ public enum XenStorePayload {
   }
 
   /// A decimal number and its NUL.
-  public static func decimal(_ number: UInt32) -> [UInt8] {
-    var divisor: UInt32 = 1
+  public static func decimal(_ number: UInt64) -> [UInt8] {
+    var divisor: UInt64 = 1
     while number / divisor >= 10 { divisor *= 10 }
     var output: [UInt8] = []
-    output.reserveCapacity(11)
+    output.reserveCapacity(21)
     while divisor > 0 {
       output.append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
       divisor /= 10
