@@ -9,6 +9,10 @@ public protocol FrontendDriver: Sendable {
   /// - Parameter backend: the back-end's directory, read once; nothing in it is to be trusted.
   func prepare(backend: XenbusDirectory) async throws -> [String: String]
 
+  /// Keys that stand for something that the prepared connection does not have. What an earlier connection, or the process before this
+  /// one, left under these names would be taken for this one's: it is removed as the keys of ``prepare(backend:)`` are written.
+  var obsoleteKeys: [String] { get }
+
   /// Reads what the connected back-end published and begins to use the device; state Connected follows.
   func connected(backend: XenbusDirectory) async throws
 
@@ -25,6 +29,7 @@ public protocol FrontendDriver: Sendable {
 }
 
 extension FrontendDriver {
+  public var obsoleteKeys: [String] { [] }
   public func backendChanged(backend: XenbusDirectory) async {}
   public func quiesce() async {}
 }

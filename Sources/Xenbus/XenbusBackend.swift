@@ -22,13 +22,13 @@ public struct XenbusBackend: Sendable {
       adoptsConnections: driver.adoptsConnections,
       hook: { operation, frontend in
         switch operation {
-        case .advertise: return try await driver.advertise()
-        case .connect: return try await driver.connect(frontend: frontend)
-        case .reconfigure: return try await driver.reconfigure(frontend: frontend)
+        case .advertise: return XenbusKeyChanges(written: try await driver.advertise())
+        case .connect: return XenbusKeyChanges(written: try await driver.connect(frontend: frontend))
+        case .reconfigure: return XenbusKeyChanges(written: try await driver.reconfigure(frontend: frontend))
         case .disconnect: await driver.disconnect()
         default: preconditionFailure("a back-end does not \(operation)")
         }
-        return [:]
+        return XenbusKeyChanges()
       },
       backing: { await driver.backing(device: $0) })
   }

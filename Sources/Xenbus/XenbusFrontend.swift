@@ -14,14 +14,16 @@ public struct XenbusFrontend: Sendable {
       start: .starting, paths: paths, store: store, notices: notices, timeouts: timeouts, logger: logger,
       hook: { operation, backend in
         switch operation {
-        case .prepare: return try await driver.prepare(backend: backend)
+        case .prepare: 
+          let keys = try await driver.prepare(backend: backend)
+          return XenbusKeyChanges(written: keys, removed: driver.obsoleteKeys)
         case .connect: try await driver.connected(backend: backend)
         case .refresh: await driver.backendChanged(backend: backend)
         case .quiesce: await driver.quiesce()
         case .disconnect: await driver.disconnect()
         default: preconditionFailure("a front-end does not \(operation)")
         }
-        return [:]
+        return XenbusKeyChanges()
       },
       backing: { _ in .ready })
   }

@@ -70,9 +70,15 @@ public final class XenbusNotices: Sendable {
   }
 }
 
+/// What a driver's operation makes of its own directory, together with the state that follows.
+struct XenbusKeyChanges: Sendable {
+  var written: [String: String] = [:]
+  var removed: [String] = []
+}
+
 /// How a driver's operation ended.
 struct XenbusHookOutcome: Sendable {
   var event: XenbusEvent
-  var keys: [String: String] = [:]
+  var changes = XenbusKeyChanges()
   var failure: String?
 }

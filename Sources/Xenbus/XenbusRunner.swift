@@ -6,7 +6,7 @@ import XenInterface
 /// at most one pending look a watch (XSA-349).
 actor XenbusRunner<State: XenbusEndState> {
   /// Performs one operation of the driver.
-  typealias Hook = @Sendable (_ operation: XenbusAction, _ peer: XenbusDirectory) async throws -> [String: String]
+  typealias Hook = @Sendable (_ operation: XenbusAction, _ peer: XenbusDirectory) async throws -> XenbusKeyChanges
   /// Tells whether the back-end's backing is there.
   typealias Backing = @Sendable (_ own: XenbusDirectory) async -> XenbusBacking
 
@@ -31,7 +31,7 @@ actor XenbusRunner<State: XenbusEndState> {
   private var peerPath: String?
   private var peerState = XenbusState.unknown
   private var peerDomainWasSeen = false
-  private var pendingKeys: [String: String] = [:]
+  private var pendingChanges = XenbusKeyChanges()
   private var operation: Task<Void, Never>?
   private var watches: [Task<Void, Never>] = []
   private var peerWatch: Task<Void, Never>?
@@ -125,7 +125,7 @@ actor XenbusRunner<State: XenbusEndState> {
     }
     if let outcome {
       operation = nil
-      pendingKeys = outcome.keys
+      pendingChanges = outcome.changes
       if let text = outcome.failure { failure = text }
       return outcome.event
     }
@@ -301,25 +301,26 @@ actor XenbusRunner<State: XenbusEndState> {
 
   /// Reads before it writes, so that a directory that was removed does not come back; writes nothing that is there.
   private func publish(_ newState: XenbusState) async throws {
-    var keys = pendingKeys
-    pendingKeys = [:]
+    var changes = pendingChanges
+    pendingChanges = XenbusKeyChanges()
     if newState == .reconfiguring {
-      keys.merge(notices.pending.withLock { $0.reconfiguration.take() } ?? [:]) { _, new in new }
+      changes.written.merge(notices.pending.withLock { $0.reconfiguration.take() } ?? [:]) { _, new in new }
     }
     published = newState
-    try await write(newState, keys, evenIfUnchanged: false)
+    try await write(newState, changes, evenIfUnchanged: false)
   }
 
   private func republish() async throws {
     let keys = notices.pending.withLock { $0.changedKeys.take() } ?? [:]
-    try await write(published, keys, evenIfUnchanged: true)
+    try await write(published, XenbusKeyChanges(written: keys), evenIfUnchanged: true)
   }
 
-  private func write(_ newState: XenbusState, _ keys: [String: String], evenIfUnchanged: Bool) async throws {
+  private func write(_ newState: XenbusState, _ changes: XenbusKeyChanges, evenIfUnchanged: Bool) async throws {
     let path = ownPath
     let found = try await store.transaction { transaction -> Bool in
       guard let current = try await transaction.read(path + "/state") else { return false }
-      for (key, value) in keys.sorted(by: { $0.key < $1.key }) { try await transaction.write(path + "/" + key, value) }
+      for key in changes.removed { try await transaction.remove(path + "/" + key) }
+      for (key, value) in changes.written.sorted(by: { $0.key < $1.key }) { try await transaction.write(path + "/" + key, value) }
       if evenIfUnchanged || current != String(newState.rawValue) {
         try await transaction.write(path + "/" + XenbusDiagnosis.sinceKey, String(XenbusDiagnosis.currentTime()))
         try await transaction.write(path + "/state", String(newState.rawValue))
@@ -352,8 +353,8 @@ actor XenbusRunner<State: XenbusEndState> {
     operation = Task {
       let outcome: XenbusHookOutcome
       do {
-        let keys = try await hook(action, self.peerDirectory(for: action))
-        outcome = XenbusHookOutcome(event: action.outcomes[0], keys: keys)
+        let changes = try await hook(action, self.peerDirectory(for: action))
+        outcome = XenbusHookOutcome(event: action.outcomes[0], changes: changes)
       } catch {
         outcome = XenbusHookOutcome(event: action.outcomes.last ?? action.outcomes[0], failure: "\(error)")
       }

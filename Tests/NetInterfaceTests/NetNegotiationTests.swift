@@ -40,6 +40,20 @@ import Xenbus
     }
   }
 
+  @Test func whatAnEarlierConnectionLeftIsNotTakenForTheNextOnes() throws {
+    let transports = [1, 2, 4].flatMap { queueCount in
+      [(false, false), (false, true), (true, false), (true, true)].map { transport(queueCount: queueCount, split: $0.0, control: $0.1) }
+    }
+    for earlier in transports {
+      for next in transports {
+        var keys = earlier.keys
+        for name in next.obsoleteKeys { keys[name] = nil }
+        keys.merge(next.keys) { _, new in new }
+        #expect(try NetTransport(reading: directory(.frontend, keys), offered: offered) == next)
+      }
+    }
+  }
+
   @Test func featuresAreReadAsTheyWereWritten() throws {
     for bits in 0..<32 as Range<UInt8> {
       var features = offered

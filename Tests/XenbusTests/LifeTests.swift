@@ -38,6 +38,17 @@ import Xenbus
     await frontend.kill()
   }
 
+  @Test func whatAnEarlierConnectionLeftIsRemoved() async throws {
+    let device = try await DeviceFixture()
+    try await device.write(.frontend, "ring-page-order", "2")
+    let (backend, frontend) = (device.startBackend(), device.startFrontend())
+    try await device.waitUntilConnected()
+    #expect(device.memory[device.paths.frontend + "/ring-page-order"] == nil)
+    #expect(device.memory[device.paths.frontend + "/ring-ref"] == "8")
+    await frontend.kill()
+    await backend.kill()
+  }
+
   @Test func aFrontendThatIsStoppedClosesAndItsBackendWaitsForAnother() async throws {
     let device = try await DeviceFixture()
     let (backend, frontend) = (device.startBackend(), device.startFrontend())

@@ -77,6 +77,8 @@ final class RecordingFrontend: FrontendDriver {
     return ["ring-ref": "8", "event-channel": "3"]
   }
 
+  let obsoleteKeys = ["ring-page-order"]
+
   func connected(backend: XenbusDirectory) async throws {
     state.withLock {
       $0.calls.append("connected")

@@ -33,6 +33,18 @@ import Xenbus
     #expect(written.keys.keys.contains { $0.hasSuffix("ring-ref") } == (order == 0))
   }
 
+  @Test func whatAnEarlierConnectionLeftIsNotTakenForTheNextOnes() throws {
+    let transports = [1, 2, 4].flatMap { queueCount in [0, 1, 4].map { transport(queueCount: queueCount, order: $0) } }
+    for earlier in transports {
+      for next in transports {
+        var keys = earlier.keys
+        for name in next.obsoleteKeys { keys[name] = nil }
+        keys.merge(next.keys) { _, new in new }
+        #expect(try BlockTransport(reading: directory(.frontend, keys), offered: offered) == next)
+      }
+    }
+  }
+
   @Test func featuresAndGeometryAreReadAsTheyWereWritten() throws {
     let features = BlockFeatures(
       maximumQueueCount: 3, maximumRingPageOrder: 2, maximumIndirectSegmentCount: 4096, persistentGrants: true, flush: true, barrier: true,

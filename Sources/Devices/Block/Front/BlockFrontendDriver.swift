@@ -2,6 +2,7 @@ import BlockInterface
 import EventLoop
 public import Logging
 import PVDriver
+import Synchronization
 import XenInterface
 public import XenPlatform
 public import Xenbus
@@ -20,6 +21,7 @@ public final class BlockFrontendDriver: FrontendDriver {
   private let notices: XenbusNotices
   private let logger: Logger
   private let connection: FrontConnection<BlockFrontPlane>
+  private let transport = Mutex<BlockTransport?>(nil)
 
   public init(
     _ frontend: BlockFrontend, platform: any XenPlatform, notices: XenbusNotices, logger: Logger = Logger(label: "block.frontend")
@@ -45,8 +47,12 @@ public final class BlockFrontendDriver: FrontendDriver {
     }
     connection.hold(made)
     let queues = zip(rings, made).map { BlockTransport.Queue(ringReferences: $0, port: $1.port) }
-    return BlockTransport(queues: queues, persistentGrants: shape.isPersistent).keys
+    let transport = BlockTransport(queues: queues, persistentGrants: shape.isPersistent)
+    self.transport.withLock { $0 = transport }
+    return transport.keys
   }
+
+  public var obsoleteKeys: [String] { transport.withLock { $0?.obsoleteKeys ?? [] } }
 
   public func connected(backend: XenbusDirectory) async throws {
     let geometry = try BlockFrontGeometry(backend: backend)

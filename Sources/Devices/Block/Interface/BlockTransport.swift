@@ -56,6 +56,12 @@ extension BlockTransport {
     return keys
   }
 
+  /// Keys that would be taken for this transport's if an earlier connection had left them.
+  public var obsoleteKeys: [String] {
+    typealias Keys = BlkifKeys.Frontend
+    return (queues[0].ringReferences.count > 1 ? [] : [Keys.ringPageOrder.name]) + (queues.count > 1 ? [] : [Keys.queueCount.name])
+  }
+
   /// What `frontend` chose, held against what it was offered. Throws an error that names the key when it chose something
   /// else, left something out, or wrote something malformed.
   ///

@@ -25,7 +25,7 @@ public final class NetFrontendDriver: FrontendDriver {
   private let address: MACAddress?
   private let mtu: Int
   private let connection: FrontConnection<NetFrontPlane>
-  private let queueCount = Mutex(0)
+  private let transport = Mutex<NetTransport?>(nil)
 
   /// - Parameters:
   ///   - address: what the toolstack wrote into the front-end's directory (`mac`).
@@ -70,7 +70,6 @@ public final class NetFrontendDriver: FrontendDriver {
       }
     }.get()
     connection.hold(made.flatMap { $0 } + (controlChannel.map { [$0] } ?? []))
-    queueCount.withLock { $0 = count }
     let queues = zip(references.queues, made).map { rings, channels in
       NetTransport.Queue(
         transmitRingReference: rings.transmit, receiveRingReference: rings.receive,
@@ -80,9 +79,12 @@ public final class NetFrontendDriver: FrontendDriver {
     if let reference = references.control, let controlChannel {
       transport.control = NetTransport.Control(ringReference: reference, port: controlChannel.port)
     }
+    self.transport.withLock { [transport] in $0 = transport }
     let acceptance = NetAcceptance(capabilities: configuration.capabilities)
     return transport.keys.merging(acceptance.keys) { _, new in new }
   }
+
+  public var obsoleteKeys: [String] { transport.withLock { $0?.obsoleteKeys ?? [] } }
 
   public func connected(backend: XenbusDirectory) async throws {
     let link = try link(backend)
@@ -100,7 +102,7 @@ public final class NetFrontendDriver: FrontendDriver {
 
   private func link(_ backend: XenbusDirectory) throws -> NetFrontLink {
     NetFrontLink(
-      address: address, mtu: mtu, isUp: try backend.value(NetifKeys.Backend.carrier), queueCount: queueCount.withLock { $0 },
+      address: address, mtu: mtu, isUp: try backend.value(NetifKeys.Backend.carrier), queueCount: transport.withLock { $0?.queues.count ?? 0 },
       capabilities: try NetFeatures(reading: backend).capabilities)
   }
 

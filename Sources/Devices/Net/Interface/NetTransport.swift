@@ -78,6 +78,20 @@ extension NetTransport {
     return keys
   }
 
+  /// Keys that would be taken for this transport's if an earlier connection had left them.
+  public var obsoleteKeys: [String] {
+    typealias Keys = NetifKeys.Frontend
+    var names = control == nil ? [Keys.controlRingReference.name, Keys.controlEventChannel.name] : []
+    for (index, queue) in queues.enumerated() {
+      let queueNames = QueueKeys(index: index, queueCount: queues.count)
+      switch queue.ports {
+      case .shared: names += [queueNames.transmitPort.name, queueNames.receivePort.name]
+      case .split: names.append(queueNames.port.name)
+      }
+    }
+    return names
+  }
+
   /// What `frontend` set up, held against what it was offered. Throws an error that names the key when it set up something else,
   /// left something out, used a page or a port twice, or wrote something malformed.
   ///
