@@ -17,8 +17,9 @@ struct Followers {
   static let limit = 64
   /// Nodes that a follower may look at; they are compared one by one.
   static let pathLimit = 8
-  /// Old values that are kept.
-  static let historyLimit = 128
+  /// Old values that are kept. Among busy clients one now and then waits for its turn while the others change hundreds of values; with a copy,
+  /// it would make each of their changes duplicate nodes until it is done.
+  static let historyLimit = 1024
 
   /// Only those that have looked at a node, in no order.
   private(set) var transactions: [StoreTransaction] = []
@@ -55,10 +56,12 @@ struct Followers {
   /// Keeps what is about to be changed; there must be room.
   mutating func note(_ old: OldValue) { history.append(old) }
 
-  /// What changed from a position on, oldest first.
-  func changes(since position: Int) -> ArraySlice<OldValue> { history[(position - historyStart)...] }
+  /// What changed between two positions, oldest first.
+  func changes(_ positions: Range<Int>) -> ArraySlice<OldValue> {
+    history[(positions.lowerBound - historyStart)..<(positions.upperBound - historyStart)]
+  }
 
-  func hasChanged(_ path: XenStorePath, since position: Int) -> Bool { changes(since: position).contains { $0.path == path } }
+  func hasChanged(_ path: XenStorePath, since start: Int) -> Bool { changes(start..<position).contains { $0.path == path } }
 
   /// Forgets what no follower needs. Gives those that stand in the way of half the history, which have to get copies.
   mutating func forgetOldValues() -> [StoreTransaction] {

@@ -4,10 +4,7 @@ import XenStoreWire
 extension XenStoreCore {
   /// To be called before a node is taken out of ``treeUnderFollowers`` to be changed: afterwards the node might have become part of a copy.
   func prepareToChangeValue() {
-    while followers.isFull {
-      let late = followers.forgetOldValues()
-      for transaction in late { takeSnapshot(for: transaction) }
-    }
+    while followers.isFull { takeSnapshots(for: followers.forgetOldValues()) }
   }
 
   /// Keeps a node's value for those that follow the live tree.
@@ -19,18 +16,30 @@ extension XenStoreCore {
   /// Gives a follower its own copy of the tree, as it was when it began, with what it has changed; a transaction that has one keeps it.
   func takeSnapshot(for transaction: StoreTransaction) {
     guard transaction.isFollowing else { return }
-    var base = treeUnderFollowers
-    guard !transaction.accessed.isEmpty else { return transaction.takeSnapshot(base, version: version) }
-    for old in followers.changes(since: transaction.followedSince).reversed() {
-      base.setValue(old.value, at: old.path, generation: old.generation)
+    if transaction.accessed.isEmpty {
+      transaction.takeSnapshot(treeUnderFollowers, version: version)
+    } else {
+      takeSnapshots(for: [transaction])
     }
-    transaction.takeSnapshot(base, version: transaction.baseVersion)
-    followers.remove(transaction)
   }
 
   /// The same for all that have looked at something, before the live tree changes otherwise than by a value.
   func takeSnapshotsForFollowers() {
-    while let transaction = followers.transactions.last { takeSnapshot(for: transaction) }
+    if !followers.isEmpty { takeSnapshots(for: followers.transactions) }
+  }
+
+  /// Goes back once through what has changed, and leaves each follower a copy where it began.
+  private func takeSnapshots(for transactions: [StoreTransaction]) {
+    var base = treeUnderFollowers
+    var position = followers.position
+    for transaction in transactions.sorted(by: { $0.followedSince > $1.followedSince }) {
+      for old in followers.changes(transaction.followedSince..<position).reversed() {
+        base.setValue(old.value, at: old.path, generation: old.generation)
+      }
+      position = transaction.followedSince
+      transaction.takeSnapshot(base, version: transaction.baseVersion)
+    }
+    for transaction in transactions { followers.remove(transaction) }
   }
 
   /// The node of the live tree that a follower looks at. When it must not see that one, it is no follower any more.

@@ -103,6 +103,29 @@ import XenStoreWire
     end(transaction, "EAGAIN")
   }
 
+  @Test func eachSeesWhatWasWhenItBeganThoughAllGetTheirCopiesAtOnce() {
+    let transactions = (0..<8).map { number in
+      write("/b", "\(number)")
+      let transaction = start()
+      expect("/a", is: "old", in: transaction)
+      write("/c", "of \(number)", in: transaction)
+      return transaction
+    }
+    end(transactions[3], "OK")
+    write("/a", "newer")
+    write("/b", "newest")
+    #expect(followerCount == 7)
+    #expect(script.ask(.dom0, .makeDirectory, "/d|") == ["dom0 OK"])
+    #expect(followerCount == 0)
+    for (number, transaction) in transactions.enumerated() where number != 3 {
+      expect("/b", is: "\(number)", in: transaction)
+      expect("/a", is: "old", in: transaction)
+      expect("/c", is: "of \(number)", in: transaction)
+      end(transaction, "EAGAIN")
+    }
+    expect("/c", is: "of 3", in: .none)
+  }
+
   @Test func thereMayBeManyAtATime() {
     let transactions = (0..<2 * Followers.limit).map { number in
       write("/n/\(number)", "old")
