@@ -3,15 +3,14 @@ import XenStoreWire
 /// What one connection has yet to be sent, in order. An event that is already waiting is not added again (XSA-326).
 struct OutputQueue {
   private enum Entry {
-    /// Put into bytes when it is taken: only then is it known where they go.
+    // Put into bytes when they are taken: only then is it known where these go.
     case reply(XenStorePacket)
-    case event([UInt8])
+    case event(WaitingEvent)
     case taken
 
-    /// The bytes of an event.
-    var event: [UInt8]? {
-      guard case .event(let bytes) = self else { return nil }
-      return bytes
+    var event: WaitingEvent? {
+      guard case .event(let event) = self else { return nil }
+      return event
     }
   }
 
@@ -19,7 +18,7 @@ struct OutputQueue {
   private var head = 0
   /// The events that wait, once more than ``scanLimit`` packets do: most queues are empty when an event comes, and to compare it with a
   /// few packets costs less than to hash it.
-  private var waitingEvents: Set<[UInt8]>?
+  private var waitingEvents: Set<WaitingEvent>?
   /// Packets that are compared one by one.
   private static let scanLimit = 8
   private(set) var replyCount = 0
@@ -33,20 +32,20 @@ struct OutputQueue {
   }
 
   /// False when the event was waiting already.
-  mutating func append(event bytes: [UInt8]) -> Bool {
-    guard noteWaiting(bytes) else { return false }
-    entries.append(.event(bytes))
-    eventByteCount += bytes.count
+  mutating func append(_ event: WaitingEvent) -> Bool {
+    guard noteWaiting(event) else { return false }
+    entries.append(.event(event))
+    eventByteCount += event.byteCount
     return true
   }
 
-  /// False when an event of these bytes waits already.
-  private mutating func noteWaiting(_ bytes: [UInt8]) -> Bool {
+  /// False when such an event waits already.
+  private mutating func noteWaiting(_ event: WaitingEvent) -> Bool {
     if waitingEvents == nil {
-      if entries.count - head <= OutputQueue.scanLimit { return head == entries.count || !entries[head...].contains { $0.event == bytes } }
+      if entries.count - head <= OutputQueue.scanLimit { return head == entries.count || !entries[head...].contains { $0.event == event } }
       waitingEvents = Set(entries[head...].lazy.compactMap(\.event))
     }
-    return waitingEvents?.insert(bytes).inserted ?? true
+    return waitingEvents?.insert(event).inserted ?? true
   }
 
   /// Takes the oldest packet.
@@ -64,8 +63,8 @@ struct OutputQueue {
       packet.encode(into: &bytes)
     case .event(let event):
       waitingEvents?.remove(event)
-      eventByteCount -= event.count
-      bytes.append(contentsOf: event)
+      eventByteCount -= event.byteCount
+      event.encode(into: &bytes)
     case .taken: return false
     }
     return true
@@ -97,7 +96,7 @@ struct OutputQueue {
       }
       remaining -= 1
       waitingEvents?.remove(event)
-      eventByteCount -= event.count
+      eventByteCount -= event.byteCount
       return true
     }
     entries = stay
@@ -109,9 +108,12 @@ struct OutputQueue {
   var packets: [[UInt8]] {
     entries[head...].compactMap { entry in
       switch entry {
-      case .reply(let packet): packet.encoded
-      case .event(let bytes): bytes
-      case .taken: nil
+      case .reply(let packet): return packet.encoded
+      case .event(let event):
+        var bytes: [UInt8] = []
+        event.encode(into: &bytes)
+        return bytes
+      case .taken: return nil
       }
     }
   }

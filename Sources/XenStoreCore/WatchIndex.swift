@@ -46,6 +46,7 @@ final class Watch {
 struct WatchIndex {
   private final class Place {
     var below = NameTable<Place>()
+    /// Oldest first.
     var watches: [Watch] = []
 
     deinit {
@@ -105,14 +106,21 @@ struct WatchIndex {
   func watches(concerning path: XenStorePath) -> [Watch] {
     var found = root.watches
     guard !root.below.isEmpty else { return found }
+    var isFromOnePlace = true
     var place = root
     path.forEachName { name in
       guard let next = place.below[name] else { return false }
       place = next
-      if !place.watches.isEmpty { found.append(contentsOf: place.watches) }
+      if found.isEmpty {
+        // Shared, not copied: there may be thousands.
+        found = place.watches
+      } else if !place.watches.isEmpty {
+        isFromOnePlace = false
+        found.append(contentsOf: place.watches)
+      }
       return true
     }
-    return found.count > 1 ? found.sorted { $0.serial < $1.serial } : found
+    return isFromOnePlace ? found : found.sorted { $0.serial < $1.serial }
   }
 
   /// Whether a change of `path` concerns any watch.

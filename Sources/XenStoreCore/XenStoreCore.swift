@@ -232,7 +232,7 @@ public final class XenStoreCore {
   func send(event watch: Watch, reporting path: [UInt8]) {
     let connection = watch.connection
     guard connection.fault == nil else { return }
-    let isNew = connection.output.append(event: XenStorePacket.encodedEvent(path: path, token: watch.token))
+    let isNew = connection.output.append(WaitingEvent(path: path, token: watch.token))
     if isNew, journal.isOn { connection.gate.append(sequence: journal.lastSequence) }
     countQueue(of: connection)
     if connection.output.eventByteCount > quotas.unreadEventByteCount {

@@ -290,7 +290,8 @@ public struct XenStoreImport {
     loop: while true {
       switch packets.next() {
       case .packet(let packet) where packet.type == .watchEvent:
-        let isNew = connection.output.append(event: packet.encoded)
+        guard let event = WaitingEvent(packet) else { throw record.fault("data") }
+        let isNew = connection.output.append(event)
         if isNew, !connection.isPrivileged { core.noteEvent(for: connection) }
       case .packet(let packet): connection.output.append(reply: packet)
       case .needsMoreBytes: break loop

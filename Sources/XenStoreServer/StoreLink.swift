@@ -19,21 +19,23 @@ class StoreLink {
 
   init(id: XenStoreConnectionID) { self.id = id }
 
+  deinit { reading?.cancel() }
+
   /// Takes output from the core and sends it, as much as the peer takes.
   func deliver(from core: XenStoreCore) -> Delivery { fatalError("a subclass overrides this") }
 
   /// Takes what the peer has sent, if it is read from.
   func read() { fatalError("a subclass overrides this") }
 
-  private var isReadingScheduled = false
+  /// Calls ``read()``. Cancelled when the link goes: a weak reference in the call would make every other one slower.
+  private var reading: LoopTimer?
 
   /// Has ``read()`` called in one of the loop's next turns: what is there has had its event.
   func scheduleReading(on loop: EventLoop) {
-    guard !isReadingScheduled else { return }
-    isReadingScheduled = true
-    loop.schedule(afterNanoseconds: 0) { [weak self] in
-      self?.isReadingScheduled = false
-      self?.read()
+    guard reading == nil else { return }
+    reading = loop.schedule(afterNanoseconds: 0) { [unowned self] in
+      reading = nil
+      read()
     }
   }
 

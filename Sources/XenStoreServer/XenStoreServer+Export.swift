@@ -58,7 +58,7 @@ extension XenStoreServer {
       let link = SocketConnection(
         socket: try OwnedDescriptor(inherited: descriptor), id: connection.id, listenerPath: connection.link.listenerPath, server: self,
         unsent: connection.link.unsentBytes)
-      connections.insert(link, for: connection.id)
+      enter(link)
     }
     for link in connections.elements {
       // Requests that waited for something that ended with the earlier daemon go on.

@@ -69,7 +69,7 @@ extension XenStoreServer {
     page.error = XenStoreRingError.none.rawValue
     page.connection = .connected
     let id = core.connect(domain: domain, privileged: domain == .control, label: "page:\(address.reference)")
-    connections.insert(RingConnection(ring: ring, domain: domain, address: address, id: id, server: self), for: id)
+    enter(RingConnection(ring: ring, domain: domain, address: address, id: id, server: self))
   }
 
   /// Goes on with a page that the server before this one has served. One that is not there any more is closed.
@@ -79,7 +79,7 @@ extension XenStoreServer {
       let ring = try openRing(connection.domain, address)
       let link = RingConnection(
         ring: ring, domain: connection.domain, address: address, id: connection.id, server: self, unsent: connection.link.unsentBytes)
-      connections.insert(link, for: connection.id)
+      enter(link)
     } catch {
       logger.warning("store: the page of domain \(connection.domain) at reference \(address.reference) is not served any more: \(error)")
       core.disconnect(connection.id)

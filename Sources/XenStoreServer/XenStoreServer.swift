@@ -30,7 +30,9 @@ public final class XenStoreServer {
   let loop: EventLoop
   let logger: Logger
   var listeners: [String: StoreListener] = [:]
-  var connections = XenStoreConnectionTable<StoreLink>()
+  private(set) var connections = XenStoreConnectionTable<StoreLink>()
+  /// Connections by the listening socket through which they came.
+  private var socketCounts: [String: Int] = [:]
   /// Where links put what arrives; one for all, because a link hands it over at once. Its size is what one link may bring in a turn,
   /// so that a busy client does not keep the loop from the others.
   let inputBuffer = FixedCell([UInt8](repeating: 0, count: XenStoreServer.inputByteCount))
@@ -132,15 +134,11 @@ public final class XenStoreServer {
 
   /// A client has connected to a listening socket.
   func accepted(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
-    guard connectionCount(through: listenerPath) < XenStoreServer.connectionLimitPerListener else {
+    guard socketCounts[listenerPath, default: 0] < XenStoreServer.connectionLimitPerListener else {
       logger.warning("store: too many connections on \(listenerPath); closing a new one")
       return
     }
     add(socket, identity: identity, listenerPath: listenerPath)
-  }
-
-  private func connectionCount(through listenerPath: String) -> Int {
-    connections.elements.count { ($0 as? SocketConnection)?.listenerPath == listenerPath }
   }
 
   private func add(_ socket: consuming OwnedDescriptor, identity: Identity, listenerPath: String) {
@@ -150,7 +148,19 @@ public final class XenStoreServer {
       case .privileged: core.connect(domain: .control, privileged: true, label: label)
       case .domain(let domain): core.connect(domain: domain, privileged: domain == .control, label: label)
       }
-    connections.insert(SocketConnection(socket: socket, id: id, listenerPath: listenerPath, server: self), for: id)
+    enter(SocketConnection(socket: socket, id: id, listenerPath: listenerPath, server: self))
+  }
+
+  /// Has a link served from now on.
+  func enter(_ link: StoreLink) {
+    connections.insert(link, for: link.id)
+    count(link, sign: 1)
+  }
+
+  private func count(_ link: StoreLink, sign: Int) {
+    guard let path = (link as? SocketConnection)?.listenerPath else { return }
+    let count = socketCounts[path, default: 0] + sign
+    socketCounts[path] = count == 0 ? nil : count
   }
 
   /// Who is at the other end of a socket, for the audit: `pid:4711,uid:0`, as the kernel says; empty when it does not.
@@ -216,6 +226,7 @@ public final class XenStoreServer {
   /// Ends a link and its connection. Sends nothing.
   func close(_ link: StoreLink) {
     guard connections.remove(link.id) != nil else { return }
+    count(link, sign: -1)
     link.close()
     core.disconnect(link.id)
   }

@@ -53,18 +53,15 @@ public struct XenStorePacket: Hashable, Sendable {
     return output
   }
 
-  /// A watch event as it goes over the wire: path and token, each with its NUL.
-  public static func encodedEvent(path: [UInt8], token: [UInt8]) -> [UInt8] {
+  /// Appends a watch event as it goes over the wire: a header, then path and token, each with its NUL.
+  public static func encodeEvent(path: [UInt8], token: [UInt8], into output: inout [UInt8]) {
     var header = XenStoreHeader()
     header.type = XenStoreMessageType.watchEvent.rawValue
     header.payloadByteCount = UInt32(path.count + token.count + 2)
-    var output: [UInt8] = []
-    output.reserveCapacity(XenStoreProtocol.headerByteCount + Int(header.payloadByteCount))
     header.encode(into: &output)
     output.append(contentsOf: path)
     output.append(0)
     output.append(contentsOf: token)
     output.append(0)
-    return output
   }
 }
