@@ -53,8 +53,8 @@ static void serve(struct client *c, const struct header *h, const char *payload)
       tell(c);
       break;
     case WRITE:
-      // Of all that is written, only this is watched.
-      if (watcher_count && !strcmp(payload, "/xsload/fan/x"))
+      // Of all that is written, only nodes of this name, with a number, are watched.
+      if (watcher_count && !strncmp(payload, "/xsload/fan/x", 13))
         for (int i = 0; i < watcher_count; i++) tell(watchers[i]);
       answer(c, h, "OK", 3);
       break;

@@ -9,7 +9,7 @@
 //            fanout                   a write that CLIENTS watchers are told of; an operation is one event
 // MODE       threads                  each client is a thread with a connection and one request outstanding, as libxenstore's users are
 //            loop                     the same clients, all driven by one thread: the store is the limit, not the scheduler
-//            pipelined                as loop, with 16 requests outstanding on each connection (write, read, directory)
+//            pipelined                as loop, with 16 operations at a time on each connection; in fanout, 16 writes of as many nodes
 //
 // Every reply is checked; the first wrong one ends the program with 1.
 #define _GNU_SOURCE
@@ -38,9 +38,12 @@ struct client {
   enum operation operation;
   uint64_t count;                      // operations begun
   uint32_t request;                    // the last request's identifier
-  int stage;                           // of a transaction: the request that is outstanding
-  uint32_t transaction;
-  uint64_t began[PIPELINE_DEPTH];      // when each outstanding operation began, in order
+  struct {
+    int stage;                         // of a transaction: the request that is outstanding
+    uint32_t transaction;
+    uint64_t began;
+  } slots[PIPELINE_DEPTH];             // the operations under way, each with one request outstanding
+  unsigned order[PIPELINE_DEPTH];      // the slots in the order of their requests, which is that of the replies
   unsigned first, outstanding;
   char buffer[64 * 1024];
   size_t filled, taken;
@@ -134,43 +137,43 @@ static void call(struct client *c, uint32_t type, const void *payload, size_t le
 static size_t path_of(const struct client *c, char *out, uint64_t key) {
   if (c->operation == OP_TXNC) return (size_t)sprintf(out, "/xsload/shared");
   if (c->operation == OP_DIRECTORY) return (size_t)sprintf(out, "/xsload/c%d", c->index);
-  return (size_t)sprintf(out, "/xsload/c%d/k%d", c->index, (int)(c->operation == OP_TXN ? 0 : key % KEYS));
+  return (size_t)sprintf(out, "/xsload/c%d/k%d", c->index, (int)(key % KEYS));
 }
 
-static size_t write_payload(char *out, const struct client *c, uint64_t key) {
+static size_t write_payload(char *out, const struct client *c, uint64_t key, uint64_t salt) {
   size_t length = path_of(c, out, key) + 1;
-  memset(out + length, 'a' + (int)(key % 26), VALUE_BYTES);
+  memset(out + length, 'a' + (int)(salt % 26), VALUE_BYTES);
   return length + VALUE_BYTES;
 }
 
-// Sends the request that the client's stage calls for.
-static void issue(struct client *c) {
+// Sends the request that the slot's stage calls for. Each slot has a node of its own for its transactions.
+static void issue(struct client *c, unsigned slot) {
   char payload[256];
+  uint32_t transaction = c->slots[slot].transaction;
+  c->order[(c->first + c->outstanding++) % PIPELINE_DEPTH] = slot;
   switch (c->operation) {
-    case OP_WRITE: send_request(c, WRITE, 0, payload, write_payload(payload, c, c->count)); break;
+    case OP_WRITE: send_request(c, WRITE, 0, payload, write_payload(payload, c, c->count, c->count)); break;
     case OP_READ: send_request(c, READ, 0, payload, path_of(c, payload, c->count) + 1); break;
     case OP_DIRECTORY: send_request(c, DIRECTORY, 0, payload, path_of(c, payload, 0) + 1); break;
     default:
-      switch (c->stage) {
+      switch (c->slots[slot].stage) {
         case 0: send_request(c, TRANSACTION_START, 0, "", 1); break;
-        case 1: send_request(c, READ, c->transaction, payload, path_of(c, payload, 0) + 1); break;
-        case 2: send_request(c, WRITE, c->transaction, payload, write_payload(payload, c, c->count)); break;
-        case 3: send_request(c, TRANSACTION_END, c->transaction, "T", 2); break;
+        case 1: send_request(c, READ, transaction, payload, path_of(c, payload, slot) + 1); break;
+        case 2: send_request(c, WRITE, transaction, payload, write_payload(payload, c, slot, c->count)); break;
+        case 3: send_request(c, TRANSACTION_END, transaction, "T", 2); break;
       }
   }
 }
 
-static void begin(struct client *c) {
-  c->began[(c->first + c->outstanding++) % PIPELINE_DEPTH] = now();
-  c->stage = 0;
-  issue(c);
+static void begin(struct client *c, unsigned slot) {
+  c->slots[slot].began = now();
+  c->slots[slot].stage = 0;
+  issue(c, slot);
   c->count++;
 }
 
-static void finish(struct client *c) {
-  uint64_t took = now() - c->began[c->first];
-  c->first = (c->first + 1) % PIPELINE_DEPTH;
-  c->outstanding--;
+static void finish(struct client *c, unsigned slot) {
+  uint64_t took = now() - c->slots[slot].began;
   if (c->latency_count == c->latency_room) {
     c->latency_room = c->latency_room ? c->latency_room * 2 : 1 << 16;
     c->latencies = realloc(c->latencies, c->latency_room * sizeof *c->latencies);
@@ -179,9 +182,12 @@ static void finish(struct client *c) {
   c->latencies[c->latency_count++] = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
 }
 
-// Takes one reply. True when an operation is complete.
-static int handle(struct client *c, const struct header *h, const char *payload) {
+// Takes the reply to the request of the slot that is given back in `slot`. True when its operation is complete.
+static int handle(struct client *c, const struct header *h, const char *payload, unsigned *slot) {
   if (h->request != c->request - (c->outstanding - 1)) wrong("a reply has another request's identifier");
+  *slot = c->order[c->first];
+  c->first = (c->first + 1) % PIPELINE_DEPTH;
+  c->outstanding--;
   switch (c->operation) {
     case OP_WRITE:
       if (h->type != WRITE || h->length != 3 || memcmp(payload, "OK", 3)) wrong("a write was refused");
@@ -197,10 +203,10 @@ static int handle(struct client *c, const struct header *h, const char *payload)
     }
     default: break;
   }
-  switch (c->stage++) {
+  switch (c->slots[*slot].stage++) {
     case 0:
       if (h->type != TRANSACTION_START) wrong("a transaction was refused");
-      c->transaction = (uint32_t)strtoul(payload, 0, 10);
+      c->slots[*slot].transaction = (uint32_t)strtoul(payload, 0, 10);
       break;
     case 1:
       if (h->type != READ || h->length != VALUE_BYTES) wrong("a read in a transaction gave something else");
@@ -212,14 +218,11 @@ static int handle(struct client *c, const struct header *h, const char *payload)
       if (h->type == TRANSACTION_END) return 1;
       if (h->type != ERROR || h->length != 7 || memcmp(payload, "EAGAIN", 7)) wrong("a commit was refused");
       c->retries++;
-      c->stage = 0;
-      if (stop) {  // given up: not an operation
-        c->outstanding--;
-        return 0;
-      }
+      c->slots[*slot].stage = 0;
+      if (stop) return 0;  // given up: not an operation
       break;
   }
-  issue(c);
+  issue(c, *slot);
   return 0;
 }
 
@@ -228,7 +231,7 @@ static void prepare(struct client *c) {
   enum operation operation = c->operation;
   c->operation = OP_WRITE;
   char payload[256];
-  for (uint64_t key = 0; key < KEYS; key++) call(c, WRITE, payload, write_payload(payload, c, key));
+  for (uint64_t key = 0; key < KEYS; key++) call(c, WRITE, payload, write_payload(payload, c, key, key));
   c->operation = operation;
 }
 
@@ -239,14 +242,16 @@ static void *run_thread(void *argument) {
   prepare(c);
   pthread_barrier_wait(&barrier);
   while (!stop) {
-    begin(c);
-    for (int done = 0; !done && c->outstanding;) {
+    unsigned slot = 0;
+    int done = 0;
+    begin(c, slot);
+    while (!done && c->outstanding) {
       struct header h;
       const char *payload;
       while (!take(c, &h, &payload)) fill(c);
-      done = handle(c, &h, payload);
+      done = handle(c, &h, payload, &slot);
     }
-    if (c->outstanding) finish(c);
+    if (done) finish(c, slot);
   }
   return 0;
 }
@@ -271,7 +276,7 @@ static void run_loop(struct client *clients, int count, unsigned depth, double s
   }
   uint64_t end = now() + (uint64_t)(seconds * 1e9);
   for (int i = 0; i < count; i++)
-    while (clients[i].outstanding < depth) begin(&clients[i]);
+    for (unsigned slot = 0; slot < depth; slot++) begin(&clients[i], slot);
   while (open) {
     struct epoll_event events[64];
     int ready = epoll_wait(epoll, events, 64, 5000);
@@ -281,26 +286,28 @@ static void run_loop(struct client *clients, int count, unsigned depth, double s
       struct client *c = events[i].data.ptr;
       struct header h;
       const char *payload;
+      unsigned slot;
       fill(c);
       while (take(c, &h, &payload))
-        if (handle(c, &h, payload)) {
-          finish(c);
-          if (!stop) begin(c);
+        if (handle(c, &h, payload, &slot)) {
+          finish(c, slot);
+          if (!stop) begin(c, slot);
         }
       if (stop && !c->outstanding) open--;
     }
   }
 }
 
-static void run_fanout(struct client *watchers, int count, double seconds) {
+static const char fan_path[] = "/xsload/fan/x";
+
+static void run_fanout(struct client *watchers, int count, unsigned depth, double seconds) {
   int epoll = epoll_create1(0);
   static struct client writer;
   struct header h;
   const char *payload;
   writer.fd = dial();
   char request[256];
-  size_t length = (size_t)sprintf(request, "/xsload/fan/x") + 1;
-  call(&writer, WRITE, request, length);
+  for (unsigned node = 0; node < depth; node++) call(&writer, WRITE, request, (size_t)sprintf(request, "%s%u", fan_path, node) + 1);
   for (int i = 0; i < count; i++) {
     struct client *w = &watchers[i];
     w->fd = dial();
@@ -315,9 +322,13 @@ static void run_fanout(struct client *watchers, int count, double seconds) {
   }
   uint64_t end = now() + (uint64_t)(seconds * 1e9), began;
   while ((began = now()) < end) {
-    memset(request + length, 'a' + (int)(writer.count++ % 26), VALUE_BYTES);
-    send_request(&writer, WRITE, 0, request, length + VALUE_BYTES);
-    for (int missing = count; missing;) {
+    writer.count++;
+    for (unsigned node = 0; node < depth; node++) {
+      size_t length = (size_t)sprintf(request, "%s%u", fan_path, node) + 1;
+      memset(request + length, 'a' + (int)(writer.count % 26), VALUE_BYTES);
+      send_request(&writer, WRITE, 0, request, length + VALUE_BYTES);
+    }
+    for (unsigned missing = (unsigned)count * depth; missing;) {
       struct epoll_event events[256];
       int ready = epoll_wait(epoll, events, 256, 5000);
       if (ready == 0) wrong("watchers were not told for five seconds");
@@ -325,17 +336,17 @@ static void run_fanout(struct client *watchers, int count, double seconds) {
         struct client *w = events[i].data.ptr;
         fill(w);
         while (take(w, &h, &payload)) {
-          if (h.type != WATCH_EVENT || strcmp(payload, "/xsload/fan/x")) wrong("a watcher got something else");
+          if (h.type != WATCH_EVENT || strncmp(payload, fan_path, sizeof fan_path - 1)) wrong("a watcher got something else");
           missing--;
         }
       }
     }
-    while (!take(&writer, &h, &payload)) fill(&writer);
-    if (h.type != WRITE) wrong("a write was refused");
-    writer.began[0] = began;
-    writer.first = 0;
-    writer.outstanding = 1;
-    finish(&writer);
+    for (unsigned node = 0; node < depth; node++) {
+      while (!take(&writer, &h, &payload)) fill(&writer);
+      if (h.type != WRITE) wrong("a write was refused");
+    }
+    writer.slots[0].began = began;
+    finish(&writer, 0);
   }
   watchers[0].latencies = writer.latencies;
   watchers[0].latency_count = writer.latency_count;
@@ -362,9 +373,10 @@ int main(int argc, char **argv) {
   call(&setup, WRITE, "/xsload/shared\0aaaaaaaaaaaaaaaa", 31);
   for (int i = 0; i < count; i++) clients[i] = (struct client){.index = i, .operation = (enum operation)operation};
 
-  if (operation == OP_FANOUT) run_fanout(clients, count, seconds);
+  unsigned depth = strcmp(argv[3], "pipelined") ? 1 : PIPELINE_DEPTH;
+  if (operation == OP_FANOUT) run_fanout(clients, count, depth, seconds);
   else if (!strcmp(argv[3], "threads")) run_threads(clients, count, seconds);
-  else run_loop(clients, count, !strcmp(argv[3], "pipelined") && operation < OP_TXN ? PIPELINE_DEPTH : 1, seconds);
+  else run_loop(clients, count, depth, seconds);
 
   size_t total = 0;
   uint64_t retries = 0;
@@ -378,7 +390,7 @@ int main(int argc, char **argv) {
   }
   if (!total) wrong("no operation was completed");
   qsort(all, total, sizeof *all, compare);
-  double rate = (double)total * (operation == OP_FANOUT ? count : 1) / seconds;
+  double rate = (double)total * (operation == OP_FANOUT ? (double)count * depth : 1) / seconds;
   printf("%.0f %.1f %.1f %.1f %llu\n", rate, all[(size_t)(.5 * (double)(total - 1))] / 1e3, all[(size_t)(.99 * (double)(total - 1))] / 1e3,
          all[(size_t)(.999 * (double)(total - 1))] / 1e3, (unsigned long long)retries);
   call(&setup, RM, "/xsload", 8);

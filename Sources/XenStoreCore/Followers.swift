@@ -14,7 +14,7 @@ struct Followers {
   }
 
   /// Transactions that may follow at a time: to give each a copy, when that has to be, stays cheap. The others have one from the start.
-  static let limit = 64
+  static let limit = 256
   /// Nodes that a follower may look at; they are compared one by one.
   static let pathLimit = 8
   /// Old values that are kept. Among busy clients one now and then waits for its turn while the others change hundreds of values; with a copy,

@@ -6,7 +6,7 @@ struct StoreCase {
     case threads
     /// All clients are driven by one thread, so that the store is the limit.
     case loop
-    /// The same, with 16 requests outstanding on each connection.
+    /// The same, with 16 operations at a time on each connection.
     case pipelined
   }
 
@@ -23,10 +23,11 @@ struct StoreCase {
     + ["write", "read", "directory", "txn"].flatMap { operation in
       [4, 16].map { StoreCase(operation: operation, clients: $0, mode: .threads) }
     }
-    + ["write", "read"].map { StoreCase(operation: $0, clients: 4, mode: .pipelined) }
-    + ["write", "read", "directory"].map { StoreCase(operation: $0, clients: 16, mode: .pipelined) }
+    + ["write", "read", "directory", "txn"].flatMap { operation in
+      [4, 16].map { StoreCase(operation: operation, clients: $0, mode: .pipelined) }
+    }
     + [StoreCase(operation: "txnc", clients: 16)]
-    + [1, 100, 1000].map { StoreCase(operation: "fanout", clients: $0) }
+    + [Mode.loop, .pipelined].flatMap { mode in [1, 100, 1000].map { StoreCase(operation: "fanout", clients: $0, mode: mode) } }
 }
 
 /// What one round of a case gives.
