@@ -14,7 +14,7 @@ public struct XenbusFrontend: Sendable {
       start: .starting, paths: paths, store: store, notices: notices, timeouts: timeouts, logger: logger,
       hook: { operation, backend in
         switch operation {
-        case .prepare: 
+        case .prepare:
           let keys = try await driver.prepare(backend: backend)
           return XenbusKeyChanges(written: keys, removed: driver.obsoleteKeys)
         case .connect: try await driver.connected(backend: backend)

@@ -319,8 +319,8 @@ actor XenbusRunner<State: XenbusEndState> {
     let path = ownPath
     let found = try await store.transaction { transaction -> Bool in
       guard let current = try await transaction.read(path + "/state") else { return false }
-      for key in changes.removed { try await transaction.remove(path + "/" + key) }
       for (key, value) in changes.written.sorted(by: { $0.key < $1.key }) { try await transaction.write(path + "/" + key, value) }
+      for key in changes.removed { try await transaction.remove(path + "/" + key) }
       if evenIfUnchanged || current != String(newState.rawValue) {
         try await transaction.write(path + "/" + XenbusDiagnosis.sinceKey, String(XenbusDiagnosis.currentTime()))
         try await transaction.write(path + "/state", String(newState.rawValue))
