@@ -73,8 +73,8 @@ extension XenStoreCore {
     return true
   }
 
-  /// Makes the changes of a follower that met no conflict.
-  func commitFollower(_ transaction: StoreTransaction, of connection: StoreConnection) {
+  /// Puts what a follower that met no conflict has written into the live tree.
+  func bringOver(_ transaction: StoreTransaction) {
     followers.remove(transaction)
     for access in transaction.accessed.entries {
       guard let value = access.detail.newValue else { continue }
@@ -84,14 +84,5 @@ extension XenStoreCore {
       node.value = value
       node.generation = access.detail.newGeneration
     }
-    version = nextGeneration()
-    if journal.isOn {
-      for path in transaction.changes.sorted() {
-        if let node = tree.node(at: path) { note(.node(path, value: node.value, permissions: node.permissions)) }
-      }
-    }
-    countCommit(of: transaction)
-    auditCommit(of: transaction, by: connection)
-    for path in transaction.changes { report(path, permissions: [tree.node(at: path)?.permissions, parentPermissions(of: path, in: tree)]) }
   }
 }

@@ -46,9 +46,10 @@ extension XenStoreCore {
     if hasConflict(transaction) { throw .tryAgain }
     guard transaction.hasChanges else { return }
     if let changeRefusal { throw changeRefusal }
-    if transaction.isFollowing { return commitFollower(transaction, of: connection) }
 
-    if transaction.baseVersion != version {
+    if transaction.isFollowing {
+      bringOver(transaction)
+    } else if transaction.baseVersion != version {
       // No node that was looked at has changed, so each can be brought over as it is, parents before their children.
       for path in transaction.changes.sorted() { tree.copyNode(at: path, from: transaction.working) }
     } else {
@@ -88,11 +89,15 @@ extension XenStoreCore {
     tree.node(at: path)?.generation != base.node(at: path)?.generation
   }
 
+  /// The tree that the transaction began with, as far as nodes and permissions are concerned: a follower changes values only.
+  private func treeBefore(_ transaction: StoreTransaction) -> XenStoreTree { transaction.isFollowing ? tree : transaction.base }
+
   /// Notes what the commit made of each node that the transaction changed.
   private func noteChanges(of transaction: StoreTransaction) {
     guard journal.isOn else { return }
+    let base = treeBefore(transaction)
     for path in transaction.changes.sorted() {
-      let before = transaction.base.node(at: path)
+      let before = base.node(at: path)
       if let node = tree.node(at: path) {
         // One that only gained or lost a child is as it was.
         if before == nil || transaction.report(of: path) != .silent {
@@ -106,11 +111,12 @@ extension XenStoreCore {
 
   private func report(_ path: XenStorePath, of transaction: StoreTransaction) {
     guard watches.isWatched(path) else { return }
-    let before = transaction.base.node(at: path)?.permissions
+    let base = treeBefore(transaction)
+    let before = base.node(at: path)?.permissions
     let after = tree.node(at: path)?.permissions
     // Created and removed again: nobody else ever could have seen it.
     guard before != nil || after != nil else { return }
-    let permissions = [before, after, parentPermissions(of: path, in: transaction.base), parentPermissions(of: path, in: tree)]
+    let permissions = [before, after, parentPermissions(of: path, in: base), parentPermissions(of: path, in: tree)]
     switch transaction.report(of: path) {
     case .silent: break
     case .changed: report(path, permissions: permissions)

@@ -19,15 +19,12 @@ struct StoreCase {
   func arguments(socket: String, seconds: Double) -> [String] { [socket, operation, mode.rawValue, "\(clients)", "\(seconds)"] }
 
   static let all: [StoreCase] =
-    ["write", "read", "directory", "txn"].flatMap { operation in [1, 4, 16].map { StoreCase(operation: operation, clients: $0) } }
-    + ["write", "read", "directory", "txn"].flatMap { operation in
-      [4, 16].map { StoreCase(operation: operation, clients: $0, mode: .threads) }
-    }
-    + ["write", "read", "directory", "txn"].flatMap { operation in
-      [4, 16].map { StoreCase(operation: operation, clients: $0, mode: .pipelined) }
-    }
-    + [StoreCase(operation: "txnc", clients: 16)]
-    + [Mode.loop, .pipelined].flatMap { mode in [1, 100, 1000].map { StoreCase(operation: "fanout", clients: $0, mode: mode) } }
+    cases(["write", "read", "directory", "txn"], [1, 4, 16], [.loop]) + cases(["write", "read", "directory", "txn"], [4, 16], [.threads, .pipelined])
+    + cases(["txnc"], [16], [.loop]) + cases(["fanout"], [1, 100, 1000], [.loop, .pipelined])
+
+  private static func cases(_ operations: [String], _ clients: [Int], _ modes: [Mode]) -> [StoreCase] {
+    modes.flatMap { mode in operations.flatMap { operation in clients.map { StoreCase(operation: operation, clients: $0, mode: mode) } } }
+  }
 }
 
 /// What one round of a case gives.
