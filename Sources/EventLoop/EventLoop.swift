@@ -151,12 +151,18 @@ public final class EventLoop: @unchecked Sendable {
     assertOnLoop()
     isShuttingDown = true
     var attempts = 0
+    var isWaitedInVain = true
     while table.count > 0, attempts < 1000 {
       attempts += 1
-      precondition(uring.prepareCancelAll(userData: .max))
+      // A cancellation completes at once, and ends the wait: asked for each time, it would use up the attempts in no time.
+      if isWaitedInVain { precondition(uring.prepareCancelAll(userData: .max)) }
       do { try uring.submit(waitingFor: 1, timeoutNanoseconds: 10_000_000) } catch { fatalError("io_uring_enter: \(error)") }
       uring.fetchCompletions()
-      while let completion = uring.takeCompletion() { _ = table.complete(completion.userData, isLast: !completion.hasMore) }
+      isWaitedInVain = true
+      while let completion = uring.takeCompletion() {
+        isWaitedInVain = false
+        _ = table.complete(completion.userData, isLast: !completion.hasMore)
+      }
     }
     precondition(table.count == 0, "the kernel still holds \(table.count) operations of loop \(name)")
     for source in sources {
